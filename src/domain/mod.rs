@@ -1,0 +1,1 @@
+//! Checked types of the follow-me domain; knows no wire, proto or HTTP.

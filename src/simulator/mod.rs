@@ -1,0 +1,1 @@
+//! The upstream's double. Shares only `format` with the rest.
