@@ -109,8 +109,7 @@ impl Reader {
         loop {
             // The rest is empty at the end, which is how the parser is told of it.
             let rest = &body[pos..];
-            let (result, read, written) =
-                self.parser.read_field(rest, &mut self.text[length..]);
+            let (result, read, written) = self.parser.read_field(rest, &mut self.text[length..]);
             pos += read;
             length += written;
             let record_end = match result {
@@ -169,7 +168,9 @@ fn skip_newline(body: &[u8], at: usize, start: usize) -> usize {
 fn check_field(raw: &[u8], first: bool) -> Result<(), (Kind, usize)> {
     let quote = |from: usize| {
         let rest = raw.get(from..).unwrap_or_default();
-        rest.iter().position(|&byte| byte == b'"').map(|at| from + at)
+        rest.iter()
+            .position(|&byte| byte == b'"')
+            .map(|at| from + at)
     };
     // The parser skips blank lines before a record.
     if first && matches!(raw.first(), Some(b'\r' | b'\n')) {

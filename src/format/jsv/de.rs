@@ -69,10 +69,7 @@ struct Deserializer<'de> {
 
 impl<'de> Deserializer<'de> {
     /// Runs `read`; an error that the visitor made gets the place where the value starts.
-    fn located<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn located<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         let start = self.scan.position();
         read(self).map_err(|error| error.or_at(start))
     }

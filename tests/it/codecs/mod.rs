@@ -1,0 +1,82 @@
+//! The codecs against what the real framework wrote and read, and against anything at all.
+
+use std::borrow::Cow;
+
+use followme::format::csv::{Field, Newline, write_record};
+use followme::format::jsv;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+mod captured;
+
+/// The element of `FollowMeNumbers`, in the order of the metadata page.
+#[derive(Serialize, Deserialize, Debug, Default, Clone, PartialEq)]
+#[serde(default)]
+struct Number<'a> {
+    i_account: i32,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    redirect_number: Option<Cow<'a, str>>,
+    i_follow_me: i32,
+    #[serde(rename = "i_follow_meSpecified")]
+    i_follow_me_specified: bool,
+    i_follow_me_number: i32,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    name: Option<Cow<'a, str>>,
+    #[serde(rename = "i_follow_orderSpecified")]
+    i_follow_order_specified: bool,
+    i_follow_order: i32,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    domain: Option<Cow<'a, str>>,
+    timeout: i32,
+    #[serde(rename = "timeoutSpecified")]
+    timeout_specified: bool,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    keep_original_cld: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    keep_original_cli: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    period: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    period_description: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    active: Option<Cow<'a, str>>,
+    status: bool,
+}
+
+/// `FollowMeinfo`.
+#[derive(Serialize, Deserialize, Debug, Default, Clone, PartialEq)]
+#[serde(default)]
+struct Info<'a> {
+    i_follow_me: i32,
+    #[serde(borrow, deserialize_with = "jsv::text")]
+    sequence: Option<Cow<'a, str>>,
+    timeout: i32,
+    #[serde(rename = "SipStatus")]
+    sip_status: bool,
+}
+
+const COLUMNS: [&str; 6] = [
+    "FollowMeNumbers",
+    "FollowMeinfo",
+    "success",
+    "License",
+    "ContentId",
+    "FeatureName",
+];
+
+/// Writes a whole answer as the framework does: null and empty are nothing at all.
+fn write_answer(fields: [&str; 6], newline: Newline) -> String {
+    let mut body = String::new();
+    write_record(&mut body, COLUMNS.map(Field::Text), newline);
+    let fields = fields.map(|text| match text {
+        "" => Field::Null,
+        text => Field::Text(text),
+    });
+    write_record(&mut body, fields, newline);
+    body
+}
+
+/// A JSON member as text: `None` where it is null or absent.
+fn text<'v>(value: &'v Value, key: &str) -> Option<Cow<'v, str>> {
+    value[key].as_str().map(Cow::Borrowed)
+}
