@@ -1,4 +1,6 @@
 //! Integration tests: one binary.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod codecs;
 mod vectors;

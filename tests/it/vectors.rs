@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// The vectors of one file.
-pub fn load(file: &str) -> Vec<Value> {
+pub(crate) fn load(file: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/vectors")
         .join(file);
@@ -20,7 +20,7 @@ pub fn load(file: &str) -> Vec<Value> {
 }
 
 /// A member that must be a string.
-pub fn str<'v>(vector: &'v Value, key: &str) -> &'v str {
+pub(crate) fn str<'v>(vector: &'v Value, key: &str) -> &'v str {
     vector[key]
         .as_str()
         .unwrap_or_else(|| panic!("no string `{key}` in {vector}"))
