@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod captured;
+mod csv_reader;
+mod jsv_reader;
+mod jsv_types;
+mod properties;
 
 /// The element of `FollowMeNumbers`, in the order of the metadata page.
 #[derive(Serialize, Deserialize, Debug, Default, Clone, PartialEq)]

@@ -1,0 +1,135 @@
+//! What reading and writing one answer costs. Prints nanoseconds per operation, the best of a
+//! few rounds: a shared machine only ever adds.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops at what can't be measured"
+)]
+
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::time::Instant;
+
+use followme::format::csv::{Field, Newline, Reader, write_record};
+use followme::format::jsv;
+use serde::{Deserialize, Serialize};
+
+const ROUNDS: u32 = 10;
+const OPERATIONS: u32 = 500;
+
+#[derive(Serialize, Deserialize, Clone)]
+struct Number<'a> {
+    i_account: i32,
+    #[serde(borrow)]
+    redirect_number: Cow<'a, str>,
+    i_follow_me: i32,
+    #[serde(rename = "i_follow_meSpecified")]
+    i_follow_me_specified: bool,
+    i_follow_me_number: i32,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(rename = "i_follow_orderSpecified")]
+    i_follow_order_specified: bool,
+    i_follow_order: i32,
+    #[serde(borrow)]
+    domain: Cow<'a, str>,
+    timeout: i32,
+    #[serde(rename = "timeoutSpecified")]
+    timeout_specified: bool,
+    #[serde(borrow)]
+    keep_original_cld: Cow<'a, str>,
+    #[serde(borrow)]
+    keep_original_cli: Cow<'a, str>,
+    #[serde(borrow)]
+    period: Cow<'a, str>,
+    #[serde(borrow)]
+    period_description: Cow<'a, str>,
+    #[serde(borrow)]
+    active: Cow<'a, str>,
+    status: bool,
+}
+
+fn number(id: i32) -> Number<'static> {
+    Number {
+        i_account: 1001,
+        redirect_number: Cow::Owned(format!("155501001{:02}", id % 100)),
+        i_follow_me: 77,
+        i_follow_me_specified: true,
+        i_follow_me_number: 70_000 + id,
+        name: "Mobile, work".into(),
+        i_follow_order_specified: true,
+        i_follow_order: id,
+        domain: "sip.example.com".into(),
+        timeout: 30,
+        timeout_specified: true,
+        keep_original_cld: "Y".into(),
+        keep_original_cli: "N".into(),
+        period: "wd{mo-fr} hr{9am-5pm}".into(),
+        period_description: "Working hours".into(),
+        active: "Y".into(),
+        status: true,
+    }
+}
+
+fn answer(list: &str) -> String {
+    let names = [
+        "FollowMeNumbers",
+        "FollowMeinfo",
+        "success",
+        "License",
+        "ContentId",
+        "FeatureName",
+    ];
+    let info = "{i_follow_me:77,sequence:Order,timeout:120,SipStatus:True}";
+    let fields = [list, info, "True", "DEMO-KEY", "5", "FollowMe"];
+    let mut body = String::new();
+    write_record(&mut body, names.map(Field::Text), Newline::CrLf);
+    write_record(&mut body, fields.map(Field::Text), Newline::CrLf);
+    body
+}
+
+fn measure<T>(name: &str, mut operation: impl FnMut() -> T) {
+    let round = || {
+        let start = Instant::now();
+        for _ in 0..OPERATIONS {
+            black_box(operation());
+        }
+        start.elapsed() / OPERATIONS
+    };
+    let best = std::iter::repeat_with(round).take(ROUNDS as usize).min();
+    let best = best.unwrap_or_default().as_nanos();
+    println!("{name:<48} {best:>8} ns");
+}
+
+fn main() {
+    let three: Vec<_> = (1..=3).map(number).collect();
+    let hundred: Vec<_> = (1..=100).map(number).collect();
+    let list_of_three = jsv::to_string(&three).expect("numbers can be written");
+    let list_of_hundred = jsv::to_string(&hundred).expect("numbers can be written");
+    let body = answer(&list_of_three);
+    println!("an answer with 3 numbers has {} bytes", body.len());
+
+    let fields = |reader: &mut Reader| {
+        let table = reader.read(body.as_bytes()).expect("an answer");
+        let record = table.record(0).expect("a record");
+        record.get(0).map_or(0, str::len)
+    };
+    let mut reader = Reader::new();
+    measure("csv: read 3 numbers, reader reused", || fields(&mut reader));
+    measure("csv: read 3 numbers, new reader", || {
+        fields(&mut Reader::new())
+    });
+    measure("csv: write 3 numbers", || answer(&list_of_three));
+    for (count, list, numbers) in [
+        (3, &list_of_three, &three),
+        (100, &list_of_hundred, &hundred),
+    ] {
+        measure(&format!("jsv: read {count} numbers"), || {
+            jsv::from_str::<Vec<Number>>(list).expect("a list").len()
+        });
+        measure(&format!("jsv: write {count} numbers"), || {
+            jsv::to_string(numbers).expect("numbers can be written")
+        });
+    }
+}
