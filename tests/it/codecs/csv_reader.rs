@@ -138,6 +138,11 @@ fn is_as_good_as_new_after_an_error_and_after_another_body() {
         assert_eq!(record.iter().collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(table.len(), 1);
     }
+    reader.read(b"a\"b,c\n").expect_err("a quote out of place");
+    let error = reader
+        .read(b"")
+        .expect_err("nothing is left of the last body");
+    assert_eq!(error.kind(), Kind::Empty);
 }
 
 #[test]

@@ -240,6 +240,14 @@ fn bounds_depth_and_length() {
         (Kind::TooDeep, Some(96))
     );
 
+    // Depth is not length.
+    let wide = format!("[{}[]]", "{a:[{}]},".repeat(1_000));
+    assert_eq!(
+        from_str::<Vec<IgnoredAny>>(&wide).expect("a list").len(),
+        1_001
+    );
+    from_str::<serde_json::Value>(&wide).expect("a list");
+
     let longest = "x".repeat(MAX_BYTES);
     from_str::<&str>(&longest).expect("the longest");
     let longer = "x".repeat(MAX_BYTES + 1);

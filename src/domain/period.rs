@@ -1,0 +1,524 @@
+//! The text of a period: when a number is used (DOMAIN.md 3).
+//!
+//! ```text
+//! period    = "" | "none" | "always" | subperiod *( "," subperiod )
+//! subperiod = 1*( scale "{" range *( blank range ) "}" )
+//! range     = value | value "-" value
+//! scale     = yr|year mo|month wk|week yd|yday md|mday wd|wday hr|hour min|minute sec|second
+//! ```
+//!
+//! Case does not matter, and blanks may stand around every word and sign.
+
+/// What is wrong with a period, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{rule} (at offset {position})")]
+pub struct PeriodError {
+    rule: PeriodRule,
+    position: usize,
+}
+
+impl PeriodError {
+    /// Returns the rule that is broken.
+    #[must_use]
+    pub fn rule(&self) -> PeriodRule {
+        self.rule
+    }
+
+    /// Returns the offset where the fault was found, in bytes and in characters: everything
+    /// before it is ASCII.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+}
+
+/// A rule of the period grammar; its text says what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeriodRule {
+    /// A word before a brace is none of the nine scales.
+    #[error("unknown scale: write one of yr, mo, wk, yd, md, wd, hr, min, sec")]
+    UnknownScale,
+    /// A scale is not followed by its values.
+    #[error("a scale needs its values in braces, as in hr{{9-17}}")]
+    ExpectedBrace,
+    /// Braces hold no value. The original takes that and then never matches.
+    #[error("empty braces: give a value, or leave the scale out")]
+    EmptyBraces,
+    /// An opening brace has no closing one, or holds another opening one.
+    #[error("unclosed brace: close it with }} before the next scale")]
+    UnclosedBrace,
+    /// A closing brace has no opening one.
+    #[error("closing brace without an opening one: remove it")]
+    UnopenedBrace,
+    /// A comma stands between braces.
+    #[error("comma between braces: separate values with a blank")]
+    CommaInBraces,
+    /// Nothing stands before or after a comma. The original takes a comma at the end.
+    #[error("comma without a sub-period on both sides: remove it")]
+    ExpectedSubperiod,
+    /// A semicolon, which is no sign of this language.
+    #[error("semicolon: separate sub-periods with a comma, values with a blank")]
+    Semicolon,
+    /// A value that its scale does not have. The original takes some hours that do not exist.
+    #[error("not a value of this scale: write {0}")]
+    InvalidValue(&'static str),
+    /// A range lacks its end, or has more than two.
+    #[error("a range has two ends, as in 9-17")]
+    IncompleteRange,
+    /// A range of years goes backwards. Years do not wrap; the original swaps the two silently.
+    #[error("a range of years does not wrap: write the earlier year first")]
+    ReversedYears,
+}
+
+/// Checks that a period is well-formed and can ever apply, as far as its text tells.
+///
+/// Stricter than the software that evaluates periods where that takes a text and means nothing
+/// by it (DOMAIN.md 3): empty braces, `hr{13am}`, a comma at the end. For what is to be written
+/// only: what is read may be anything.
+///
+/// # Errors
+/// The first fault, with its place.
+pub fn check_period(text: &str) -> Result<(), PeriodError> {
+    let trimmed = text.trim_matches(is_blank);
+    if ["", "none", "always"]
+        .iter()
+        .any(|word| trimmed.eq_ignore_ascii_case(word))
+    {
+        return Ok(());
+    }
+    let mut parser = Parser { text, position: 0 };
+    loop {
+        parser.subperiod()?;
+        match parser.peek() {
+            None => return Ok(()),
+            // `subperiod` goes on for as long as there is anything else.
+            Some(_) => parser.position += 1,
+        }
+    }
+}
+
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t')
+}
+
+/// One of the nine units of time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Year,
+    Month,
+    Week,
+    YearDay,
+    MonthDay,
+    WeekDay,
+    Hour,
+    Minute,
+    Second,
+}
+
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
+const WEEK_DAYS: [&str; 7] = ["su", "mo", "tu", "we", "th", "fr", "sa"];
+
+impl Scale {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "yr" | "year" => Self::Year,
+            "mo" | "month" => Self::Month,
+            "wk" | "week" => Self::Week,
+            "yd" | "yday" => Self::YearDay,
+            "md" | "mday" => Self::MonthDay,
+            "wd" | "wday" => Self::WeekDay,
+            "hr" | "hour" => Self::Hour,
+            "min" | "minute" => Self::Minute,
+            "sec" | "second" => Self::Second,
+            _ => return None,
+        })
+    }
+
+    /// The values of the scale, for people.
+    fn values(self) -> &'static str {
+        match self {
+            Self::Year => "0 to 99, or 1970 and later",
+            Self::Month => "1 to 12, or jan to dec",
+            Self::Week => "1 to 6",
+            Self::YearDay => "1 to 366",
+            Self::MonthDay => "1 to 31",
+            Self::WeekDay => "1 to 7 with 1 for Sunday, or su mo tu we th fr sa",
+            Self::Hour => "0 to 23, or 12am 1am to 11am 12noon 12pm 1pm to 11pm",
+            Self::Minute | Self::Second => "0 to 59",
+        }
+    }
+
+    /// Reads a value to a number that can be compared with others of the scale.
+    fn value(self, word: &str) -> Option<u32> {
+        let word = word.to_ascii_lowercase();
+        match self {
+            Self::Month => named(&MONTHS, 3, &word).or_else(|| number(&word, 1..=12)),
+            Self::WeekDay => named(&WEEK_DAYS, 2, &word).or_else(|| number(&word, 1..=7)),
+            Self::Hour => clock(&word).or_else(|| number(&word, 0..=23)),
+            // Two digits are years of the current century.
+            Self::Year => number(&word, 0..=99)
+                .map(|year| 2000 + year)
+                .or_else(|| number(&word, 1970..=u32::MAX)),
+            Self::Week => number(&word, 1..=6),
+            Self::YearDay => number(&word, 1..=366),
+            Self::MonthDay => number(&word, 1..=31),
+            Self::Minute | Self::Second => number(&word, 0..=59),
+        }
+    }
+}
+
+/// Finds a name by its first letters, the only ones that count: `mon` and `monday` are `mo`.
+fn named(names: &[&str], significant: usize, word: &str) -> Option<u32> {
+    if !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return None;
+    }
+    let start = word.get(..significant)?;
+    let index = names.iter().position(|name| *name == start)?;
+    u32::try_from(index + 1).ok()
+}
+
+fn number(word: &str, values: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    // `parse` takes a sign as well.
+    if !word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    word.parse().ok().filter(|number| values.contains(number))
+}
+
+fn clock(word: &str) -> Option<u32> {
+    if word == "12noon" {
+        return Some(12);
+    }
+    let (hours, afternoon) = match word.strip_suffix("am") {
+        Some(hours) => (hours, 0),
+        None => (word.strip_suffix("pm")?, 12),
+    };
+    number(hours, 1..=12).map(|hour| hour % 12 + afternoon)
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    position: usize,
+}
+
+impl<'a> Parser<'a> {
+    /// Skips blanks and looks at what follows.
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\t') = bytes.get(self.position) {
+            self.position += 1;
+        }
+        bytes.get(self.position).copied()
+    }
+
+    /// Takes a run of ASCII letters and digits, maybe none.
+    fn word(&mut self) -> &'a str {
+        let rest = &self.text[self.position..];
+        let length = rest
+            .bytes()
+            .position(|byte| !byte.is_ascii_alphanumeric())
+            .unwrap_or(rest.len());
+        self.position += length;
+        &rest[..length]
+    }
+
+    fn error<T>(&self, rule: PeriodRule) -> Result<T, PeriodError> {
+        Err(PeriodError {
+            rule,
+            position: self.position,
+        })
+    }
+
+    /// Reads one or more scales, up to a comma or the end.
+    fn subperiod(&mut self) -> Result<(), PeriodError> {
+        if matches!(self.peek(), None | Some(b',')) {
+            return self.error(PeriodRule::ExpectedSubperiod);
+        }
+        while !matches!(self.peek(), None | Some(b',')) {
+            self.scale()?;
+        }
+        Ok(())
+    }
+
+    fn scale(&mut self) -> Result<(), PeriodError> {
+        match self.peek() {
+            Some(b'}') => return self.error(PeriodRule::UnopenedBrace),
+            Some(b';') => return self.error(PeriodRule::Semicolon),
+            _ => {}
+        }
+        let start = self.position;
+        let Some(scale) = Scale::from_name(self.word()) else {
+            self.position = start;
+            return self.error(PeriodRule::UnknownScale);
+        };
+        if self.peek() != Some(b'{') {
+            return self.error(PeriodRule::ExpectedBrace);
+        }
+        let opening = self.position;
+        self.position += 1;
+        if self.peek() == Some(b'}') {
+            self.position = opening;
+            return self.error(PeriodRule::EmptyBraces);
+        }
+        while self.peek() != Some(b'}') {
+            self.range(scale, opening)?;
+        }
+        self.position += 1;
+        Ok(())
+    }
+
+    fn range(&mut self, scale: Scale, opening: usize) -> Result<(), PeriodError> {
+        let start = self.position;
+        let first = self.value(scale, opening)?;
+        if self.peek() != Some(b'-') {
+            return Ok(());
+        }
+        self.position += 1;
+        if matches!(self.peek(), Some(b'}' | b'-')) {
+            return self.error(PeriodRule::IncompleteRange);
+        }
+        let last = self.value(scale, opening)?;
+        if self.peek() == Some(b'-') {
+            return self.error(PeriodRule::IncompleteRange);
+        }
+        if scale == Scale::Year && first > last {
+            self.position = start;
+            return self.error(PeriodRule::ReversedYears);
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, scale: Scale, opening: usize) -> Result<u32, PeriodError> {
+        match self.peek() {
+            None | Some(b'{') => {
+                self.position = opening;
+                return self.error(PeriodRule::UnclosedBrace);
+            }
+            Some(b',') => return self.error(PeriodRule::CommaInBraces),
+            Some(b';') => return self.error(PeriodRule::Semicolon),
+            Some(b'-') => return self.error(PeriodRule::IncompleteRange),
+            _ => {}
+        }
+        let start = self.position;
+        match scale.value(self.word()) {
+            Some(value) => Ok(value),
+            None => {
+                self.position = start;
+                self.error(PeriodRule::InvalidValue(scale.values()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fault(text: &str) -> (PeriodRule, usize) {
+        match check_period(text) {
+            Ok(()) => panic!("takes {text:?}"),
+            Err(error) => (error.rule(), error.position()),
+        }
+    }
+
+    #[test]
+    fn takes_no_restriction_never_and_always_in_any_case() {
+        for text in [
+            "", "  ", "\t", "none", "NONE", " None ", "Always", "ALWAYS", "always ",
+        ] {
+            assert_eq!(check_period(text), Ok(()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn takes_every_form_of_the_grammar() {
+        for text in [
+            "wd{mo-fr} hr{9am-5pm}",
+            "wd {Mon-Fri} hr {9am-4pm}",
+            "wd {Mon Wed Fri} hr {9am-4pm}, wd{Tue Thu} hr {9am-2pm}",
+            "WD{MONDAY-FRIDAY}HR{9-17}",
+            "year{2025-2026}month{jan-dec}week{1-6}yday{1-366}mday{1-31}wday{1-7}hour{0-23}\
+             minute{0-59}second{0-59}",
+            "yr{0 99 25-26 1970 2025-2025 98-2100}",
+            "mo{Nov-Feb}",
+            "mo{January sept may-junebug 12}",
+            "mo {Jan Feb} mo {Nov Dec}",
+            "wd{sa-su}",
+            "wd{7-1 tues wedn thursday}",
+            "hr{12am 1am 11am 12noon 12pm 1pm 11pm 0 09 23}",
+            "hr{10pm-6am}",
+            "hr { 9am - 5pm }",
+            " min { 0 - 29\t45 } ",
+            "hr{12noon-13}",
+            "sec {0-4 10-14 20-24},sec{30}\t,\tsec{59}",
+        ] {
+            assert_eq!(check_period(text), Ok(()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_values_that_a_scale_does_not_have() {
+        let cases = [
+            (Scale::Year, "yr{#}", "100 1969 4294967296 jan 20x5"),
+            (Scale::Month, "mo{#}", "0 13 ja janv1 jän 1jan 99999999999"),
+            (Scale::Week, "wk{#}", "0 7 mon"),
+            (Scale::YearDay, "yd{#}", "0 367"),
+            (Scale::MonthDay, "md{#}", "0 32 1st"),
+            (Scale::WeekDay, "wd{#}", "0 8 m xx mo1"),
+            (
+                Scale::Hour,
+                "hr{#}",
+                "24 13am 0am 0pm 13pm noon 1noon am pm 12midnight 9a +9 09:00 9.5",
+            ),
+            (Scale::Minute, "min{#}", "60 a"),
+            (Scale::Second, "sec{#}", "60 _"),
+        ];
+        for (scale, pattern, words) in cases {
+            for word in words.split(' ') {
+                let text = pattern.replace('#', word);
+                let (rule, position) = fault(&text);
+                assert_eq!(rule, PeriodRule::InvalidValue(scale.values()), "{text}");
+                assert!(
+                    text[position..].starts_with(|c: char| word.contains(c)),
+                    "{text}"
+                );
+                // The second end of a range is checked as the first one is.
+                let range = pattern.replace('#', &format!("1-{word}"));
+                if scale != Scale::Year {
+                    assert_eq!(fault(&range).0, rule, "{range}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_broken_structure_and_says_where() {
+        use PeriodRule::*;
+        for (text, rule, position) in [
+            ("hr{}", EmptyBraces, 2),
+            ("wd{mo} hr{ }", EmptyBraces, 9),
+            ("hr{9-17},", ExpectedSubperiod, 9),
+            ("hr{9-17}, ", ExpectedSubperiod, 10),
+            (",hr{9-17}", ExpectedSubperiod, 0),
+            ("hr{9},,hr{10}", ExpectedSubperiod, 6),
+            (",", ExpectedSubperiod, 0),
+            ("hr{9};hr{10}", Semicolon, 5),
+            ("hr{9;10}", Semicolon, 4),
+            ("hr{9,10}", CommaInBraces, 4),
+            ("hr{9-,10}", CommaInBraces, 5),
+            ("hr{9", UnclosedBrace, 2),
+            ("hr{", UnclosedBrace, 2),
+            ("hr{9-", UnclosedBrace, 2),
+            ("wd{mo-fr {9}", UnclosedBrace, 2),
+            ("hr{9{", UnclosedBrace, 2),
+            ("hr{9}}", UnopenedBrace, 5),
+            ("}", UnopenedBrace, 0),
+            ("hr", ExpectedBrace, 2),
+            ("hr 9-17", ExpectedBrace, 3),
+            ("hr,wd{mo}", ExpectedBrace, 2),
+            ("hr(9)", ExpectedBrace, 2),
+            ("{9}", UnknownScale, 0),
+            ("never", UnknownScale, 0),
+            ("none, hr{9}", UnknownScale, 0),
+            ("h{9}", UnknownScale, 0),
+            ("hours{9}", UnknownScale, 0),
+            ("wd{mo} weekday{mo}", UnknownScale, 7),
+            ("hr{9}\nwd{mo}", UnknownScale, 5),
+            ("\u{fc}", UnknownScale, 0),
+            ("hr{-17}", IncompleteRange, 3),
+            ("hr{9-}", IncompleteRange, 5),
+            ("hr{9--17}", IncompleteRange, 5),
+            ("hr{9-12-17}", IncompleteRange, 7),
+            ("yr{2026-2025}", ReversedYears, 3),
+            ("yr{26-25}", ReversedYears, 3),
+            ("yr{24 99-1972}", ReversedYears, 6),
+        ] {
+            assert_eq!(fault(text), (rule, position), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn says_what_to_do_without_repeating_the_text() {
+        let message = |text| check_period(text).map_err(|error| error.to_string());
+        assert_eq!(
+            message("hr{13am}"),
+            Err(
+                "not a value of this scale: write 0 to 23, or 12am 1am to 11am 12noon 12pm 1pm \
+                 to 11pm (at offset 3)"
+                    .to_owned()
+            )
+        );
+        assert_eq!(
+            message("hr"),
+            Err("a scale needs its values in braces, as in hr{9-17} (at offset 2)".to_owned())
+        );
+    }
+
+    /// One scale with its values, well-formed by construction.
+    fn any_scale() -> impl Strategy<Value = String> {
+        let range = |name: &'static str, value: &'static str| {
+            let ranges = format!("({value}( ?- ?{value})?[ \t]{{1,2}}){{1,3}}");
+            let ranges = proptest::string::string_regex(&ranges).expect("a pattern");
+            (name, " {0,1}", ranges)
+                .prop_map(|(name, blank, ranges)| format!("{name}{blank}{{{}}}", ranges.trim_end()))
+        };
+        prop_oneof![
+            (
+                "yr|YEAR|Year",
+                "1[0-9]-[2-9][0-9]|19[789][0-9]( ?- ?2[0-9]{3})?"
+            )
+                .prop_map(|(name, range)| format!("{name}{{{range}}}")),
+            range("mo|Month", "(0?[1-9]|1[0-2]|jan|FEB|March|decem)"),
+            range("wk|week", "[1-6]"),
+            range("yd|yday", "([1-9]|[12][0-9]{2}|36[0-6])"),
+            range("md|mday", "([1-9]|[12][0-9]|3[01])"),
+            range("wd|wday", "([1-7]|mon|Tu|SUNDAY|thurs)"),
+            range(
+                "hr|HOUR",
+                "([0-9]|1[0-9]|2[0-3]|12noon|12am|([1-9]|1[0-2])[apAP]m)"
+            ),
+            range("min|minute", "[0-5]?[0-9]"),
+            range("sec|second", "[0-5]?[0-9]"),
+        ]
+    }
+
+    fn any_period() -> impl Strategy<Value = String> {
+        let subperiod = proptest::collection::vec(any_scale(), 1..4)
+            .prop_flat_map(|scales| " {0,2}".prop_map(move |blank| scales.join(&blank)));
+        proptest::collection::vec(subperiod, 1..4).prop_flat_map(|subperiods| {
+            "[ \t]{0,2},[ \t]{0,2}".prop_map(move |comma| subperiods.join(&comma))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn takes_whatever_the_grammar_makes(period in any_period()) {
+            prop_assert_eq!(check_period(&period), Ok(()));
+        }
+
+        #[test]
+        fn refuses_every_period_with_a_brace_more_or_less(
+            period in any_period(),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let braces: Vec<usize> = period.match_indices(['{', '}']).map(|(at, _)| at).collect();
+            let at = braces[at.index(braces.len())];
+            let without = format!("{}{}", &period[..at], &period[at + 1..]);
+            prop_assert!(check_period(&without).is_err(), "{}", without);
+            let doubled = format!("{}{}", &period[..=at], &period[at..]);
+            prop_assert!(check_period(&doubled).is_err(), "{}", doubled);
+        }
+
+        #[test]
+        fn never_panics_and_points_into_the_text(text in "[ -~\\t]{0,40}|.{0,20}") {
+            if let Err(error) = check_period(&text) {
+                prop_assert!(text.is_char_boundary(error.position()), "{:?}", error);
+            }
+        }
+    }
+}
