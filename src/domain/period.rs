@@ -9,6 +9,8 @@
 //!
 //! Case does not matter, and blanks may stand around every word and sign.
 
+use std::ops::RangeInclusive;
+
 /// What is wrong with a period, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{rule} (at offset {position})")]
@@ -151,52 +153,58 @@ impl Scale {
         }
     }
 
-    /// Reads a value to a number that can be compared with others of the scale.
-    fn value(self, word: &str) -> Option<u32> {
+    /// Says whether the scale has a value of this name.
+    fn has(self, word: &str) -> bool {
         let word = word.to_ascii_lowercase();
         match self {
-            Self::Month => named(&MONTHS, 3, &word).or_else(|| number(&word, 1..=12)),
-            Self::WeekDay => named(&WEEK_DAYS, 2, &word).or_else(|| number(&word, 1..=7)),
-            Self::Hour => clock(&word).or_else(|| number(&word, 0..=23)),
-            // Two digits are years of the current century.
-            Self::Year => number(&word, 0..=99)
-                .map(|year| 2000 + year)
-                .or_else(|| number(&word, 1970..=u32::MAX)),
-            Self::Week => number(&word, 1..=6),
-            Self::YearDay => number(&word, 1..=366),
-            Self::MonthDay => number(&word, 1..=31),
-            Self::Minute | Self::Second => number(&word, 0..=59),
+            Self::Year => year(&word).is_some(),
+            Self::Month => is_name(&MONTHS, 3, &word) || is_number(&word, 1..=12),
+            Self::Week => is_number(&word, 1..=6),
+            Self::YearDay => is_number(&word, 1..=366),
+            Self::MonthDay => is_number(&word, 1..=31),
+            Self::WeekDay => is_name(&WEEK_DAYS, 2, &word) || is_number(&word, 1..=7),
+            Self::Hour => is_clock(&word) || is_number(&word, 0..=23),
+            Self::Minute | Self::Second => is_number(&word, 0..=59),
         }
     }
 }
 
-/// Finds a name by its first letters, the only ones that count: `mon` and `monday` are `mo`.
-fn named(names: &[&str], significant: usize, word: &str) -> Option<u32> {
-    if !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
-        return None;
+/// Reads a year; one of two digits is of the current century.
+fn year(word: &str) -> Option<u32> {
+    match number(word)? {
+        year @ 0..=99 => Some(2000 + year),
+        year @ 1970.. => Some(year),
+        _ => None,
     }
-    let start = word.get(..significant)?;
-    let index = names.iter().position(|name| *name == start)?;
-    u32::try_from(index + 1).ok()
 }
 
-fn number(word: &str, values: std::ops::RangeInclusive<u32>) -> Option<u32> {
+/// Looks at the first letters, the only ones that count: `mon` and `monday` are `mo`.
+fn is_name(names: &[&str], significant: usize, word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_lowercase())
+        && word
+            .get(..significant)
+            .is_some_and(|start| names.contains(&start))
+}
+
+fn is_clock(word: &str) -> bool {
+    word == "12noon"
+        || word
+            .strip_suffix("am")
+            .or_else(|| word.strip_suffix("pm"))
+            .is_some_and(|hours| is_number(hours, 1..=12))
+}
+
+fn is_number(word: &str, values: RangeInclusive<u32>) -> bool {
+    number(word).is_some_and(|number| values.contains(&number))
+}
+
+fn number(word: &str) -> Option<u32> {
     // `parse` takes a sign as well.
-    if !word.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+    if word.bytes().all(|byte| byte.is_ascii_digit()) {
+        word.parse().ok()
+    } else {
+        None
     }
-    word.parse().ok().filter(|number| values.contains(number))
-}
-
-fn clock(word: &str) -> Option<u32> {
-    if word == "12noon" {
-        return Some(12);
-    }
-    let (hours, afternoon) = match word.strip_suffix("am") {
-        Some(hours) => (hours, 0),
-        None => (word.strip_suffix("pm")?, 12),
-    };
-    number(hours, 1..=12).map(|hour| hour % 12 + afternoon)
 }
 
 struct Parser<'a> {
@@ -280,18 +288,16 @@ impl<'a> Parser<'a> {
         if matches!(self.peek(), Some(b'}' | b'-')) {
             return self.error(PeriodRule::IncompleteRange);
         }
+        // A second sign, as in `9-12-17`, fails as the start of the next range.
         let last = self.value(scale, opening)?;
-        if self.peek() == Some(b'-') {
-            return self.error(PeriodRule::IncompleteRange);
-        }
-        if scale == Scale::Year && first > last {
+        if scale == Scale::Year && year(first) > year(last) {
             self.position = start;
             return self.error(PeriodRule::ReversedYears);
         }
         Ok(())
     }
 
-    fn value(&mut self, scale: Scale, opening: usize) -> Result<u32, PeriodError> {
+    fn value(&mut self, scale: Scale, opening: usize) -> Result<&'a str, PeriodError> {
         match self.peek() {
             None | Some(b'{') => {
                 self.position = opening;
@@ -303,13 +309,12 @@ impl<'a> Parser<'a> {
             _ => {}
         }
         let start = self.position;
-        match scale.value(self.word()) {
-            Some(value) => Ok(value),
-            None => {
-                self.position = start;
-                self.error(PeriodRule::InvalidValue(scale.values()))
-            }
+        let word = self.word();
+        if !scale.has(word) {
+            self.position = start;
+            return self.error(PeriodRule::InvalidValue(scale.values()));
         }
+        Ok(word)
     }
 }
 
@@ -344,7 +349,7 @@ mod tests {
             "WD{MONDAY-FRIDAY}HR{9-17}",
             "year{2025-2026}month{jan-dec}week{1-6}yday{1-366}mday{1-31}wday{1-7}hour{0-23}\
              minute{0-59}second{0-59}",
-            "yr{0 99 25-26 1970 2025-2025 98-2100}",
+            "yr{0 99 25-26 1970 2025-2025 98-2100 2024-26}",
             "mo{Nov-Feb}",
             "mo{January sept may-junebug 12}",
             "mo {Jan Feb} mo {Nov Dec}",
@@ -437,6 +442,7 @@ mod tests {
             ("yr{2026-2025}", ReversedYears, 3),
             ("yr{26-25}", ReversedYears, 3),
             ("yr{24 99-1972}", ReversedYears, 6),
+            ("yr{26-2024}", ReversedYears, 3),
         ] {
             assert_eq!(fault(text), (rule, position), "{text:?}");
         }
