@@ -1,4 +1,24 @@
-//! Checked types of the follow-me domain; knows no wire, proto or HTTP.
+//! Checked types of the follow-me domain: ids, numbers, lists, drafts of numbers, etags, and the
+//! plan of a replace-all.
+//!
+//! Architecture invariant: this room knows no wire, no proto and no HTTP, and imports no other room.
 
 pub mod check;
-pub mod period;
+mod draft;
+mod etag;
+mod id;
+mod license;
+mod number;
+mod period;
+mod replace;
+
+pub use draft::{Draft, Rules, Span, Violation, Violations};
+pub use etag::Etag;
+pub use id::{AccountId, NumberId};
+pub use license::License;
+pub use number::{
+    CallerIdMode, Field, FieldSet, Fields, List, Number, Settings, flag_from_letter, flag_letter,
+    without_plus,
+};
+pub use period::check_period;
+pub use replace::{Desired, Plan, Step};
