@@ -1,0 +1,148 @@
+//! How an operation can end other than as asked.
+
+use crate::{
+    domain::{AccountId, Etag, Field, NumberId, Violations},
+    upstream,
+};
+
+use super::replace_all::Incomplete;
+
+/// An operation that did not end as asked. What each becomes for the caller stands in
+/// `grpc/status.rs`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request breaks rules. Nothing was sent, or only reads.
+    #[error("the request breaks {} rules", .0.as_slice().len())]
+    Invalid(Violations),
+    /// The account does not have the number.
+    #[error("account {account} has no number {number}")]
+    NumberNotFound {
+        /// The account.
+        account: AccountId,
+        /// The number.
+        number: NumberId,
+    },
+    /// Upstream says that there is no such account.
+    #[error("upstream does not know account {account}")]
+    AccountNotFound {
+        /// The account.
+        account: AccountId,
+        /// What upstream said.
+        source: upstream::Error,
+    },
+    /// A read failed, or a write of which it is proved that it did not run.
+    #[error("upstream failed")]
+    Upstream {
+        /// Whether the License is the caller's own.
+        license_is_callers: bool,
+        /// What happened.
+        source: upstream::Error,
+    },
+    /// The write had no effect, as reading back shows, and upstream had said so: `success=False`
+    /// or a 4xx.
+    #[error("upstream refused the write")]
+    Refused {
+        /// What upstream said, where it was a failure.
+        source: Option<upstream::Error>,
+    },
+    /// The write had no effect, as reading back shows, although upstream did not refuse it.
+    #[error("the write had no effect")]
+    NotDone {
+        /// What happened to the request, where it failed.
+        source: Option<upstream::Error>,
+    },
+    /// The write may or may not have had its effect.
+    #[error("the outcome of the write is unknown")]
+    OutcomeUnknown {
+        /// What was looked for in the list.
+        looked_for: String,
+        /// The numbers that may be the one that was written.
+        candidates: Vec<NumberId>,
+        /// What happened to the request, where it failed.
+        source: Option<upstream::Error>,
+    },
+    /// `UpdateFollowmeAll` changed numbers that it was not asked to change.
+    #[error("upstream changed other numbers of the account")]
+    WroteTooMuch {
+        /// The numbers that it changed.
+        touched: Vec<NumberId>,
+        /// Those of them that could not be put back.
+        not_restored: Vec<NumberId>,
+    },
+    /// The number vanished from the list while it was being changed.
+    #[error("number {number} was deleted meanwhile")]
+    Vanished {
+        /// The number.
+        number: NumberId,
+    },
+    /// Upstream holds a value that no request can carry, in a field that is not being changed.
+    #[error("upstream holds a {} that cannot be sent back", .field.name())]
+    Unreadable {
+        /// The field.
+        field: Field,
+    },
+    /// The list changed between two pages.
+    #[error("the list changed between two pages")]
+    ListChanged {
+        /// Its etag now.
+        etag: Etag,
+    },
+    /// A replace-all stopped on its way.
+    #[error("the list is not yet the one asked for")]
+    ReplaceIncomplete(Box<Incomplete>),
+}
+
+impl Error {
+    /// Returns the reason of ErrorInfo: UPPER_SNAKE_CASE, stable.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID_REQUEST",
+            Self::NumberNotFound { .. } => "NUMBER_NOT_FOUND",
+            Self::AccountNotFound { .. } => "ACCOUNT_NOT_FOUND",
+            Self::Upstream { source, .. } => upstream_reason(source.kind()),
+            Self::Refused { .. } => "UPSTREAM_REFUSED",
+            Self::NotDone { .. } => "WRITE_NOT_DONE",
+            Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
+            Self::WroteTooMuch { .. } => "UPSTREAM_WROTE_TOO_MUCH",
+            Self::Vanished { .. } => "NUMBER_VANISHED",
+            Self::Unreadable { .. } => "UNREADABLE_FIELD",
+            Self::ListChanged { .. } => "LIST_CHANGED",
+            Self::ReplaceIncomplete(_) => "REPLACE_INCOMPLETE",
+        }
+    }
+
+    /// Returns what upstream did, where that is the cause.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&upstream::Error> {
+        match self {
+            Self::AccountNotFound { source, .. } | Self::Upstream { source, .. } => Some(source),
+            Self::Refused { source }
+            | Self::NotDone { source }
+            | Self::OutcomeUnknown { source, .. } => source.as_ref(),
+            Self::Invalid(_)
+            | Self::NumberNotFound { .. }
+            | Self::WroteTooMuch { .. }
+            | Self::Vanished { .. }
+            | Self::Unreadable { .. }
+            | Self::ListChanged { .. }
+            | Self::ReplaceIncomplete(_) => None,
+        }
+    }
+}
+
+fn upstream_reason(kind: upstream::Kind) -> &'static str {
+    use upstream::Kind;
+    match kind {
+        Kind::Connect | Kind::Broken => "UPSTREAM_UNAVAILABLE",
+        Kind::Timeout => "UPSTREAM_TIMEOUT",
+        Kind::Denied => "UPSTREAM_DENIED",
+        Kind::RouteMissing => "UPSTREAM_ROUTE_MISSING",
+        Kind::NotFound => "ACCOUNT_NOT_FOUND",
+        Kind::LooksLikeHtml | Kind::DoesNotFit | Kind::UnsafeValue(_) => "INVALID_REQUEST",
+        Kind::Refused => "UPSTREAM_REFUSED",
+        Kind::ServerError => "UPSTREAM_ERROR",
+        Kind::BadResponse(_) | Kind::TooLarge => "UPSTREAM_BAD_RESPONSE",
+    }
+}
