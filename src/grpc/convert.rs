@@ -1,0 +1,272 @@
+//! Between the messages of the contract and the words of the domain.
+
+use std::collections::HashMap;
+
+use super::pb;
+use crate::{
+    domain::{
+        AccountId, CallerIdMode, Desired, Draft, Etag, Field, FieldSet, Fields, Number, NumberId,
+        Settings, Span, Step, Violations,
+    },
+    operations::{NumberView, StepOutcome, StepReport},
+};
+
+/// The paths of FollowMeNumber that a caller cannot set.
+const OUTPUT_ONLY: [&str; 5] = [
+    "account_id",
+    "number_id",
+    "follow_me_id",
+    "etag",
+    "unrecognized",
+];
+
+/// Takes an account id.
+pub(super) fn account(id: i32, path: &str, violations: &mut Violations) -> Option<AccountId> {
+    let account = AccountId::new(id);
+    if account.is_none() {
+        violations.push(path, "must be the id of an account, greater than 0");
+    }
+    account
+}
+
+/// Takes the id of a number.
+pub(super) fn number_id(id: i32, path: &str, violations: &mut Violations) -> Option<NumberId> {
+    let number = NumberId::new(id);
+    if number.is_none() {
+        violations.push(path, "must be the id of a number, greater than 0");
+    }
+    number
+}
+
+/// Takes what a number shall be. Output-only fields are ignored.
+pub(super) fn draft(number: &pb::FollowMeNumber) -> Draft {
+    Draft {
+        name: number.name.clone(),
+        redirect_number: number.redirect_number.clone(),
+        domain: number.domain.clone(),
+        order: number.order,
+        ring_timeout: number.ring_timeout.map(|timeout| Span {
+            seconds: timeout.seconds,
+            nanos: timeout.nanos,
+        }),
+        active: number.active,
+        keep_original_cld: number.keep_original_cld,
+        caller_id_mode: match pb::CallerIdMode::try_from(number.caller_id_mode) {
+            Ok(pb::CallerIdMode::Unspecified) => None,
+            Ok(pb::CallerIdMode::CallerNumberAndName) => {
+                Some(Some(CallerIdMode::CallerNumberAndName))
+            }
+            Ok(pb::CallerIdMode::CallerNumber) => Some(Some(CallerIdMode::CallerNumber)),
+            Ok(pb::CallerIdMode::Forwarder) => Some(Some(CallerIdMode::Forwarder)),
+            Err(_) => Some(None),
+        },
+        period: number.period.clone(),
+        period_description: number.period_description.clone(),
+        status: number.status,
+    }
+}
+
+/// Takes a number of the list that an account shall have.
+pub(super) fn desired(
+    number: &pb::FollowMeNumber,
+    account: i32,
+    path: &str,
+    violations: &mut Violations,
+) -> Desired {
+    same_account(number, account, path, violations);
+    if number.number_id < 0 {
+        violations.push(
+            format!("{path}.number_id"),
+            "must be 0 for a new number, or the id of the number to replace",
+        );
+    }
+    Desired {
+        id: NumberId::new(number.number_id),
+        draft: draft(number),
+    }
+}
+
+/// Checks that a number does not name another account than the request.
+pub(super) fn same_account(
+    number: &pb::FollowMeNumber,
+    account: i32,
+    path: &str,
+    violations: &mut Violations,
+) {
+    if number.account_id != 0 && number.account_id != account {
+        violations.push(
+            format!("{path}.account_id"),
+            "must be 0 or the account_id of the request",
+        );
+    }
+}
+
+/// Takes the fields that an update names, and checks that each is there to be taken.
+pub(super) fn mask(
+    mask: Option<&prost_types::FieldMask>,
+    draft: &Draft,
+    violations: &mut Violations,
+) -> FieldSet {
+    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    if paths.is_empty() {
+        violations.push(
+            "update_mask",
+            "must name the fields to change, for example {\"paths\": [\"name\"]}",
+        );
+    }
+    let mut named = FieldSet::EMPTY;
+    for path in paths {
+        if path == "*" {
+            named = named.union(draft.said());
+        } else if let Some(field) = Field::from_name(path) {
+            named.insert(field);
+            if !draft.said().contains(field) {
+                violations.push(
+                    format!("number.{path}"),
+                    "is named by update_mask but absent: set it, since upstream cannot unset it",
+                );
+            }
+        } else if OUTPUT_ONLY.contains(&path.as_str()) {
+            violations.push(
+                "update_mask",
+                format!("names {path}, which cannot be changed"),
+            );
+        } else {
+            let names: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
+            violations.push(
+                "update_mask",
+                format!(
+                    "names an unknown field, {:?}; known are {}",
+                    path.chars().take(40).collect::<String>(),
+                    names.join(", ")
+                ),
+            );
+        }
+    }
+    named
+}
+
+/// Shows a number.
+pub(super) fn number(view: &NumberView) -> pb::FollowMeNumber {
+    match view {
+        NumberView::Stored(number) => stored(number),
+        NumberView::Planned(account, fields) => pb::FollowMeNumber {
+            account_id: account.value(),
+            ..of_fields(fields)
+        },
+    }
+}
+
+/// Shows a number of the list.
+pub(super) fn stored(number: &Number) -> pb::FollowMeNumber {
+    let fields = &number.fields;
+    let mut unrecognized: HashMap<String, String> = number
+        .unreadable
+        .iter()
+        .map(|(name, raw)| ((*name).to_owned(), raw.clone()))
+        .collect();
+    for (name, raw, understood) in [
+        ("active", &fields.active, fields.is_active().is_some()),
+        (
+            "keep_original_cld",
+            &fields.keep_original_cld,
+            fields.keeps_original_cld().is_some(),
+        ),
+        (
+            "keep_original_cli",
+            &fields.keep_original_cli,
+            fields.caller_id_mode().is_some(),
+        ),
+    ] {
+        if !understood && !raw.is_empty() {
+            unrecognized.insert(name.to_owned(), raw.clone());
+        }
+    }
+    pb::FollowMeNumber {
+        account_id: number.account_id.value(),
+        number_id: number.id.value(),
+        follow_me_id: number.follow_me_id,
+        etag: Etag::of_number(number).into(),
+        unrecognized,
+        ..of_fields(fields)
+    }
+}
+
+fn of_fields(fields: &Fields) -> pb::FollowMeNumber {
+    let caller_id_mode = match fields.caller_id_mode() {
+        None => pb::CallerIdMode::Unspecified,
+        Some(CallerIdMode::CallerNumberAndName) => pb::CallerIdMode::CallerNumberAndName,
+        Some(CallerIdMode::CallerNumber) => pb::CallerIdMode::CallerNumber,
+        Some(CallerIdMode::Forwarder) => pb::CallerIdMode::Forwarder,
+    };
+    pb::FollowMeNumber {
+        name: fields.name.clone(),
+        redirect_number: fields.redirect_number.clone(),
+        domain: fields.domain.clone(),
+        order: fields.order,
+        ring_timeout: fields.ring_timeout.map(duration),
+        active: fields.is_active(),
+        keep_original_cld: fields.keeps_original_cld(),
+        caller_id_mode: caller_id_mode.into(),
+        period: fields.period.clone(),
+        period_description: fields.period_description.clone(),
+        status: fields.status,
+        ..pb::FollowMeNumber::default()
+    }
+}
+
+fn duration(seconds: i32) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: seconds.into(),
+        nanos: 0,
+    }
+}
+
+/// Shows the settings of a list.
+pub(super) fn settings(settings: &Settings) -> pb::FollowMeSettings {
+    let sequence = match settings.sequence.as_str() {
+        "" => pb::Sequence::Unspecified,
+        "Order" => pb::Sequence::Order,
+        "Random" => pb::Sequence::Random,
+        "Simultaneous" => pb::Sequence::Simultaneous,
+        _ => pb::Sequence::Other,
+    };
+    pb::FollowMeSettings {
+        follow_me_id: settings.follow_me_id,
+        sequence: sequence.into(),
+        sequence_text: settings.sequence.clone(),
+        ring_timeout: settings.ring_timeout.map(duration),
+        sip_status: settings.sip_status,
+    }
+}
+
+/// Shows the names of fields.
+pub(super) fn names(fields: FieldSet) -> Vec<String> {
+    fields.iter().map(|field| field.name().to_owned()).collect()
+}
+
+/// Shows what became of a step.
+pub(super) fn step(report: &StepReport) -> pb::ReplaceStep {
+    use pb::replace_step::{Action, Outcome};
+    let place = |index: usize| i32::try_from(index).unwrap_or(i32::MAX);
+    let (index, action) = match &report.step {
+        Step::Keep { index, .. } => (place(*index), Action::Keep),
+        Step::Update { index, .. } => (place(*index), Action::Update),
+        Step::Add { index, .. } => (place(*index), Action::Add),
+        Step::Delete { .. } => (-1, Action::Delete),
+    };
+    let outcome = match report.outcome {
+        StepOutcome::Done => Outcome::Done,
+        StepOutcome::Failed => Outcome::Failed,
+        StepOutcome::Unknown => Outcome::Unknown,
+        StepOutcome::NotStarted => Outcome::NotStarted,
+    };
+    pb::ReplaceStep {
+        index,
+        action: action.into(),
+        number_id: report.id.map_or(0, NumberId::value),
+        outcome: outcome.into(),
+        reason: report.reason.to_owned(),
+        unapplied_fields: names(report.unapplied),
+    }
+}

@@ -1,0 +1,107 @@
+//! What call metadata says about on whose behalf upstream is asked.
+
+use tonic::metadata::MetadataMap;
+
+use crate::{
+    domain::{License, Violations},
+    upstream::Context,
+};
+
+/// What holds for a caller who says nothing.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    /// The License; `None` where each caller brings their own.
+    pub license: Option<License>,
+    /// Whether callers may bring their own in `x-porta-license`.
+    pub caller_license: bool,
+    /// The ContentId.
+    pub content_id: Option<i32>,
+    /// The FeatureName.
+    pub feature_name: Option<String>,
+}
+
+/// The longest FeatureName, in bytes: it has to fit the query next to other values.
+pub const MAX_FEATURE_NAME_BYTES: usize = 128;
+
+impl Defaults {
+    /// Takes the context of a call.
+    pub(super) fn context(
+        &self,
+        metadata: &MetadataMap,
+        violations: &mut Violations,
+    ) -> Option<Context> {
+        let content_id = match metadata.get("x-porta-content-id") {
+            None => self.content_id,
+            Some(value) => {
+                let id = value.to_str().ok().and_then(|text| text.parse().ok());
+                if id.is_none() {
+                    violations.push("metadata.x-porta-content-id", "must be a 32-bit integer");
+                }
+                id
+            }
+        };
+        let feature_name = feature_name(metadata, violations).or_else(|| self.feature_name.clone());
+        let brought = metadata.get("x-porta-license");
+        let license = match brought {
+            Some(_) if !self.caller_license => {
+                violations.push(
+                    "metadata.x-porta-license",
+                    "is not taken: the configuration (upstream.caller_license) does not let \
+                     callers bring their own",
+                );
+                None
+            }
+            Some(value) => match value.to_str().map(License::new) {
+                Ok(Ok(license)) => Some(license),
+                Ok(Err(rule)) => {
+                    violations.push("metadata.x-porta-license", rule);
+                    None
+                }
+                Err(_) => {
+                    violations.push("metadata.x-porta-license", "must be visible ASCII");
+                    None
+                }
+            },
+            None => {
+                if self.license.is_none() {
+                    violations.push(
+                        "metadata.x-porta-license",
+                        "is required: no License is configured",
+                    );
+                }
+                self.license.clone()
+            }
+        };
+        Some(Context {
+            license: license?,
+            license_is_callers: brought.is_some(),
+            content_id,
+            feature_name,
+            deadline: None,
+        })
+    }
+}
+
+fn feature_name(metadata: &MetadataMap, violations: &mut Violations) -> Option<String> {
+    let (key, text) = if let Some(value) = metadata.get_bin("x-porta-feature-name-bin") {
+        let text = value
+            .to_bytes()
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+        ("metadata.x-porta-feature-name-bin", text)
+    } else {
+        let value = metadata.get("x-porta-feature-name")?;
+        let text = value.to_str().ok().map(str::to_owned);
+        ("metadata.x-porta-feature-name", text)
+    };
+    let text = text
+        .filter(|text| text.len() <= MAX_FEATURE_NAME_BYTES && !text.chars().any(char::is_control));
+    if text.is_none() {
+        violations.push(
+            key,
+            "must be at most 128 bytes of text without control characters: visible ASCII, or any \
+             UTF-8 in x-porta-feature-name-bin",
+        );
+    }
+    text
+}

@@ -1,0 +1,15 @@
+//! gRPC: the service, what its messages mean, and what its errors become.
+//!
+//! Architecture invariants: generated types stop at this room; statuses are built in `status.rs`
+//! only.
+
+mod convert;
+mod metadata;
+pub mod pb;
+pub mod server;
+mod service;
+mod status;
+
+pub use metadata::{Defaults, MAX_FEATURE_NAME_BYTES};
+pub use service::Service;
+pub use status::DOMAIN;

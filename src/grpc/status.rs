@@ -1,0 +1,387 @@
+//! The one table of errors: what each becomes for the caller.
+//!
+//! Every status carries an ErrorInfo. What it says to the caller is our own text: a text of upstream
+//! can echo the License, so it stays in the log. The whole status stays under 4 KiB, since it
+//! travels in trailers, which peers cap at 8 kB.
+
+use std::collections::HashMap;
+
+use prost::Message;
+use prost_types::Any;
+use tonic::{Code, Status};
+use tonic_types::pb as rpc;
+
+use super::{convert, pb};
+use crate::{
+    domain::{Etag, NumberId, Violations},
+    operations::{Error, Incomplete},
+    upstream::{self, Kind},
+};
+
+/// The domain of every ErrorInfo.
+pub const DOMAIN: &str = "followme.porta";
+
+/// The largest serialized status, in bytes.
+const MAX_STATUS_BYTES: usize = 4096 - 128;
+
+/// The most field violations that a status names.
+const MAX_VIOLATIONS: usize = 20;
+
+/// A status in the making.
+struct Answer {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+    details: Vec<Any>,
+}
+
+impl Answer {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: Vec::new(),
+            details: Vec::new(),
+        }
+    }
+
+    fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    fn with_ids(self, key: &'static str, ids: &[NumberId]) -> Self {
+        // Twenty ids are enough for a person, and fit.
+        let ids: Vec<String> = ids.iter().take(20).map(NumberId::to_string).collect();
+        if ids.is_empty() {
+            self
+        } else {
+            self.with(key, ids.join(","))
+        }
+    }
+
+    fn detail(mut self, type_name: &str, message: &impl Message) -> Self {
+        self.details.push(any(type_name, message));
+        self
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where statuses are built"
+    )]
+    fn into_status(self) -> Status {
+        let info = rpc::ErrorInfo {
+            reason: self.reason.to_owned(),
+            domain: DOMAIN.to_owned(),
+            metadata: self
+                .metadata
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect::<HashMap<_, _>>(),
+        };
+        let mut details = vec![any("google.rpc.ErrorInfo", &info)];
+        details.extend(self.details);
+        let status = rpc::Status {
+            code: self.code as i32,
+            message: self.message,
+            details,
+        };
+        Status::with_details(
+            self.code,
+            status.message.clone(),
+            status.encode_to_vec().into(),
+        )
+    }
+}
+
+fn any(type_name: &str, message: &impl Message) -> Any {
+    Any {
+        type_url: format!("type.googleapis.com/{type_name}"),
+        value: message.encode_to_vec(),
+    }
+}
+
+/// Makes the status of an error.
+#[must_use]
+pub(super) fn from_error(error: &Error) -> Status {
+    let reason = error.reason();
+    let answer = match error {
+        Error::Invalid(violations) => return invalid(violations),
+        Error::NumberNotFound { account, number } => Answer::new(
+            Code::NotFound,
+            reason,
+            format!("account {account} has no number {number}; List shows those that it has"),
+        )
+        .with("number_id", number)
+        .detail(
+            "google.rpc.ResourceInfo",
+            &resource("FollowMeNumber", format!("{account}/{number}")),
+        ),
+        Error::AccountNotFound { account, .. } => Answer::new(
+            Code::NotFound,
+            reason,
+            format!("upstream does not know account {account}"),
+        )
+        .detail(
+            "google.rpc.ResourceInfo",
+            &resource("Account", account.to_string()),
+        ),
+        Error::Upstream {
+            license_is_callers,
+            source,
+        } => from_upstream(reason, *license_is_callers, source),
+        Error::Refused { .. } => Answer::new(
+            Code::FailedPrecondition,
+            reason,
+            "upstream refused the write, and reading back shows that it was not done; check that \
+             the account exists and may be changed",
+        ),
+        Error::NotDone { .. } => Answer::new(
+            Code::Aborted,
+            reason,
+            "the write was sent, and reading back shows that it was not done; it can be tried \
+             again",
+        ),
+        Error::OutcomeUnknown {
+            looked_for,
+            candidates,
+            ..
+        } => Answer::new(
+            Code::Unknown,
+            reason,
+            format!(
+                "the write was sent, and whether it was done could not be found out; {looked_for} \
+                 was looked for; List the account before trying again"
+            ),
+        )
+        .with_ids("candidate_number_ids", candidates),
+        Error::WroteTooMuch {
+            touched,
+            not_restored,
+        } => {
+            let state = if not_restored.is_empty() {
+                "they were put back"
+            } else {
+                "not all of them could be put back; List the account and mend those in \
+                 not_restored_number_ids"
+            };
+            Answer::new(
+                Code::Internal,
+                reason,
+                format!(
+                    "upstream's UpdateFollowmeAll changed other numbers of the account as well; \
+                     {state}; the route is not used any more until restart"
+                ),
+            )
+            .with_ids("touched_number_ids", touched)
+            .with_ids("not_restored_number_ids", not_restored)
+        }
+        Error::Vanished { number } => Answer::new(
+            Code::Aborted,
+            reason,
+            format!("number {number} was deleted by somebody else while it was being written"),
+        )
+        .with("number_id", number),
+        Error::Unreadable { field } => {
+            let field = field.name();
+            Answer::new(
+                Code::FailedPrecondition,
+                reason,
+                format!(
+                    "upstream holds a value in {field} that cannot be sent back; give {field} a \
+                     value in the same call"
+                ),
+            )
+            .detail(
+                "google.rpc.PreconditionFailure",
+                &precondition(
+                    "UNREADABLE_FIELD",
+                    field,
+                    "give it a value in the same call",
+                ),
+            )
+        }
+        Error::ListChanged { etag } => Answer::new(
+            Code::Aborted,
+            reason,
+            "the list changed since the first page; start again without page_token",
+        )
+        .with("etag", etag.as_str()),
+        Error::ReplaceIncomplete(incomplete) => return replace_incomplete(reason, incomplete),
+    };
+    let answer = match error.upstream().and_then(upstream::Error::status) {
+        Some(status) => answer.with("upstream_http_status", status),
+        None => answer,
+    };
+    answer.into_status()
+}
+
+fn from_upstream(
+    reason: &'static str,
+    license_is_callers: bool,
+    error: &upstream::Error,
+) -> Answer {
+    let (code, message) = match error.kind() {
+        Kind::Connect => (
+            Code::Unavailable,
+            "upstream cannot be reached; nothing was written; try again later",
+        ),
+        Kind::Broken => (
+            Code::Unavailable,
+            "the connection to upstream broke; nothing was written; try again",
+        ),
+        Kind::Timeout => (
+            Code::Unavailable,
+            "upstream did not answer in time; nothing was written; try again",
+        ),
+        Kind::ServerError => (
+            Code::Unavailable,
+            "upstream failed; nothing was written; try again later",
+        ),
+        Kind::Denied if license_is_callers => (
+            Code::PermissionDenied,
+            "upstream denies access to the License of x-porta-license",
+        ),
+        Kind::Denied => (
+            Code::Internal,
+            "upstream denies access to the configured License",
+        ),
+        Kind::RouteMissing => (
+            Code::Internal,
+            "upstream does not have the route; check upstream.url",
+        ),
+        Kind::NotFound => (Code::NotFound, "upstream does not know it"),
+        Kind::Refused => (
+            Code::FailedPrecondition,
+            "upstream refused; nothing was written; check that the account exists and has \
+             follow-me settings",
+        ),
+        Kind::LooksLikeHtml => (
+            Code::InvalidArgument,
+            "upstream refused a value that looks like HTML; nothing was written",
+        ),
+        Kind::DoesNotFit => (
+            Code::InvalidArgument,
+            "the values are too long for upstream; nothing was written; shorten them",
+        ),
+        Kind::UnsafeValue(_) => (
+            Code::InvalidArgument,
+            "a value cannot stand in an upstream path, and upstream.unsafe_values refuses those; \
+             nothing was written",
+        ),
+        Kind::BadResponse(_) => (
+            Code::Internal,
+            "upstream answered something else than the service writes; the log of followme says \
+             what",
+        ),
+        Kind::TooLarge => (
+            Code::Internal,
+            "upstream's answer is larger than upstream.max_answer_bytes",
+        ),
+    };
+    Answer::new(code, reason, message)
+}
+
+/// Makes the status of a request that breaks rules: at most 20 of them, and a count.
+#[must_use]
+pub(super) fn invalid(violations: &Violations) -> Status {
+    let all = violations.as_slice();
+    let count = all.len();
+    let mut shown = count.min(MAX_VIOLATIONS);
+    loop {
+        let bad_request = rpc::BadRequest {
+            field_violations: all[..shown]
+                .iter()
+                .map(|violation| rpc::bad_request::FieldViolation {
+                    field: violation.field.clone(),
+                    description: violation.description.clone(),
+                    ..Default::default()
+                })
+                .collect(),
+        };
+        let first = all
+            .first()
+            .map(|violation| format!("{} {}", violation.field, violation.description))
+            .unwrap_or_default();
+        let message = match count {
+            0 | 1 => first,
+            _ => format!("{first} (and {} more violations)", count - 1),
+        };
+        let status = Answer::new(Code::InvalidArgument, "INVALID_REQUEST", message)
+            .with("violations", count)
+            .detail("google.rpc.BadRequest", &bad_request)
+            .into_status();
+        if fits(&status) || shown <= 1 {
+            return status;
+        }
+        shown -= 1;
+    }
+}
+
+/// Makes the status of a request that asks for what is not built.
+#[must_use]
+pub(super) fn unimplemented(field: &str) -> Status {
+    Answer::new(
+        Code::Unimplemented,
+        "NOT_IMPLEMENTED",
+        format!("{field} is not supported yet; leave it empty"),
+    )
+    .into_status()
+}
+
+fn replace_incomplete(reason: &'static str, incomplete: &Incomplete) -> Status {
+    let mut steps: Vec<pb::ReplaceStep> = incomplete.reports.iter().map(convert::step).collect();
+    let done = pb::replace_step::Outcome::Done as i32;
+    let count = steps.iter().filter(|step| step.outcome == done).count();
+    let message = format!(
+        "{count} of {} steps were done, then one was not; call again with the same list to go on",
+        steps.len()
+    );
+    steps.sort_by_key(|step| step.outcome == done);
+    let list_etag: String = incomplete
+        .list
+        .as_ref()
+        .map(|list| Etag::of_list(list).into())
+        .unwrap_or_default();
+    let total = steps.len();
+    loop {
+        let detail = pb::ReplaceIncomplete {
+            steps: steps.clone(),
+            omitted_steps: i32::try_from(total - steps.len()).unwrap_or(i32::MAX),
+            list_etag: list_etag.clone(),
+        };
+        let status = Answer::new(Code::Aborted, reason, message.as_str())
+            .with("etag", &list_etag)
+            .detail("porta.followme.v1.ReplaceIncomplete", &detail)
+            .into_status();
+        if fits(&status) || steps.is_empty() {
+            return status;
+        }
+        steps.pop();
+    }
+}
+
+/// The message travels twice: in the details and, percent-encoded, in its own trailer.
+fn fits(status: &Status) -> bool {
+    status.details().len() + status.message().len() <= MAX_STATUS_BYTES
+}
+
+fn resource(resource_type: &str, name: String) -> rpc::ResourceInfo {
+    rpc::ResourceInfo {
+        resource_type: resource_type.to_owned(),
+        resource_name: name,
+        ..Default::default()
+    }
+}
+
+fn precondition(kind: &str, subject: &str, description: &str) -> rpc::PreconditionFailure {
+    rpc::PreconditionFailure {
+        violations: vec![rpc::precondition_failure::Violation {
+            r#type: kind.to_owned(),
+            subject: subject.to_owned(),
+            description: description.to_owned(),
+        }],
+    }
+}
