@@ -3,4 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod codecs;
+mod raw;
+mod simulator;
+mod simulator_vectors;
 mod vectors;

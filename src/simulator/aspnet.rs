@@ -1,0 +1,96 @@
+//! What stands in front of the service under ASP.NET: nginx as in the captures, and ASP.NET's own
+//! refusals (WIRE.md 5). All of them come before the service runs.
+
+use super::params::{MalformedEscape, Params, decode_path};
+use super::reply::Reply;
+
+/// ASP.NET's limit of the path, in characters.
+const MAX_PATH: usize = 260;
+/// ASP.NET's limit of the query string, in characters.
+const MAX_QUERY: usize = 2_048;
+
+/// Decodes and resolves the path as nginx and ASP.NET do, or refuses the request.
+pub(crate) fn path(method: &str, path: &str, query: Option<&str>) -> Result<String, Reply> {
+    let nginx = |status| Reply::html(status, "text/html", "nginx");
+    if method == "TRACE" {
+        let reason = Some("Not Allowed".to_owned());
+        return Err(Reply {
+            reason,
+            ..nginx(405)
+        });
+    }
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(nginx(400));
+    }
+    let decoded = match decode_path(path.as_bytes(), false) {
+        Ok(decoded) if !decoded.contains('\0') => resolve(&decoded),
+        Ok(_) | Err(MalformedEscape { .. }) => return Err(nginx(400)),
+    };
+    if decoded.contains([':', '*']) {
+        let reason = Some("Bad request".to_owned());
+        return Err(Reply {
+            reason,
+            ..Reply::html(400, "text/html; charset=utf-8", "Bad request")
+        });
+    }
+    if decoded.contains(['<', '>', '%', '&', '\\', '?']) {
+        return Err(Reply::html(500, "text/html", "Error 500"));
+    }
+    let too_long = decoded.chars().count() > MAX_PATH
+        || query.is_some_and(|query| query.chars().count() > MAX_QUERY);
+    if too_long {
+        return Err(Reply::html(400, "text/html", "Error 400"));
+    }
+    let lower = decoded.to_ascii_lowercase();
+    if lower == "/web.config" || lower.starts_with("/bin/") {
+        return Err(Reply::text(403, "Forbidden\n\n"));
+    }
+    Ok(decoded)
+}
+
+/// Resolves `.` and `..` and drops empty segments, keeping a last slash.
+fn resolve(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            other => kept.push(other),
+        }
+    }
+    let slash = if path.ends_with('/') && !kept.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    format!("/{}{slash}", kept.join("/"))
+}
+
+/// Finds a value that looks like HTML: `<` before a letter, `!`, `/` or `?`, or `&#`.
+pub(crate) fn dangerous(params: &Params) -> Option<(&str, &str)> {
+    params.iter().find(|(_, value)| {
+        let bytes = value.as_bytes();
+        bytes.windows(2).any(|pair| match pair {
+            [b'<', next] => next.is_ascii_alphabetic() || matches!(next, b'!' | b'/' | b'?'),
+            [b'&', next] => *next == b'#',
+            _ => false,
+        })
+    })
+}
+
+/// The answer to an unknown route: many lines, which print the raw URL and the License in it.
+pub(crate) fn not_found(method: &str, path: &str, target: &str) -> Reply {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    Reply::text(
+        404,
+        format!(
+            "Handler for Request not found: \n\n\nRequest.ApplicationPath: /\n\
+             Request.CurrentExecutionFilePath: {path}\nRequest.FilePath: {path}\n\
+             Request.HttpMethod: {method}\nRequest.Path: {path}\nRequest.PathInfo: \n\
+             Request.QueryString: {query}\nRequest.RawUrl: {target}\n\
+             App.IsIntegratedPipeline: False\nApp.DefaultHandler: metadata\n"
+        ),
+    )
+}

@@ -1,0 +1,158 @@
+//! The CSV reader of v4, leniencies included (WIRE.md 7, `csv_reader_v4`).
+//!
+//! It is the server's reader and no model for a client's.
+
+use super::bound::{Bound, Property};
+use super::errors::BodyError;
+use super::options::Dialect;
+
+/// Reads a `text/csv` body into one object per data record.
+///
+/// # Errors
+/// Refuses a body without a data record, a record longer than the header, and an integer or
+/// boolean that is empty or bad, each with the exception that .NET throws.
+pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Vec<Bound>, BodyError> {
+    let mut records = lines(text).into_iter().map(fields);
+    let header = records.next().unwrap_or_default();
+    let bound = records
+        .map(|record| object(&header, &record, dialect))
+        .collect::<Result<Vec<_>, _>>()?;
+    if bound.is_empty() {
+        return Err(BodyError::new(
+            "System.NullReferenceException",
+            "Object reference not set to an instance of an object",
+        ));
+    }
+    Ok(bound)
+}
+
+fn object(
+    header: &[Option<String>],
+    record: &[Option<String>],
+    dialect: Dialect,
+) -> Result<Bound, BodyError> {
+    let mut bound = Bound::default();
+    for (index, field) in record.iter().enumerate() {
+        let name = header.get(index).ok_or_else(|| {
+            BodyError::new(
+                "System.ArgumentOutOfRangeException",
+                "Index was out of range.",
+            )
+        })?;
+        let Some(property) = name.as_deref().and_then(Property::named) else {
+            continue;
+        };
+        match field {
+            Some(text) if bound.bind(property, text, dialect) => {}
+            Some(_) => {
+                return Err(BodyError::new(
+                    "System.FormatException",
+                    "Input string was not in a correct format.",
+                ));
+            }
+            // Null is a value for a string and for nothing else.
+            None if bound.bind(property, "", dialect) => bound = bound.without(property),
+            None => {
+                return Err(BodyError::new(
+                    "System.ArgumentNullException",
+                    "Value cannot be null.\nParameter name: s",
+                ));
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// Splits on LF or CRLF outside quotes and drops blank lines; a lone CR is no newline.
+fn lines(text: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut quoted = false;
+    let mut start = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' if !quoted => {
+                lines.push(&text[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    lines.push(&text[start..]);
+    lines
+        .into_iter()
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// Splits a line into fields; an empty field without quotes is null.
+fn fields(line: &str) -> Vec<Option<String>> {
+    let bytes = line.as_bytes();
+    let mut fields = Vec::new();
+    let mut at = 0;
+    while at <= bytes.len() {
+        let start = at;
+        match bytes.get(at) {
+            None | Some(b',') => {}
+            Some(b'"') => at = end_of_quotes(bytes, at),
+            Some(b'{') => at = end_of_block(bytes, at, b'{', b'}'),
+            Some(b'[') => at = end_of_block(bytes, at, b'[', b']'),
+            Some(_) => {
+                at += bytes[at..].iter().take_while(|b| **b != b',').count();
+            }
+        }
+        fields.push(field(&line[start..at]));
+        // Whatever character stands behind a field is taken for the comma.
+        at += line
+            .get(at..)
+            .and_then(|rest| rest.chars().next())
+            .map_or(1, char::len_utf8);
+    }
+    fields
+}
+
+fn end_of_quotes(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        if bytes[at] == b'"' {
+            if bytes.get(at + 1) != Some(&b'"') {
+                return at + 1;
+            }
+            at += 1;
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+/// A field that starts like an object or list runs to the matching end, or to the end of the line.
+fn end_of_block(bytes: &[u8], start: usize, open: u8, close: u8) -> usize {
+    let mut depth = 0;
+    let mut quoted = false;
+    for (index, byte) in bytes.iter().enumerate().skip(start) {
+        if *byte == b'"' {
+            quoted = !quoted;
+        } else if !quoted && *byte == open {
+            depth += 1;
+        } else if !quoted && *byte == close {
+            depth -= 1;
+            if depth == 0 {
+                return index + 1;
+            }
+        }
+    }
+    bytes.len()
+}
+
+fn field(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    let Some(inner) = text.strip_prefix('"') else {
+        return Some(text.to_owned());
+    };
+    // The last character goes whether it is a quote or not: `"ab,5` loses its line end that way.
+    let inner = inner.strip_suffix(['"', '\n']).unwrap_or(inner);
+    Some(inner.replace("\"\"", "\""))
+}

@@ -1,0 +1,189 @@
+//! The failures that the framework reports itself, and the status of an exception (WIRE.md 8).
+
+use serde::Serialize;
+
+use super::options::Dialect;
+
+/// Holds a failure that the framework reports as a `ResponseStatus`; the service has not run.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: u16,
+    pub(crate) response_status: ResponseStatus,
+}
+
+/// Is the framework's description of a failure, in the order of its members.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ResponseStatus {
+    pub(crate) error_code: String,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stack_trace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) errors: Option<Vec<FieldError>>,
+}
+
+/// Names a field that could not be bound (v4).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct FieldError {
+    pub(crate) error_code: String,
+    pub(crate) field_name: String,
+    pub(crate) message: String,
+}
+
+/// Says why a request body could not be read, in .NET's words.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyError {
+    pub(crate) exception: &'static str,
+    pub(crate) message: String,
+}
+
+impl BodyError {
+    pub(crate) fn new(exception: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            exception,
+            message: message.into(),
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            response_status: ResponseStatus {
+                error_code: code.to_owned(),
+                message: message.into(),
+                ..ResponseStatus::default()
+            },
+        }
+    }
+
+    /// The answer of v3 to anything that cannot be bound on a route.
+    pub(crate) fn unable_to_bind() -> Self {
+        Self::new(400, "RequestBindingException", "Unable to bind request")
+    }
+
+    /// The 8-value add, whose last placeholder names no property.
+    pub(crate) fn misspelt(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::V4 => Self::new(
+                400,
+                "ArgumentException",
+                "Could not find property KeepupdateAccountsOriginalCld on PortaFollowMe",
+            ),
+            Dialect::V3 | Dialect::AspNet => Self::unable_to_bind(),
+        }
+    }
+
+    /// Values that cannot be bound, as v4 names them: `(name, text)`.
+    pub(crate) fn invalid_values(values: &[(String, String)]) -> Self {
+        let code = "SerializationException";
+        let mut failure = Self::new(400, code, "Unable to bind to request 'PortaFollowMe'");
+        failure.response_status.errors = Some(
+            values
+                .iter()
+                .map(|(name, text)| FieldError {
+                    error_code: code.to_owned(),
+                    field_name: name.clone(),
+                    message: format!("'{text}' is an Invalid value for '{name}'"),
+                })
+                .collect(),
+        );
+        failure
+    }
+
+    /// Values of a query or form on a predefined path that v3 cannot bind; it echoes them.
+    pub(crate) fn unreadable_values(text: &str) -> Self {
+        Self::new(
+            400,
+            "SerializationException",
+            format!(
+                "Could not deserialize 'Porta.PortaFollowMe' request using \
+                 KeyValueDataContractDeserializer: '{text}'.\nError: \
+                 'System.Runtime.Serialization.SerializationException: \
+                 KeyValueDataContractDeserializer: Error converting to type: Input string was not \
+                 in a correct format.\n  at ServiceStack.ServiceModel.Serialization.\
+                 StringMapTypeDeserializer.PopulateFromMap (System.Object instance)'"
+            ),
+        )
+    }
+
+    /// A body that its reader refused, with the many-line trace that the framework prints.
+    pub(crate) fn unreadable_body(content_type: &str, error: &BodyError) -> Self {
+        Self::new(
+            400,
+            "SerializationException",
+            format!(
+                "Could not deserialize '{content_type}' request using Porta.PortaFollowMe'\nError: \
+                 {}: {}\n  at ServiceStack.Text.CsvSerializer.DeserializeFromStream (System.Type \
+                 type, System.IO.Stream stream) [0x00001] in <simulated>:0 \n",
+                error.exception, error.message
+            ),
+        )
+    }
+
+    /// A verb for which the service has no method, on a route that matched all the same.
+    pub(crate) fn no_method(method: &str) -> Self {
+        let mut name = method.to_ascii_lowercase();
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::new(
+            405,
+            "NotImplementedException",
+            format!(
+                "Could not find method named {name}(PortaFollowMe) or Any(PortaFollowMe) on \
+                 Service PortaService"
+            ),
+        )
+    }
+
+    /// An operation that a predefined path names and nobody offers.
+    pub(crate) fn no_operation(operation: &str) -> Self {
+        Self::new(
+            405,
+            "NotImplementedException",
+            format!("The operation '{operation}' does not exist for this service"),
+        )
+    }
+
+    /// A malformed `%` in the path of a self-host, when a query string follows.
+    pub(crate) fn malformed_escape(message: &str) -> Self {
+        let mut failure = Self::new(500, "FormatException", message);
+        failure.response_status.stack_trace = Some(
+            "  at System.ParseNumbers.StringToInt (System.ReadOnlySpan`1[T] s) [0x00165] in \
+             <simulated>:0 \n  at ServiceStack.Text.StringExtensions.UrlDecode (System.String \
+             text) [0x0005d] in <simulated>:0 "
+                .to_owned(),
+        );
+        failure
+    }
+
+    /// ASP.NET's refusal of text that looks like HTML in a query or form value.
+    pub(crate) fn dangerous_value(collection: &str, name: &str, value: &str) -> Self {
+        Self::new(
+            500,
+            "HttpRequestValidationException",
+            format!(
+                "A potentially dangerous Request.{collection} value was detected from the client \
+                 ({name}=\"{value}\")."
+            ),
+        )
+    }
+}
+
+/// Returns the status with which the framework answers an exception of the service.
+pub(crate) fn exception_status(type_name: &str, dialect: Dialect) -> u16 {
+    match type_name {
+        "ArgumentException"
+        | "ArgumentNullException"
+        | "ArgumentOutOfRangeException"
+        | "SerializationException" => 400,
+        "FormatException" if dialect == Dialect::V4 => 400,
+        "UnauthorizedAccessException" => 403,
+        "NotImplementedException" | "NotSupportedException" => 405,
+        _ => 500,
+    }
+}

@@ -1,0 +1,337 @@
+//! Faults on demand: what can go wrong with one answer of the service.
+
+use serde::{Deserialize, Serialize};
+
+use super::routing::Route;
+
+/// Arms one kind of fault for a number of calls that match.
+///
+/// Only calls that reach the service match: a request that is refused before uses up no fault.
+/// Of several armed faults the first that matches acts, one for each call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// The operation; None is every one.
+    #[serde(default)]
+    pub route: Option<Route>,
+    /// The account, bound or owning the number; None is every one.
+    #[serde(default)]
+    pub account: Option<i32>,
+    /// How many calls it hits before it is spent.
+    #[serde(default = "once")]
+    pub count: u32,
+    /// How many matching calls pass unharmed first.
+    #[serde(default)]
+    pub skip: u32,
+    /// What happens.
+    pub kind: FaultKind,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl Fault {
+    /// Makes a fault that hits the next call of any operation, once.
+    #[must_use]
+    pub fn once(kind: FaultKind) -> Self {
+        Self {
+            route: None,
+            account: None,
+            count: 1,
+            skip: 0,
+            kind,
+        }
+    }
+
+    /// Limits the fault to one operation.
+    #[must_use]
+    pub fn on(mut self, route: Route) -> Self {
+        self.route = Some(route);
+        self
+    }
+
+    /// Limits the fault to one account.
+    #[must_use]
+    pub fn for_account(mut self, account: i32) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    /// Lets the fault hit `count` calls.
+    #[must_use]
+    pub fn times(mut self, count: u32) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// Lets the first `skip` matching calls pass.
+    #[must_use]
+    pub fn after(mut self, skip: u32) -> Self {
+        self.skip = skip;
+        self
+    }
+}
+
+/// Says on which side of the effect a fault acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// The effect never happens (or, for a hold, happens after the release).
+    Before,
+    /// The effect has happened.
+    #[default]
+    After,
+}
+
+/// Says at which point of an answer the host falls silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HangAt {
+    /// Before the first byte.
+    BeforeHead,
+    /// Within the status line and header fields.
+    MidHead,
+    /// In the middle of the body.
+    MidBody,
+}
+
+/// Names what is odd about the first element of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Odd {
+    /// A null element: `{}`, every key missing.
+    Null,
+    /// No `i_follow_me_number`.
+    NoId,
+    /// An `i_follow_me_number` of 0.
+    ZeroId,
+    /// The `i_account` of another account.
+    OtherAccount,
+    /// A timeout that is no number.
+    TextTimeout,
+}
+
+/// Names what happens to one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FaultKind {
+    /// Waits, then serves as usual.
+    Delay {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// Waits until the handle releases it, then serves as usual.
+    Hold {
+        /// On which side of the effect it waits.
+        #[serde(default)]
+        when: When,
+    },
+    /// Answers with a status of its own before the effect, as a proxy in front would.
+    Status {
+        /// The status code.
+        status: u16,
+        /// The reason phrase; None is the usual one.
+        #[serde(default)]
+        reason: Option<String>,
+        /// The body.
+        #[serde(default)]
+        body: String,
+        /// The Content-Type; None sends none.
+        #[serde(default)]
+        content_type: Option<String>,
+    },
+    /// Throws in the service: status from the type, its name as reason phrase, a default record.
+    Exception {
+        /// The .NET type's name, such as `ArgumentException`.
+        type_name: String,
+        /// On which side of the effect it is thrown.
+        #[serde(default)]
+        when: When,
+    },
+    /// Throws or returns an `HttpError`.
+    HttpError {
+        /// The status code.
+        status: u16,
+        /// The error code, which is the reason phrase; None as in `HttpError.NotFound(message)`,
+        /// where v3 takes the message for it and v4 the name of the status.
+        #[serde(default)]
+        code: Option<String>,
+        /// The message.
+        message: String,
+        /// Whether it is returned rather than thrown: v3 then sends an empty body.
+        #[serde(default)]
+        returned: bool,
+        /// On which side of the effect it happens.
+        #[serde(default)]
+        when: When,
+    },
+    /// Resets the connection (RST) without a byte of an answer.
+    Reset {
+        /// On which side of the effect.
+        #[serde(default)]
+        when: When,
+    },
+    /// Closes the connection (FIN) without a byte of an answer.
+    Close {
+        /// On which side of the effect.
+        #[serde(default)]
+        when: When,
+    },
+    /// Announces the whole body's length, sends only part of it and closes.
+    Truncated {
+        /// How many bytes of the body are sent, at most all but one.
+        bytes: usize,
+    },
+    /// Cuts the body and announces the length of what is left.
+    TruncatedQuietly {
+        /// How many bytes of the body are left.
+        bytes: usize,
+    },
+    /// Answers with an HTML page after the effect.
+    Html {
+        /// The status code.
+        #[serde(default = "ok")]
+        status: u16,
+    },
+    /// Answers `success` False and a null list.
+    NotSuccess {
+        /// On which side of the effect.
+        #[serde(default)]
+        when: When,
+    },
+    /// Answers as usual but with a null list.
+    NullList,
+    /// Answers with the default record and a status of its own.
+    DefaultRecord {
+        /// The status code.
+        status: u16,
+        /// On which side of the effect.
+        #[serde(default)]
+        when: When,
+    },
+    /// Answers as a service does that returns null: no body, no Content-Type (ASP.NET: 204).
+    NullResult,
+    /// Falls silent after the effect and keeps the connection open.
+    Hang {
+        /// At which point.
+        at: HangAt,
+    },
+    /// Sends the answer a few bytes at a time.
+    Trickle {
+        /// How many bytes at once, at least 1.
+        bytes_per: usize,
+        /// How long between, in milliseconds.
+        every_ms: u64,
+    },
+    /// Shows the list as it was before the effect.
+    Stale,
+    /// Shows the last element of the list twice.
+    Duplicate,
+    /// Shows the first element with something odd about it.
+    OddElement {
+        /// What is odd.
+        odd: Odd,
+    },
+    /// Sends these bytes for an answer after the effect, and closes.
+    Raw {
+        /// The bytes, head included.
+        text: String,
+    },
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl FaultKind {
+    /// Returns the name of the kind, as in its JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delay { .. } => "delay",
+            Self::Hold { .. } => "hold",
+            Self::Status { .. } => "status",
+            Self::Exception { .. } => "exception",
+            Self::HttpError { .. } => "http_error",
+            Self::Reset { .. } => "reset",
+            Self::Close { .. } => "close",
+            Self::Truncated { .. } => "truncated",
+            Self::TruncatedQuietly { .. } => "truncated_quietly",
+            Self::Html { .. } => "html",
+            Self::NotSuccess { .. } => "not_success",
+            Self::NullList => "null_list",
+            Self::DefaultRecord { .. } => "default_record",
+            Self::NullResult => "null_result",
+            Self::Hang { .. } => "hang",
+            Self::Trickle { .. } => "trickle",
+            Self::Stale => "stale",
+            Self::Duplicate => "duplicate",
+            Self::OddElement { .. } => "odd_element",
+            Self::Raw { .. } => "raw",
+        }
+    }
+
+    /// Tells whether the effect never happens.
+    pub(crate) fn prevents_effect(&self) -> bool {
+        match self {
+            Self::Status { .. } => true,
+            Self::Exception { when, .. }
+            | Self::HttpError { when, .. }
+            | Self::Reset { when }
+            | Self::Close { when }
+            | Self::NotSuccess { when }
+            | Self::DefaultRecord { when, .. } => *when == When::Before,
+            _ => false,
+        }
+    }
+}
+
+/// Records that a fault acted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FiredFault {
+    /// The sequence number of the request that it hit.
+    pub request: u64,
+    /// What happened.
+    pub kind: FaultKind,
+}
+
+/// Holds the armed faults in the order of their arming.
+#[derive(Debug, Default)]
+pub(crate) struct Armory(Vec<Fault>);
+
+impl Armory {
+    pub(crate) fn arm(&mut self, fault: Fault) {
+        if fault.count > 0 {
+            self.0.push(fault);
+        }
+    }
+
+    pub(crate) fn disarm_all(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn armed(&self) -> &[Fault] {
+        &self.0
+    }
+
+    /// Takes the fault that hits a call, if any.
+    pub(crate) fn take(&mut self, route: Route, account: i32) -> Option<FaultKind> {
+        let at = self.0.iter_mut().position(|fault| {
+            let matches = fault.route.is_none_or(|wanted| wanted == route)
+                && fault.account.is_none_or(|wanted| wanted == account);
+            if matches && fault.skip > 0 {
+                fault.skip -= 1;
+                return false;
+            }
+            matches
+        })?;
+        let fault = self.0.get_mut(at)?;
+        fault.count -= 1;
+        let kind = fault.kind.clone();
+        if fault.count == 0 {
+            self.0.remove(at);
+        }
+        Some(kind)
+    }
+}

@@ -1,0 +1,54 @@
+//! A response before it goes on the wire, and what distinguishes the hosts' framing (WIRE.md 9).
+
+/// Holds one response of the double.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// The reason phrase; None is the usual one.
+    pub(crate) reason: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) location: Option<String>,
+    pub(crate) body: Vec<u8>,
+    /// The operation's name when the answer is CSV of the service: it becomes a file name.
+    pub(crate) attachment: Option<String>,
+    /// Whether `X-Powered-By` is sent; the framework leaves it out of its own refusals.
+    pub(crate) powered: bool,
+    /// Whether a self-host announces the length rather than sending chunks.
+    pub(crate) sized: bool,
+    /// The bound object, for `X-Svc-Bound`.
+    pub(crate) bound: Option<String>,
+}
+
+impl Reply {
+    pub(crate) fn text(status: u16, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            content_type: Some("text/plain".to_owned()),
+            body: body.into().into_bytes(),
+            powered: true,
+            sized: true,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn html(status: u16, content_type: &str, title: &str) -> Self {
+        Self {
+            status,
+            content_type: Some(content_type.to_owned()),
+            body: format!(
+                "<!doctype html>\r\n<html lang=\"en-us\">\r\n<head>\r\n<title>{title}</title>\r\n\
+                 </head>\r\n<body>\r\n<h1>{title}</h1>\r\n</body>\r\n</html>\r\n"
+            )
+            .into_bytes(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Returns the host's usual reason phrase of a status.
+pub(crate) fn reason_of(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Unknown")
+}

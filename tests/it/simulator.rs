@@ -1,0 +1,1 @@
+//! The knobs, faults and control pages of the simulator.
