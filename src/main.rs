@@ -1,3 +1,252 @@
-//! Command line of followme.
+//! Command line of followme: `serve`, `demo`, `simulate`.
 
-fn main() {}
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use followme::{
+    app::App,
+    config::{Config, DEFAULT_LISTEN, Environment as _, Flags, Mistake, ProcessEnvironment},
+    domain::License,
+    format::csv::Newline,
+    simulator::{Dialect, Knobs, Options, Simulator},
+    telemetry,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The License that the simulated upstream knows from the start.
+const DEMO_LICENSE: &str = "DEMO-KEY";
+
+/// Bad configuration: EX_USAGE of sysexits.
+const EXIT_CONFIG: u8 = 64;
+
+#[derive(Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the facade in front of a PortaFollowMe service.
+    Serve(Serve),
+    /// Serves the facade and a simulated upstream in one process, and says what to type.
+    Demo(Demo),
+    /// Serves the simulated upstream alone.
+    Simulate(Simulate),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// A TOML file [env: FOLLOWME_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address of the gRPC server [env: FOLLOWME_LISTEN] [default: 127.0.0.1:50051].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The address of the service [env: FOLLOWME_UPSTREAM_URL].
+    #[arg(long, value_name = "URL")]
+    upstream_url: Option<String>,
+    /// A file that holds the License [env: FOLLOWME_LICENSE_FILE; or the License itself in
+    /// FOLLOWME_LICENSE].
+    #[arg(long, value_name = "FILE")]
+    license_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Demo {
+    /// The address of the gRPC server.
+    #[arg(long, value_name = "ADDR", default_value_t = DEFAULT_LISTEN)]
+    listen: SocketAddr,
+    /// The address of the simulated upstream.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    simulator_listen: SocketAddr,
+    #[command(flatten)]
+    host: Host,
+}
+
+#[derive(Args)]
+struct Simulate {
+    /// The address of the simulated upstream.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// What kind of host the simulated upstream plays.
+#[derive(Args)]
+struct Host {
+    /// The framework that is imitated.
+    #[arg(long, value_enum, default_value = "v3")]
+    dialect: DialectName,
+    /// The newline of CSV answers.
+    #[arg(long, value_enum, default_value = "lf")]
+    newline: NewlineName,
+    /// What is unknown of a live host, as JSON: `{"update_all": "every"}`; see the README.
+    #[arg(long, value_name = "JSON", value_parser = knobs, default_value = "{}")]
+    knobs: Knobs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DialectName {
+    V3,
+    V4,
+    Aspnet,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum NewlineName {
+    Lf,
+    Crlf,
+}
+
+fn knobs(text: &str) -> Result<Knobs, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+impl Host {
+    fn options(self, listen: SocketAddr) -> Options {
+        Options {
+            listen,
+            dialect: match self.dialect {
+                DialectName::V3 => Dialect::V3,
+                DialectName::V4 => Dialect::V4,
+                DialectName::Aspnet => Dialect::AspNet,
+            },
+            newline: match self.newline {
+                NewlineName::Lf => Newline::Lf,
+                NewlineName::Crlf => Newline::CrLf,
+            },
+            knobs: self.knobs,
+            seed_demo: true,
+            ..Options::default()
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Prints help and version to standard output, mistakes to standard error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_CONFIG } else { 0 });
+        }
+    };
+    let filter = ProcessEnvironment.variable("RUST_LOG");
+    if telemetry::install(filter.as_deref()).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let result = match cli.command {
+        Command::Serve(args) => match serve_config(args) {
+            Ok(config) => serve(config).await,
+            Err(mistakes) => return misconfigured(&mistakes),
+        },
+        Command::Demo(args) => demo(args).await,
+        Command::Simulate(args) => simulate(args).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "followme: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_config(args: Serve) -> Result<Config, Vec<Mistake>> {
+    let flags = Flags {
+        config: args.config,
+        listen: args.listen,
+        upstream_url: args.upstream_url,
+        license_file: args.license_file,
+    };
+    Config::load(&flags, &ProcessEnvironment)
+}
+
+fn misconfigured(mistakes: &[Mistake]) -> ExitCode {
+    let mut stderr = io::stderr();
+    for mistake in mistakes {
+        let _ = writeln!(stderr, "followme: {mistake}");
+    }
+    ExitCode::from(EXIT_CONFIG)
+}
+
+async fn serve(config: Config) -> io::Result<()> {
+    let stop = stop_signal()?;
+    let listen = config.listen;
+    let app = App::build(config).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}"))
+    })?;
+    announce(&format!("grpc listening on {}", app.local_addr()?))?;
+    app.run(stop).await
+}
+
+async fn demo(args: Demo) -> io::Result<()> {
+    let simulator = Simulator::bind(args.host.options(args.simulator_listen)).await?;
+    let address = simulator.local_addr();
+    announce(&format!("simulator listening on {address}"))?;
+    let url = format!("http://{address}/")
+        .parse()
+        .map_err(io::Error::other)?;
+    let license = License::new(DEMO_LICENSE).map_err(io::Error::other)?;
+    let mut config = Config::new(url, Some(license));
+    config.listen = args.listen;
+    let stop = stop_signal()?;
+    let listen = config.listen;
+    let app = App::build(config).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}"))
+    })?;
+    let grpc = app.local_addr()?;
+    announce(&format!(
+        "grpc listening on {grpc}\n\
+         \n\
+         Account 1001 has three numbers. In another terminal, with grpcurl:\n\
+         \n\
+         grpcurl -plaintext -d '{{\"account_id\": 1001}}' {grpc} \
+         porta.followme.v1.FollowMeService/List\n\
+         grpcurl -plaintext {grpc} describe porta.followme.v1.FollowMeService\n\
+         \n\
+         Ctrl-C ends it."
+    ))?;
+    tokio::select! {
+        result = app.run(stop) => result,
+        () = simulator.run(std::future::pending()) => Ok(()),
+    }
+}
+
+async fn simulate(args: Simulate) -> io::Result<()> {
+    let stop = stop_signal()?;
+    let simulator = Simulator::bind(args.host.options(args.listen)).await?;
+    announce(&format!(
+        "simulator listening on {}",
+        simulator.local_addr()
+    ))?;
+    simulator.run(stop).await;
+    Ok(())
+}
+
+fn announce(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
