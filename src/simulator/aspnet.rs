@@ -10,40 +10,42 @@ const MAX_PATH: usize = 260;
 const MAX_QUERY: usize = 2_048;
 
 /// Decodes and resolves the path as nginx and ASP.NET do, or refuses the request.
-pub(crate) fn path(method: &str, path: &str, query: Option<&str>) -> Result<String, Reply> {
-    let nginx = |status| Reply::html(status, "text/html", "nginx");
+pub(crate) fn path(method: &str, path: &str, query: Option<&str>) -> Result<String, Box<Reply>> {
+    let page = |status, title| Reply::html(status, "text/html", title);
     if method == "TRACE" {
         let reason = Some("Not Allowed".to_owned());
-        return Err(Reply {
+        return Err(Box::new(Reply {
             reason,
-            ..nginx(405)
-        });
+            ..page(405, "405 Not Allowed")
+        }));
     }
     if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        return Err(nginx(400));
+        return Err(Box::new(page(400, "400 Bad Request")));
     }
     let decoded = match decode_path(path.as_bytes(), false) {
         Ok(decoded) if !decoded.contains('\0') => resolve(&decoded),
-        Ok(_) | Err(MalformedEscape { .. }) => return Err(nginx(400)),
+        Ok(_) | Err(MalformedEscape { .. }) => {
+            return Err(Box::new(page(400, "400 Bad Request")));
+        }
     };
     if decoded.contains([':', '*']) {
         let reason = Some("Bad request".to_owned());
-        return Err(Reply {
+        return Err(Box::new(Reply {
             reason,
             ..Reply::html(400, "text/html; charset=utf-8", "Bad request")
-        });
+        }));
     }
     if decoded.contains(['<', '>', '%', '&', '\\', '?']) {
-        return Err(Reply::html(500, "text/html", "Error 500"));
+        return Err(Box::new(page(500, "Error 500")));
     }
     let too_long = decoded.chars().count() > MAX_PATH
         || query.is_some_and(|query| query.chars().count() > MAX_QUERY);
     if too_long {
-        return Err(Reply::html(400, "text/html", "Error 400"));
+        return Err(Box::new(page(400, "Error 400")));
     }
     let lower = decoded.to_ascii_lowercase();
     if lower == "/web.config" || lower.starts_with("/bin/") {
-        return Err(Reply::text(403, "Forbidden\n\n"));
+        return Err(Box::new(Reply::text(403, "Forbidden\n\n")));
     }
     Ok(decoded)
 }

@@ -8,13 +8,11 @@
 //! | `requests`, `effects`, `accounts` | the logs and the store | |
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::faults::Fault;
 use super::framework::Exchange;
 use super::handle::Handle;
-use super::options::Knobs;
 use super::reply::Reply;
 
 const ROOT: &str = "/_simulator/";
@@ -25,27 +23,24 @@ pub(crate) fn page(handle: &Handle, exchange: &Exchange) -> Option<Reply> {
     let body = exchange.body.as_slice();
     Some(match (exchange.method.as_str(), name) {
         ("GET", "faults") => show(&json!({ "armed": handle.armed(), "fired": handle.fired() })),
-        ("POST", "faults") => match read::<OneOrMany>(body) {
+        ("POST", "faults") => match faults(body) {
             Ok(faults) => {
-                faults
-                    .into_vec()
-                    .into_iter()
-                    .for_each(|fault| handle.arm(fault));
+                faults.into_iter().for_each(|fault| handle.arm(fault));
                 show(&json!({ "armed": handle.armed() }))
             }
-            Err(refusal) => refusal,
+            Err(error) => refuse(400, &error.to_string()),
         },
         ("DELETE", "faults") => {
             handle.disarm_all();
             show(&json!({ "armed": handle.armed() }))
         }
         ("GET", "knobs") => show(&handle.knobs()),
-        ("PUT", "knobs") => match read::<Knobs>(body) {
+        ("PUT", "knobs") => match serde_json::from_slice(body) {
             Ok(knobs) => {
                 handle.set_knobs(knobs);
                 show(&handle.knobs())
             }
-            Err(refusal) => refusal,
+            Err(error) => refuse(400, &error.to_string()),
         },
         ("POST", "release") => {
             handle.release();
@@ -54,44 +49,30 @@ pub(crate) fn page(handle: &Handle, exchange: &Exchange) -> Option<Reply> {
         ("GET", "requests") => show(&handle.requests()),
         ("GET", "effects") => show(&handle.effects()),
         ("GET", "accounts") => show(&handle.accounts()),
-        _ => reply(404, json!({ "error": "no such page" }).to_string()),
+        _ => refuse(404, "no such page"),
     })
 }
 
-struct OneOrMany(Vec<Fault>);
-
-impl OneOrMany {
-    fn into_vec(self) -> Vec<Fault> {
-        self.0
+/// Reads one fault or a list of them. By way of a value, so that an error names what is wrong.
+fn faults(body: &[u8]) -> Result<Vec<Fault>, serde_json::Error> {
+    match serde_json::from_slice(body)? {
+        list @ Value::Array(_) => serde_json::from_value(list),
+        one => serde_json::from_value(one).map(|fault| vec![fault]),
     }
-}
-
-impl<'de> serde::Deserialize<'de> for OneOrMany {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        // By way of a value, so that the message names what is wrong with the fault.
-        let value = serde_json::Value::deserialize(deserializer)?;
-        let faults = match value {
-            serde_json::Value::Array(_) => serde_json::from_value(value),
-            one => serde_json::from_value(one).map(|fault| vec![fault]),
-        };
-        faults.map(Self).map_err(D::Error::custom)
-    }
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
-    serde_json::from_slice(body)
-        .map_err(|error| reply(400, json!({ "error": error.to_string() }).to_string()))
 }
 
 fn show<T: Serialize>(value: &T) -> Reply {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => reply(200, text),
-        Err(error) => reply(500, json!({ "error": error.to_string() }).to_string()),
+        Ok(text) => json_reply(200, text),
+        Err(error) => refuse(500, &error.to_string()),
     }
 }
 
-fn reply(status: u16, body: String) -> Reply {
+fn refuse(status: u16, error: &str) -> Reply {
+    json_reply(status, json!({ "error": error }).to_string())
+}
+
+fn json_reply(status: u16, body: String) -> Reply {
     Reply {
         content_type: Some("application/json".to_owned()),
         ..Reply::text(status, body)

@@ -14,7 +14,7 @@ pub struct Fault {
     /// The operation; None is every one.
     #[serde(default)]
     pub route: Option<Route>,
-    /// The account, bound or owning the number; None is every one.
+    /// The account, for a delete the owner of the number; None is every one.
     #[serde(default)]
     pub account: Option<i32>,
     /// How many calls it hits before it is spent.

@@ -109,7 +109,7 @@ impl<'a> Request<'a> {
         } else {
             let origin = without_authority(raw_path);
             (
-                aspnet::path(&exchange.method, origin, raw_query).map_err(stop)?,
+                aspnet::path(&exchange.method, origin, raw_query).map_err(Understood::Reply)?,
                 raw_query,
             )
         };

@@ -18,6 +18,8 @@ use super::store::{Account, Settings, Store, StoredNumber};
 
 /// How many entries each log keeps; older ones are forgotten.
 const LOG_ENTRIES: usize = 10_000;
+/// How much of a request's body the log keeps.
+const LOGGED_BODY: usize = 64 * 1024;
 
 /// Records one request as it came and what the framework made of it.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +34,7 @@ pub struct Received {
     pub target: String,
     /// The header fields in their order, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body, at most its first 64 KiB.
     #[serde(serialize_with = "lossy_text")]
     pub body: Vec<u8>,
     /// The operation, when the service was called.
@@ -328,7 +330,7 @@ impl Handle {
     pub(crate) fn record(
         &self,
         connection: u64,
-        exchange: Exchange,
+        mut exchange: Exchange,
         understood: &Understood,
     ) -> u64 {
         let (route, bound) = match understood {
@@ -338,6 +340,7 @@ impl Handle {
             ),
             _ => (None, None),
         };
+        exchange.body.truncate(LOGGED_BODY);
         let sequence = {
             let mut state = self.state();
             state.request_count += 1;

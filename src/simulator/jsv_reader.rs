@@ -114,3 +114,55 @@ fn unquote(value: &str) -> Option<String> {
         None => Some(value.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(text: &str) -> String {
+        match read(text, Dialect::V3) {
+            Ok(bound) => format!("{} {:?} {:?}", bound.account, bound.name, bound.domain),
+            Err(error) => error.exception.to_owned(),
+        }
+    }
+
+    #[test]
+    fn reads_what_the_framework_read() {
+        // After `jsv_reader_v3`, with the request's keys.
+        for (text, expected) in [
+            ("{}", "0 None None"),
+            ("{", "0 None None"),
+            ("{IAccount:1,Name:x}", "1 Some(\"x\") None"),
+            ("{IAccount: 1 ,Name: x}", "1 Some(\" x\") None"),
+            ("{IAccount:1, Name:x}", "1 None None"),
+            ("{NAME:x,name:y}", "0 Some(\"y\") None"),
+            ("{Name:,Domain:y}", "0 None Some(\"y\")"),
+            ("{Name:\"\"}", "0 Some(\"\") None"),
+            ("{IAccount:abc,Name:x}", "0 Some(\"x\") None"),
+            ("{IAccount:99999999999,Name:x}", "0 Some(\"x\") None"),
+            ("{unknown:{a:1,b:[1,2]},Name:x}", "0 Some(\"x\") None"),
+            ("{Name:a[b,Domain:y}", "0 Some(\"a[b\") Some(\"y\")"),
+            ("{Name:{b},Domain:y}", "0 Some(\"{b}\") Some(\"y\")"),
+            (
+                "{Name:a\"\"b,Domain:y}",
+                "0 Some(\"a\\\"\\\"b\") Some(\"y\")",
+            ),
+            (
+                "{Name:\"a\"\"b\",Domain:y}",
+                "0 Some(\"a\\\"b\") Some(\"y\")",
+            ),
+            ("{Name:\"a\"b,Domain:y}", "0 Some(\"a\") None"),
+            ("{Name:\"a}b\"}", "0 Some(\"a}b\") None"),
+            ("{IAccount:1;Name:x}", "0 None None"),
+            ("{,Name:x}", "0 None None"),
+            ("{Name:x,}", "System.IndexOutOfRangeException"),
+            ("{Name}", "System.IndexOutOfRangeException"),
+            (
+                "Name:x",
+                "System.Runtime.Serialization.SerializationException",
+            ),
+        ] {
+            assert_eq!(bound(text), expected, "{text}");
+        }
+    }
+}

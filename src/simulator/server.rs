@@ -29,7 +29,9 @@ use super::{control, shaping};
 /// The largest request body that is read.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 /// How long a self-host keeps an idle connection (WIRE.md 9).
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const SELF_HOST_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long nginx keeps one, by its default.
+const NGINX_KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The size of a self-host's chunks.
 const CHUNK: usize = 1024;
 
@@ -44,6 +46,11 @@ pub(crate) async fn connection(
 ) {
     // Answers go out in small pieces when they trickle; they must not wait for each other.
     let _ = stream.set_nodelay(true);
+    let keep_alive = if handle.options().dialect.is_self_host() {
+        SELF_HOST_KEEP_ALIVE
+    } else {
+        NGINX_KEEP_ALIVE
+    };
     let wire = Wire::default();
     let tap = TokioIo::new(Tap::new(stream, wire.clone()));
     let serve = service_fn(move |request| {
@@ -66,7 +73,7 @@ pub(crate) async fn connection(
     let _ = hyper::server::conn::http1::Builder::new()
         .title_case_headers(true)
         .timer(TokioTimer::new())
-        .header_read_timeout(KEEP_ALIVE)
+        .header_read_timeout(keep_alive)
         .serve_connection(tap, serve)
         .await;
 }

@@ -57,13 +57,15 @@ pub(crate) struct Outcome {
 }
 
 impl Call {
-    /// Returns the account that the call is about: the one bound, else the owner of the number.
+    /// Returns the account that the call is about: the one bound, but for a delete the owner of the
+    /// number, since a delete needs no account and none of the License's is refused.
     pub(crate) fn account(&self, store: &Store) -> i32 {
         let license = self.bound.license.as_deref().unwrap_or_default();
-        match self.bound.account {
-            0 => store.owner(license, self.bound.number).unwrap_or(0),
-            account => account,
-        }
+        let owner = match self.route {
+            Route::Delete => store.owner(license, self.bound.number),
+            _ => None,
+        };
+        owner.unwrap_or(self.bound.account)
     }
 }
 
@@ -76,11 +78,7 @@ pub(crate) fn run(store: &mut Store, call: &Call, knobs: &Knobs, any_license: bo
         _ => call.bound.clone(),
     };
     let license = bound.license.clone().unwrap_or_default();
-    let account = match call.route {
-        // A delete needs no account, and none of the License's is refused.
-        Route::Delete => store.owner(&license, bound.number).unwrap_or(bound.account),
-        _ => bound.account,
-    };
+    let account = call.account(store);
     if any_license && store.account(&license, account).is_none() {
         store.seed(&license, account, Vec::new(), Settings::default());
     }

@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     fn target(values: &[(&'static str, &str)], query: &[(&'static str, &str)]) -> String {
-        let mut builder = Builder::new(Route::Add, "addfollowme", UnsafeValues::Query);
+        let mut builder = Builder::new(Route::Add7, "addfollowme", UnsafeValues::Query);
         for (property, value) in values {
             builder = builder.segment(property, value);
         }
@@ -292,7 +292,7 @@ mod tests {
             ),
             format!("/addfollowme/L/x/{name}?format=csv&Domain={domain}")
         );
-        let error = Builder::new(Route::Add, "addfollowme", UnsafeValues::Query)
+        let error = Builder::new(Route::Add7, "addfollowme", UnsafeValues::Query)
             .segment("License", "L")
             .query("Period_desc", "日".repeat(300))
             .build()
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn values_can_be_refused_instead() {
-        let error = Builder::new(Route::Add, "addfollowme", UnsafeValues::Reject)
+        let error = Builder::new(Route::Add7, "addfollowme", UnsafeValues::Reject)
             .segment("Name", "a/b")
             .build()
             .unwrap_err();
