@@ -15,7 +15,7 @@ use std::{
 use reqwest::Url;
 
 use crate::{
-    domain::{License, Rules, check},
+    domain::{Field, FieldSet, License, Rules, check},
     grpc, operations,
     upstream::{self, TransportConfig},
 };
@@ -119,6 +119,20 @@ impl Config {
                 },
                 write_limit: Duration::from_secs(30),
                 max_numbers: 100,
+                strict_fields: [
+                    Field::RedirectNumber,
+                    Field::Domain,
+                    Field::Order,
+                    Field::RingTimeout,
+                    Field::Active,
+                ]
+                .into_iter()
+                .collect(),
+                request_ids: operations::RequestIdLimits {
+                    ttl: Duration::from_secs(60 * 60),
+                    entries: 100_000,
+                    bytes: 64 * 1024 * 1024,
+                },
             },
             defaults: grpc::Defaults {
                 license,
@@ -138,15 +152,17 @@ impl Config {
         let table = table(flags, environment, &mut mistakes);
         let mut file = Reader::new(table, &mut mistakes);
 
-        let listen = source(&flags.listen, "--listen", environment, "FOLLOWME_LISTEN")
-            .or_else(|| file.text("listen"));
+        // The keys of the file are taken in any case: one that is overridden is no unknown key.
+        let (listen_in_file, url_in_file) = (file.text("listen"), file.text("upstream.url"));
+        let listen =
+            source(&flags.listen, "--listen", environment, "FOLLOWME_LISTEN").or(listen_in_file);
         let url = source(
             &flags.upstream_url,
             "--upstream-url",
             environment,
             "FOLLOWME_UPSTREAM_URL",
         )
-        .or_else(|| file.text("upstream.url"));
+        .or(url_in_file);
         // A URL has to be there for the defaults; the mistake stops the one made up from use.
         let url = match url {
             None => file.mistake(
@@ -211,6 +227,22 @@ impl Config {
         operations.rules.default_ring_timeout = i32::try_from(ring.as_secs()).unwrap_or(30);
         file.duration("calls.write_limit", &mut operations.write_limit);
         file.size("calls.max_numbers", 1..=1000, &mut operations.max_numbers);
+        if let Some(names) = file.take::<Vec<String>>("calls.strict_fields") {
+            operations.strict_fields = FieldSet::EMPTY;
+            for name in names {
+                match Field::from_name(&name) {
+                    Some(field) => operations.strict_fields.insert(field),
+                    None => {
+                        let problem = format!("{name:?} is not a field of FollowMeNumber");
+                        file.mistake::<()>("calls.strict_fields", &problem);
+                    }
+                }
+            }
+        }
+        let ids = &mut operations.request_ids;
+        file.duration("calls.request_id_ttl", &mut ids.ttl);
+        file.size("calls.request_id_entries", 1..=10_000_000, &mut ids.entries);
+        file.size("calls.request_id_bytes", 1024..=1 << 40, &mut ids.bytes);
         file.finish();
 
         config.defaults.license = license(flags, environment, license_file, &mut mistakes);

@@ -35,7 +35,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+    /// Takes a value.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
         let value = match key.split_once('.') {
             None => self.table.remove(key)?,
             Some((section, name)) => self.table.get_mut(section)?.as_table_mut()?.remove(name)?,

@@ -290,6 +290,17 @@ impl Fields {
         }
     }
 
+    /// Returns about how much memory the texts take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.name.len()
+            + self.redirect_number.len()
+            + self.domain.len()
+            + self.period.len()
+            + self.period_description.len()
+    }
+
     /// Tells whether two numbers forward to the same place.
     #[must_use]
     pub fn same_destination(&self, other: &Self) -> bool {

@@ -4,6 +4,7 @@
 //! only.
 
 mod convert;
+mod deadline;
 mod metadata;
 pub mod pb;
 pub mod server;

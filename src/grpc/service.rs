@@ -2,12 +2,18 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use super::{convert, metadata::Defaults, pb, status};
+use super::{convert, deadline::answer_by, metadata::Defaults, pb, status};
 use crate::{
-    domain::{AccountId, Desired, Etag, List, Violations},
-    operations::{Applied, Error, Operations, Page},
+    domain::{AccountId, Desired, Etag, List, NumberId, Violations},
+    operations::{
+        Applied, Command, Content, Error, Etags, NumberView, Operations, Page, Replaced, Reply,
+        RequestId, Write,
+    },
     upstream::Context,
 };
 
@@ -52,8 +58,8 @@ fn parsed<T>(parts: Option<T>, violations: Violations) -> Result<T, Status> {
 }
 
 /// Writes a failure to the log, once, and makes its status.
-fn failed(method: &'static str, error: &Error) -> Status {
-    let status = status::from_error(error);
+fn failed(method: &'static str, error: &Error, request_id: Option<&RequestId>) -> Status {
+    let status = status::from_error(error, request_id);
     tracing::info!(
         method,
         code = ?status.code(),
@@ -69,16 +75,86 @@ fn list_etag(list: &List) -> String {
     Etag::of_list(list).into()
 }
 
-/// The etag of what a write left, and of nothing where nothing was to be written.
-fn applied_etag(applied: &Applied) -> String {
-    applied.list.as_ref().map(list_etag).unwrap_or_default()
+/// Takes the request id of a write, and what the request asks for: its bytes, without what is
+/// ignored on input. A map has no order, so it could not stand in a hash.
+fn request_id<M: Message>(
+    id: &str,
+    request: &M,
+    violations: &mut Violations,
+) -> Option<(RequestId, Content)> {
+    if id.is_empty() {
+        return None;
+    }
+    match RequestId::new(id) {
+        Ok(id) => Some((id, Sha256::digest(request.encode_to_vec()).into())),
+        Err(rule) => {
+            violations.push("request_id", rule);
+            None
+        }
+    }
 }
 
-/// Refuses what this version does not do yet, rather than ignoring it.
-fn not_yet(fields: &[(&str, &str)]) -> Result<(), Status> {
-    match fields.iter().find(|(_, value)| !value.is_empty()) {
-        Some((name, _)) => Err(status::unimplemented(name)),
-        None => Ok(()),
+/// Leaves out of a number what is ignored on input.
+fn without_output(number: &mut pb::FollowMeNumber) {
+    number.unrecognized.clear();
+    number.follow_me_id = None;
+}
+
+/// Returns the text, unless it is empty.
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Waits for a read, until the caller has to be answered.
+async fn in_time<T>(
+    read: impl Future<Output = Result<T, Error>>,
+    answer_by: Option<Instant>,
+) -> Result<T, Error> {
+    match answer_by {
+        None => read.await,
+        Some(answer_by) => tokio::time::timeout_at(answer_by, read)
+            .await
+            .unwrap_or(Err(Error::ReadDeadline)),
+    }
+}
+
+impl Service {
+    async fn write(&self, method: &'static str, write: Write) -> Result<Arc<Reply>, Status> {
+        let id = write.request.as_ref().map(|(id, _)| id.clone());
+        self.operations
+            .write(write)
+            .await
+            .map_err(|error| failed(method, &error, id.as_ref()))
+    }
+}
+
+fn applied(reply: &Reply) -> Result<(Option<pb::FollowMeNumber>, Vec<String>, String), Status> {
+    match reply {
+        Reply::Applied(Applied {
+            number,
+            unapplied,
+            list,
+        }) => Ok((
+            Some(convert::number(number)),
+            convert::names(*unapplied),
+            list.as_ref().map(list_etag).unwrap_or_default(),
+        )),
+        Reply::Deleted(_) | Reply::Replaced(_) => Err(another_kind()),
+    }
+}
+
+/// The status of a write that was answered with the reply of another RPC, which the operations
+/// never do.
+fn another_kind() -> Status {
+    status::from_error(&Error::Panicked { begun: true }, None)
+}
+
+fn replaced(replaced: &Replaced) -> pb::ReplaceAllResponse {
+    pb::ReplaceAllResponse {
+        numbers: replaced.numbers.iter().map(convert::number).collect(),
+        settings: replaced.settings.as_ref().map(convert::settings),
+        list_etag: replaced.list.as_ref().map(list_etag).unwrap_or_default(),
+        steps: replaced.reports.iter().map(convert::step).collect(),
     }
 }
 
@@ -88,12 +164,14 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::AddRequest>,
     ) -> Result<Response<pb::AddResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        not_yet(&[("request_id", &request.request_id)])?;
+        let (metadata, _, mut request) = request.into_parts();
+        let answer_by = answer_by(&metadata);
         let mut violations = Violations::default();
         let (context, account) =
             self.start(&metadata, request.account_id, "account_id", &mut violations);
-        let draft = request.number.as_ref().map(|number| {
+        let draft = request.number.as_mut().map(|number| {
+            without_output(number);
+            number.etag.clear();
             convert::same_account(number, request.account_id, "number", &mut violations);
             if number.number_id != 0 {
                 violations.push(
@@ -109,17 +187,33 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         if draft.is_none() {
             violations.push("number", "is required");
         }
+        let id = request_id(&request.request_id, &request, &mut violations);
         let parts = context.zip(account).zip(draft);
         let ((context, account), draft) = parsed(parts, violations)?;
-        let applied = self
-            .operations
-            .add(&context, account, &draft, request.validate_only)
-            .await
-            .map_err(|error| failed("Add", &error))?;
+        if request.validate_only {
+            let plan = self.operations.plan_add(&context, account, &draft);
+            let fields = in_time(plan, answer_by)
+                .await
+                .map_err(|error| failed("Add", &error, None))?;
+            return Ok(Response::new(pb::AddResponse {
+                number: Some(convert::number(&NumberView::Planned(account, fields))),
+                ..Default::default()
+            }));
+        }
+        let write = Write {
+            context,
+            caller: String::new(),
+            account,
+            command: Command::Add { draft },
+            request: id,
+            answer_by,
+        };
+        let reply = self.write("Add", write).await?;
+        let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::AddResponse {
-            number: Some(convert::number(&applied.number)),
-            unapplied_fields: convert::names(applied.unapplied),
-            list_etag: applied_etag(&applied),
+            number,
+            unapplied_fields,
+            list_etag,
         }))
     }
 
@@ -127,9 +221,10 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::UpdateRequest>,
     ) -> Result<Response<pb::UpdateResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        not_yet(&[("request_id", &request.request_id), ("etag", &request.etag)])?;
-        let number = request.number.unwrap_or_default();
+        let (metadata, _, mut request) = request.into_parts();
+        let answer_by = answer_by(&metadata);
+        let number = request.number.get_or_insert_default();
+        without_output(number);
         let mut violations = Violations::default();
         let (context, account) = self.start(
             &metadata,
@@ -138,21 +233,46 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             &mut violations,
         );
         let id = convert::number_id(number.number_id, "number.number_id", &mut violations);
-        let draft = convert::draft(&number);
+        let etag = given(&request.etag).or_else(|| given(&number.etag));
+        let draft = convert::draft(number);
         let named = convert::mask(request.update_mask.as_ref(), &draft, &mut violations);
         let rules = &self.operations.config().rules;
         draft.check(named, "number", rules, &mut violations);
+        let request_id = request_id(&request.request_id, &request, &mut violations);
         let parts = context.zip(account).zip(id);
         let ((context, account), id) = parsed(parts, violations)?;
-        let applied = self
-            .operations
-            .update(&context, account, id, &draft, named, request.validate_only)
-            .await
-            .map_err(|error| failed("Update", &error))?;
+        if request.validate_only {
+            let etag = etag.as_deref();
+            let plan = self
+                .operations
+                .plan_update(&context, account, id, &draft, named, etag);
+            let number = in_time(plan, answer_by)
+                .await
+                .map_err(|error| failed("Update", &error, None))?;
+            return Ok(Response::new(pb::UpdateResponse {
+                number: Some(convert::stored(&number)),
+                ..Default::default()
+            }));
+        }
+        let write = Write {
+            context,
+            caller: String::new(),
+            account,
+            command: Command::Update {
+                id,
+                draft,
+                named,
+                etag,
+            },
+            request: request_id,
+            answer_by,
+        };
+        let reply = self.write("Update", write).await?;
+        let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::UpdateResponse {
-            number: Some(convert::number(&applied.number)),
-            unapplied_fields: convert::names(applied.unapplied),
-            list_etag: applied_etag(&applied),
+            number,
+            unapplied_fields,
+            list_etag,
         }))
     }
 
@@ -161,26 +281,31 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         request: Request<pb::DeleteRequest>,
     ) -> Result<Response<pb::DeleteResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        not_yet(&[("request_id", &request.request_id), ("etag", &request.etag)])?;
+        let answer_by = answer_by(&metadata);
         let mut violations = Violations::default();
         let (context, account) =
             self.start(&metadata, request.account_id, "account_id", &mut violations);
         let id = convert::number_id(request.number_id, "number_id", &mut violations);
+        let request_id = request_id(&request.request_id, &request, &mut violations);
         let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
-        let list = self
-            .operations
-            .delete(
-                &context,
-                account,
+        let write = Write {
+            context,
+            caller: String::new(),
+            account,
+            command: Command::Delete {
                 id,
-                request.delete_forward,
-                request.allow_missing,
-            )
-            .await
-            .map_err(|error| failed("Delete", &error))?;
-        Ok(Response::new(pb::DeleteResponse {
-            list_etag: list_etag(&list),
-        }))
+                etag: given(&request.etag),
+                delete_forward: request.delete_forward,
+                allow_missing: request.allow_missing,
+            },
+            request: request_id,
+            answer_by,
+        };
+        let list_etag = match &*self.write("Delete", write).await? {
+            Reply::Deleted(list) => list_etag(list),
+            Reply::Applied(_) | Reply::Replaced(_) => return Err(another_kind()),
+        };
+        Ok(Response::new(pb::DeleteResponse { list_etag }))
     }
 
     async fn get(
@@ -188,16 +313,15 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let answer_by = answer_by(&metadata);
         let mut violations = Violations::default();
         let (context, account) =
             self.start(&metadata, request.account_id, "account_id", &mut violations);
         let id = convert::number_id(request.number_id, "number_id", &mut violations);
         let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
-        let list = self
-            .operations
-            .get(&context, account, id)
+        let list = in_time(self.operations.get(&context, account, id), answer_by)
             .await
-            .map_err(|error| failed("Get", &error))?;
+            .map_err(|error| failed("Get", &error, None))?;
         Ok(Response::new(pb::GetResponse {
             number: list.numbers.first().map(convert::stored),
             settings: list.settings.as_ref().map(convert::settings),
@@ -209,16 +333,15 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let answer_by = answer_by(&metadata);
         let mut violations = Violations::default();
         let (context, account) =
             self.start(&metadata, request.account_id, "account_id", &mut violations);
         let page = page(&request, &mut violations);
         let (context, account) = parsed(context.zip(account), violations)?;
-        let list = self
-            .operations
-            .list(&context, account, &page)
+        let list = in_time(self.operations.list(&context, account, &page), answer_by)
             .await
-            .map_err(|error| failed("List", &error))?;
+            .map_err(|error| failed("List", &error, None))?;
         let next_page_token = list
             .next
             .map(|next| format!("{next}-{}", list.etag.as_str()))
@@ -236,27 +359,47 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::ReplaceAllRequest>,
     ) -> Result<Response<pb::ReplaceAllResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        not_yet(&[
-            ("request_id", &request.request_id),
-            ("list_etag", &request.list_etag),
-        ])?;
+        let (metadata, _, mut request) = request.into_parts();
+        let answer_by = answer_by(&metadata);
+        request.numbers.iter_mut().for_each(without_output);
         let mut violations = Violations::default();
         let (context, account) =
             self.start(&metadata, request.account_id, "account_id", &mut violations);
         let desired = self.desired(&request, &mut violations);
+        let request_id = request_id(&request.request_id, &request, &mut violations);
         let (context, account) = parsed(context.zip(account), violations)?;
-        let replaced = self
-            .operations
-            .replace_all(&context, account, &desired, request.validate_only)
-            .await
-            .map_err(|error| failed("ReplaceAll", &error))?;
-        Ok(Response::new(pb::ReplaceAllResponse {
-            numbers: replaced.numbers.iter().map(convert::number).collect(),
-            settings: replaced.settings.as_ref().map(convert::settings),
-            list_etag: replaced.list.as_ref().map(list_etag).unwrap_or_default(),
-            steps: replaced.reports.iter().map(convert::step).collect(),
-        }))
+        let etags = Etags {
+            list: given(&request.list_etag),
+            numbers: request
+                .numbers
+                .iter()
+                .filter_map(|number| {
+                    let id = NumberId::new(number.number_id)?;
+                    given(&number.etag).map(|etag| (id, etag))
+                })
+                .collect(),
+        };
+        if request.validate_only {
+            let plan = self
+                .operations
+                .plan_replace_all(&context, account, &desired, &etags);
+            let plan = in_time(plan, answer_by)
+                .await
+                .map_err(|error| failed("ReplaceAll", &error, None))?;
+            return Ok(Response::new(replaced(&plan)));
+        }
+        let write = Write {
+            context,
+            caller: String::new(),
+            account,
+            command: Command::ReplaceAll { desired, etags },
+            request: request_id,
+            answer_by,
+        };
+        match &*self.write("ReplaceAll", write).await? {
+            Reply::Replaced(reply) => Ok(Response::new(replaced(reply))),
+            Reply::Applied(_) | Reply::Deleted(_) => Err(another_kind()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tonic_types::pb as rpc;
 use super::{convert, pb};
 use crate::{
     domain::{Etag, NumberId, Violations},
-    operations::{Error, Incomplete},
+    operations::{Error, Incomplete, RequestId},
     upstream::{self, Kind},
 };
 
@@ -103,9 +103,9 @@ fn any(type_name: &str, message: &impl Message) -> Any {
     }
 }
 
-/// Makes the status of an error.
+/// Makes the status of an error of a call, which had the request id.
 #[must_use]
-pub(super) fn from_error(error: &Error) -> Status {
+pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
     let reason = error.reason();
     let answer = match error {
         Error::Invalid(violations) => return invalid(violations),
@@ -145,18 +145,106 @@ pub(super) fn from_error(error: &Error) -> Status {
              again",
         ),
         Error::OutcomeUnknown {
-            looked_for,
-            candidates,
-            ..
+            effect, candidates, ..
         } => Answer::new(
             Code::Unknown,
             reason,
             format!(
-                "the write was sent, and whether it was done could not be found out; {looked_for} \
-                 was looked for; List the account before trying again"
+                "the write was sent, and whether it was done could not be found out; looked for \
+                 was {}; ask again with the same request_id, or List the account, before anything \
+                 else",
+                effect.looked_for()
             ),
         )
         .with_ids("candidate_number_ids", candidates),
+        Error::Panicked { begun: true } => Answer::new(
+            Code::Unknown,
+            reason,
+            "followme failed in the middle of the write; List the account before anything else",
+        ),
+        Error::Panicked { begun: false } => Answer::new(
+            Code::Internal,
+            reason,
+            "followme failed before anything was sent",
+        ),
+        Error::NotSent => Answer::new(
+            Code::DeadlineExceeded,
+            reason,
+            "the deadline came before the write was sent; it was not sent and will not be",
+        ),
+        Error::InProgress { request_id } => {
+            let how = match request_id {
+                Some(_) => "ask again with the same request_id for its outcome",
+                None => "List the account for its outcome; with a request_id it could be asked for",
+            };
+            Answer::new(
+                Code::DeadlineExceeded,
+                reason,
+                format!("the deadline came while the write was going on; it is finished; {how}"),
+            )
+        }
+        Error::ReadDeadline => Answer::new(
+            Code::DeadlineExceeded,
+            reason,
+            "the deadline came before upstream had answered; nothing was written",
+        ),
+        Error::RequestIdConflict => Answer::new(
+            Code::InvalidArgument,
+            reason,
+            "the request_id was used for a request with other content; use a new one",
+        )
+        .detail(
+            "google.rpc.BadRequest",
+            &bad_request(
+                "request_id",
+                "was used for a request with other content; use a new one",
+            ),
+        ),
+        Error::TooManyRequestIds => Answer::new(
+            Code::ResourceExhausted,
+            reason,
+            "too many writes with a request_id are under way; nothing was sent; try again",
+        )
+        .detail(
+            "google.rpc.RetryInfo",
+            &rpc::RetryInfo {
+                retry_delay: Some(prost_types::Duration {
+                    seconds: 1,
+                    nanos: 0,
+                }),
+            },
+        ),
+        Error::EtagMismatch { etag, number } => {
+            let what = number.map_or("the list".to_owned(), |id| format!("number {id}"));
+            let answer = Answer::new(
+                Code::Aborted,
+                reason,
+                format!("{what} is not what the etag is of; read it again; nothing was written"),
+            )
+            .with("etag", etag.as_ref().map_or("", Etag::as_str))
+            .detail(
+                "google.rpc.PreconditionFailure",
+                &precondition(reason, &what, "read it again"),
+            );
+            match number {
+                Some(id) => answer.with("number_id", id),
+                None => answer,
+            }
+        }
+        Error::FieldsNotApplied { number, fields } => {
+            let names = convert::names(*fields).join(",");
+            Answer::new(
+                Code::FailedPrecondition,
+                reason,
+                format!("number {number} was written, but upstream did not take {names}"),
+            )
+            .with("number_id", number)
+            .with("unapplied_fields", &names)
+            .detail(
+                "google.rpc.PreconditionFailure",
+                &precondition(reason, &names, "upstream did not take it"),
+            )
+        }
         Error::WroteTooMuch {
             touched,
             not_restored,
@@ -209,13 +297,15 @@ pub(super) fn from_error(error: &Error) -> Status {
             "the list changed since the first page; start again without page_token",
         )
         .with("etag", etag.as_str()),
-        Error::ReplaceIncomplete(incomplete) => return replace_incomplete(reason, incomplete),
+        Error::ReplaceIncomplete(incomplete) => {
+            return replace_incomplete(reason, incomplete, request_id);
+        }
     };
     let answer = match error.upstream().and_then(upstream::Error::status) {
         Some(status) => answer.with("upstream_http_status", status),
         None => answer,
     };
-    answer.into_status()
+    with_request_id(answer, request_id).into_status()
 }
 
 fn from_upstream(
@@ -320,18 +410,18 @@ pub(super) fn invalid(violations: &Violations) -> Status {
     }
 }
 
-/// Makes the status of a request that asks for what is not built.
-#[must_use]
-pub(super) fn unimplemented(field: &str) -> Status {
-    Answer::new(
-        Code::Unimplemented,
-        "NOT_IMPLEMENTED",
-        format!("{field} is not supported yet; leave it empty"),
-    )
-    .into_status()
+fn with_request_id(answer: Answer, id: Option<&RequestId>) -> Answer {
+    match id {
+        Some(id) => answer.with("request_id", id.as_str()),
+        None => answer,
+    }
 }
 
-fn replace_incomplete(reason: &'static str, incomplete: &Incomplete) -> Status {
+fn replace_incomplete(
+    reason: &'static str,
+    incomplete: &Incomplete,
+    request_id: Option<&RequestId>,
+) -> Status {
     let mut steps: Vec<pb::ReplaceStep> = incomplete.reports.iter().map(convert::step).collect();
     let done = pb::replace_step::Outcome::Done as i32;
     let count = steps.iter().filter(|step| step.outcome == done).count();
@@ -352,10 +442,10 @@ fn replace_incomplete(reason: &'static str, incomplete: &Incomplete) -> Status {
             omitted_steps: i32::try_from(total - steps.len()).unwrap_or(i32::MAX),
             list_etag: list_etag.clone(),
         };
-        let status = Answer::new(Code::Aborted, reason, message.as_str())
+        let answer = Answer::new(Code::Aborted, reason, message.as_str())
             .with("etag", &list_etag)
-            .detail("porta.followme.v1.ReplaceIncomplete", &detail)
-            .into_status();
+            .detail("porta.followme.v1.ReplaceIncomplete", &detail);
+        let status = with_request_id(answer, request_id).into_status();
         if fits(&status) || steps.is_empty() {
             return status;
         }
@@ -366,6 +456,16 @@ fn replace_incomplete(reason: &'static str, incomplete: &Incomplete) -> Status {
 /// The message travels twice: in the details and, percent-encoded, in its own trailer.
 fn fits(status: &Status) -> bool {
     status.details().len() + status.message().len() <= MAX_STATUS_BYTES
+}
+
+fn bad_request(field: &str, description: &str) -> rpc::BadRequest {
+    rpc::BadRequest {
+        field_violations: vec![rpc::bad_request::FieldViolation {
+            field: field.to_owned(),
+            description: description.to_owned(),
+            ..Default::default()
+        }],
+    }
 }
 
 fn resource(resource_type: &str, name: String) -> rpc::ResourceInfo {

@@ -1,121 +1,71 @@
 //! Add.
 
-use tokio::time::Instant;
-
-use super::{
-    Applied, Error, NumberView, Operations, not_done,
-    settle::{Judgement, Outcome},
-    upstream_error,
-};
+use super::{Applied, Error, Operations, Run, effect::Effect, upstream_error};
 use crate::{
-    domain::{
-        AccountId, Draft, Field, FieldSet, Fields, List, Number, NumberId, Violations, check,
-        without_plus,
-    },
+    domain::{AccountId, Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
     upstream::{Context, Kind},
 };
 
 impl Operations {
-    /// Adds a number.
-    ///
-    /// The draft must have passed its checks. With `validate_only` nothing is written.
+    /// Reads the list and says what would be sent to add a number.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where nothing was
-    /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`];
-    /// [`Error::WroteTooMuch`].
-    pub async fn add(
+    /// Those of the read; [`Error::Invalid`] where the list has no position left.
+    pub async fn plan_add(
         &self,
         context: &Context,
         account: AccountId,
         draft: &Draft,
-        validate_only: bool,
-    ) -> Result<Applied, Error> {
-        let before = self.current(context, account).await?;
+    ) -> Result<Fields, Error> {
+        let before = self.read_list(context, account).await?;
+        self.new_number(&before, draft)
+    }
+
+    /// Adds a number.
+    ///
+    /// The draft must have passed its checks.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where nothing was
+    /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`],
+    /// [`Error::NotSent`]; [`Error::FieldsNotApplied`], [`Error::WroteTooMuch`].
+    pub(super) async fn add(&self, run: &Run, draft: &Draft) -> Result<Applied, Error> {
+        let before = self.current(run).await?;
+        let target = self.new_number(&before, draft)?;
+        let run = &run.begin(self.config.write_limit)?;
+        let (list, id) = self.add_one(run, &before, &target, "number").await?;
+        self.finish(run, id, &target, asked(draft, &target), false, list)
+            .await
+    }
+
+    fn new_number(&self, before: &List, draft: &Draft) -> Result<Fields, Error> {
         let next = before.highest_order().saturating_add(1);
         if draft.order.is_none() {
             let mut violations = Violations::default();
             violations.collect("number.order", check::order(next));
             violations.into_result().map_err(Error::Invalid)?;
         }
-        let target = draft.new_number(next, &self.config.rules);
-        if validate_only {
-            return Ok(Applied {
-                number: NumberView::Planned(account, target),
-                unapplied: FieldSet::EMPTY,
-                list: None,
-            });
-        }
-        let (list, id) = self
-            .add_one(context, account, &before, &target, "number")
-            .await?;
-        self.finish(
-            context,
-            account,
-            id,
-            &target,
-            asked(draft, &target),
-            false,
-            list,
-        )
-        .await
+        Ok(draft.new_number(next, &self.config.rules))
     }
 
     /// Sends one add and settles it. Returns the list that shows the new number, and its id.
     pub(super) async fn add_one(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         before: &List,
         target: &Fields,
         path: &str,
     ) -> Result<(List, NumberId), Error> {
-        let until = Instant::now() + self.config.write_limit;
-        let sent = self.client.add(context, account, target).await;
-        let sent = match sent {
-            Err(error) if error.nothing_ran() => {
-                return Err(match misfits(error.kind(), target, path) {
-                    Some(violations) => Error::Invalid(violations),
-                    None => upstream_error(context, error),
-                });
-            }
-            sent => sent,
-        };
-        // The answer may hold the added number alone: then it names the id.
-        let named = sent
-            .as_ref()
-            .ok()
-            .and_then(|written| written.list.as_ref())
-            .and_then(|list| match added(before, list, target)[..] {
-                [id] => Some(id),
-                _ => None,
-            });
-        let whole = |list: &List| {
-            before
-                .numbers
-                .iter()
-                .all(|number| list.find(number.id).is_some())
-        };
-        let judge = |list: &List| {
-            let candidates = added(before, list, target);
-            match (named.filter(|id| candidates.contains(id)), &candidates[..]) {
-                (Some(id), _) | (None, &[id]) => Judgement::Done(id),
-                (None, []) => Judgement::NotDone,
-                (None, _) => Judgement::Ambiguous(candidates),
-            }
-        };
-        match self
-            .settle(context, account, &sent, until, whole, judge)
-            .await
-        {
-            Outcome::Done(list, id) => Ok((list, id)),
-            Outcome::NotDone(_) => Err(not_done(sent)),
-            Outcome::Unknown(candidates) => Err(Error::OutcomeUnknown {
-                looked_for: "a new number with the redirect number, domain and name of the request"
-                    .to_owned(),
-                candidates,
-                source: sent.err(),
+        let sent = self.client.add(&run.context, run.account, target).await;
+        match sent {
+            Err(error) if error.nothing_ran() => Err(match misfits(error.kind(), target, path) {
+                Some(violations) => Error::Invalid(violations),
+                None => upstream_error(&run.context, error),
             }),
+            sent => {
+                let effect = Effect::add(before, target);
+                self.settled(run, sent, effect).await
+            }
         }
     }
 }
@@ -134,37 +84,6 @@ pub(super) fn asked(draft: &Draft, target: &Fields) -> FieldSet {
         asked.insert(field);
     }
     asked
-}
-
-/// Returns the new numbers that may be the one that was added: those with its redirect number,
-/// domain and name; where there is none, those in which a value is missing that the path of the
-/// request did not carry.
-fn added(before: &List, list: &List, target: &Fields) -> Vec<NumberId> {
-    let new = || {
-        list.numbers
-            .iter()
-            .filter(|number| before.find(number.id).is_none())
-    };
-    let ids = |wanted: &dyn Fn(&Number) -> bool| -> Vec<NumberId> {
-        new()
-            .filter(|number| wanted(number))
-            .map(|number| number.id)
-            .collect()
-    };
-    let exact =
-        ids(&|number| number.fields.same_destination(target) && number.fields.name == target.name);
-    if !exact.is_empty() {
-        return exact;
-    }
-    ids(&|number| {
-        let fields = &number.fields;
-        let by_path = |held: &str, asked: &str| held == asked || held.is_empty() || held == "x";
-        by_path(
-            without_plus(&fields.redirect_number),
-            without_plus(&target.redirect_number),
-        ) && by_path(&fields.name, &target.name)
-            && (fields.domain.is_empty() || fields.domain.eq_ignore_ascii_case(&target.domain))
-    })
 }
 
 /// Names the fields that a request could not carry, where that is why nothing ran.

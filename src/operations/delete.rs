@@ -1,88 +1,59 @@
 //! Delete.
 
-use tokio::time::Instant;
-
-use super::{
-    Error, Operations, not_done,
-    settle::{Judgement, Outcome},
-    upstream_error,
-};
-use crate::{
-    domain::{AccountId, List, NumberId},
-    upstream::Context,
-};
+use super::{Error, Operations, Run, check_etag, effect::Effect, upstream_error};
+use crate::domain::{Etag, List, NumberId};
 
 impl Operations {
     /// Deletes a number, after checking that it is the account's: upstream does not (DOMAIN.md 4).
     /// Returns the list without it.
     ///
     /// # Errors
-    /// [`Error::NumberNotFound`], unless `allow_missing`; [`Error::Upstream`] where nothing was
-    /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`].
-    pub async fn delete(
+    /// [`Error::NumberNotFound`], unless `allow_missing`; [`Error::EtagMismatch`];
+    /// [`Error::Upstream`] where nothing was written; [`Error::Refused`], [`Error::NotDone`],
+    /// [`Error::OutcomeUnknown`], [`Error::NotSent`].
+    pub(super) async fn delete(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         id: NumberId,
+        etag: Option<&str>,
         delete_forward: bool,
         allow_missing: bool,
     ) -> Result<List, Error> {
-        let before = self.current(context, account).await?;
-        if before.find(id).is_none() {
+        let before = self.current(run).await?;
+        let Some(number) = before.find(id) else {
             return if allow_missing {
                 Ok(before)
             } else {
                 Err(Error::NumberNotFound {
-                    account,
+                    account: run.account,
                     number: id,
                 })
             };
-        }
-        self.delete_one(context, account, &before, id, delete_forward)
-            .await
+        };
+        check_etag(etag, Etag::of_number(number), Some(number))?;
+        let run = &run.begin(self.config.write_limit)?;
+        self.delete_one(run, &before, id, delete_forward).await
     }
 
     /// Sends one delete and settles it. Returns the list without the number.
     pub(super) async fn delete_one(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         before: &List,
         id: NumberId,
         delete_forward: bool,
     ) -> Result<List, Error> {
-        let until = Instant::now() + self.config.write_limit;
         let sent = self
             .client
-            .delete(context, account, id, delete_forward)
+            .delete(&run.context, run.account, id, delete_forward)
             .await;
-        let sent = match sent {
-            Err(error) if error.nothing_ran() => return Err(upstream_error(context, error)),
-            sent => sent,
-        };
-        // An empty list in the answer to a delete may mean that it has nothing to show.
-        let whole = |list: &List| {
-            !list.numbers.is_empty()
-                && before
-                    .numbers
-                    .iter()
-                    .all(|number| number.id == id || list.find(number.id).is_some())
-        };
-        let judge = |list: &List| match list.find(id) {
-            None => Judgement::Done(id),
-            Some(_) => Judgement::NotDone,
-        };
-        match self
-            .settle(context, account, &sent, until, whole, judge)
-            .await
-        {
-            Outcome::Done(list, _) => Ok(list),
-            Outcome::NotDone(_) => Err(not_done(sent)),
-            Outcome::Unknown(_) => Err(Error::OutcomeUnknown {
-                looked_for: format!("the absence of number {id}"),
-                candidates: vec![id],
-                source: sent.err(),
-            }),
+        match sent {
+            Err(error) if error.nothing_ran() => Err(upstream_error(&run.context, error)),
+            sent => {
+                let effect = Effect::delete(before, id);
+                let (list, _) = self.settled(run, sent, effect).await?;
+                Ok(list)
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
 //! How an operation can end other than as asked.
 
 use crate::{
-    domain::{AccountId, Etag, Field, NumberId, Violations},
+    domain::{AccountId, Etag, Field, FieldSet, NumberId, Violations},
     upstream,
 };
 
-use super::replace_all::Incomplete;
+use super::{effect::Effect, replace_all::Incomplete, request_ids::RequestId};
 
 /// An operation that did not end as asked. What each becomes for the caller stands in
 /// `grpc/status.rs`.
@@ -56,11 +56,51 @@ pub enum Error {
     #[error("the outcome of the write is unknown")]
     OutcomeUnknown {
         /// What was looked for in the list.
-        looked_for: String,
+        effect: Box<Effect>,
         /// The numbers that may be the one that was written.
         candidates: Vec<NumberId>,
         /// What happened to the request, where it failed.
         source: Option<upstream::Error>,
+    },
+    /// The caller had to be answered before the write began; it will not be sent.
+    #[error("the write was not sent")]
+    NotSent,
+    /// The caller had to be answered while the write was going on; it is finished.
+    #[error("the write is going on")]
+    InProgress {
+        /// The id by which its outcome can be asked for.
+        request_id: Option<RequestId>,
+    },
+    /// The caller had to be answered before a read was over.
+    #[error("the deadline came during a read")]
+    ReadDeadline,
+    /// The id was used for another request.
+    #[error("the request id was used for another request")]
+    RequestIdConflict,
+    /// So many writes with ids are under way that no more can be remembered.
+    #[error("too many writes with a request id are under way")]
+    TooManyRequestIds,
+    /// The number or the list is not the one that the caller saw.
+    #[error("the etag does not match")]
+    EtagMismatch {
+        /// The etag now; `None` where the number is gone.
+        etag: Option<Etag>,
+        /// The number, where its etag was given.
+        number: Option<NumberId>,
+    },
+    /// The write was done, and fields that matter did not take.
+    #[error("fields did not take")]
+    FieldsNotApplied {
+        /// The number.
+        number: NumberId,
+        /// The fields.
+        fields: FieldSet,
+    },
+    /// The task of the write died.
+    #[error("a task died")]
+    Panicked {
+        /// Whether something had been sent.
+        begun: bool,
     },
     /// `UpdateFollowmeAll` changed numbers that it was not asked to change.
     #[error("upstream changed other numbers of the account")]
@@ -105,12 +145,29 @@ impl Error {
             Self::Refused { .. } => "UPSTREAM_REFUSED",
             Self::NotDone { .. } => "WRITE_NOT_DONE",
             Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
+            Self::NotSent => "NOT_SENT",
+            Self::InProgress { .. } => "WRITE_IN_PROGRESS",
+            Self::ReadDeadline => "DEADLINE_EXCEEDED",
+            Self::RequestIdConflict => "REQUEST_ID_CONFLICT",
+            Self::TooManyRequestIds => "TOO_MANY_REQUEST_IDS",
+            Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::FieldsNotApplied { .. } => "FIELDS_NOT_APPLIED",
+            Self::Panicked { begun: true } => "OUTCOME_UNKNOWN",
+            Self::Panicked { begun: false } => "INTERNAL_ERROR",
             Self::WroteTooMuch { .. } => "UPSTREAM_WROTE_TOO_MUCH",
             Self::Vanished { .. } => "NUMBER_VANISHED",
             Self::Unreadable { .. } => "UNREADABLE_FIELD",
             Self::ListChanged { .. } => "LIST_CHANGED",
             Self::ReplaceIncomplete(_) => "REPLACE_INCOMPLETE",
         }
+    }
+
+    /// Tells whether the write was done, although not as asked.
+    pub(super) fn write_was_done(&self) -> bool {
+        matches!(
+            self,
+            Self::WroteTooMuch { .. } | Self::Vanished { .. } | Self::FieldsNotApplied { .. }
+        )
     }
 
     /// Returns what upstream did, where that is the cause.
@@ -123,6 +180,14 @@ impl Error {
             | Self::OutcomeUnknown { source, .. } => source.as_ref(),
             Self::Invalid(_)
             | Self::NumberNotFound { .. }
+            | Self::NotSent
+            | Self::InProgress { .. }
+            | Self::ReadDeadline
+            | Self::RequestIdConflict
+            | Self::TooManyRequestIds
+            | Self::EtagMismatch { .. }
+            | Self::FieldsNotApplied { .. }
+            | Self::Panicked { .. }
             | Self::WroteTooMuch { .. }
             | Self::Vanished { .. }
             | Self::Unreadable { .. }

@@ -5,23 +5,36 @@
 
 mod add;
 mod delete;
+mod effect;
 mod error;
+mod gate;
 mod read;
 mod replace_all;
+mod request_ids;
 mod second_way;
 mod settle;
+mod turns;
 mod update;
+mod write;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+pub use effect::Effect;
 pub use error::Error;
 pub use read::{ListPage, Page};
-pub use replace_all::{Incomplete, Replaced, StepOutcome, StepReport};
+pub use replace_all::{Etags, Incomplete, Replaced, StepOutcome, StepReport};
+pub use request_ids::{Content, Limits as RequestIdLimits, RequestId, Rpc};
+pub use write::{Command, Reply, Write};
 
 use crate::{
-    domain::{AccountId, FieldSet, List, Number, Rules},
+    domain::{AccountId, Etag, FieldSet, Fields, List, Number, Rules},
     upstream::{self, Client, Context},
 };
+use gate::Gate;
+use request_ids::RequestIds;
+use turns::Turns;
 
 /// What the operations depend on besides upstream.
 #[derive(Debug, Clone)]
@@ -32,6 +45,10 @@ pub struct Config {
     pub write_limit: Duration,
     /// How many numbers a replace-all may hold.
     pub max_numbers: usize,
+    /// The fields of which one that does not take makes a write fail.
+    pub strict_fields: FieldSet,
+    /// How long and how much is remembered of writes with a request id.
+    pub request_ids: RequestIdLimits,
 }
 
 /// The operations.
@@ -39,10 +56,49 @@ pub struct Config {
 pub struct Operations {
     client: Client,
     config: Config,
+    turns: Turns,
+    request_ids: RequestIds,
+}
+
+/// A write under way.
+#[derive(Debug)]
+struct Run {
+    /// Its deadline is the caller's before the write has begun, and the write's own after that.
+    context: Context,
+    account: AccountId,
+    gate: Gate,
+}
+
+impl Run {
+    /// Begins a write, or a further step of one, which has a limit of its own.
+    ///
+    /// # Errors
+    /// [`Error::NotSent`] after the caller has gone.
+    fn begin(&self, limit: Duration) -> Result<Self, Error> {
+        self.gate.begin()?;
+        Ok(self.with_limit(limit))
+    }
+
+    /// Gives what is left to be done a limit of its own.
+    fn with_limit(&self, limit: Duration) -> Self {
+        Self {
+            context: Context {
+                deadline: Some(Instant::now() + limit),
+                ..self.context.clone()
+            },
+            account: self.account,
+            gate: self.gate.clone(),
+        }
+    }
+
+    /// Returns until when the write that has begun is to be settled.
+    fn until(&self) -> Instant {
+        self.context.deadline.unwrap_or_else(Instant::now)
+    }
 }
 
 /// A number that was written, and the list as it was read back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Applied {
     /// The number as it was read back; of a plan that is only checked, as it would be.
     pub number: NumberView,
@@ -53,19 +109,24 @@ pub struct Applied {
 }
 
 /// A number of the list, or one that has no id yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum NumberView {
     /// A number of the list.
     Stored(Number),
     /// What would be sent to add one.
-    Planned(AccountId, crate::domain::Fields),
+    Planned(AccountId, Fields),
 }
 
 impl Operations {
     /// Makes the operations over a client.
     #[must_use]
     pub fn new(client: Client, config: Config) -> Self {
-        Self { client, config }
+        Self {
+            client,
+            turns: Turns::default(),
+            request_ids: RequestIds::new(config.request_ids),
+            config,
+        }
     }
 
     /// Returns what the operations were made with.
@@ -74,12 +135,20 @@ impl Operations {
         &self.config
     }
 
-    /// Reads the list, as the first step of an operation.
-    async fn current(&self, context: &Context, account: AccountId) -> Result<List, Error> {
-        self.client
-            .list(context, account)
-            .await
-            .map_err(|source| read_error(context, account, source))
+    /// Reads the list, as the first step of a write.
+    async fn current(&self, run: &Run) -> Result<List, Error> {
+        self.read_list(&run.context, run.account).await
+    }
+}
+
+/// Checks that a number or a list is still the one that the caller saw.
+fn check_etag(wanted: Option<&str>, now: Etag, number: Option<&Number>) -> Result<(), Error> {
+    match wanted {
+        Some(wanted) if wanted != now.as_str() => Err(Error::EtagMismatch {
+            etag: Some(now),
+            number: number.map(|number| number.id),
+        }),
+        _ => Ok(()),
     }
 }
 

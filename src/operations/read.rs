@@ -44,7 +44,7 @@ impl Operations {
         account: AccountId,
         page: &Page,
     ) -> Result<ListPage, Error> {
-        let list = self.current(context, account).await?;
+        let list = self.read_list(context, account).await?;
         let etag = Etag::of_list(&list);
         if page.etag.as_deref().is_some_and(|of| of != etag.as_str()) {
             return Err(Error::ListChanged { etag });
@@ -65,6 +65,18 @@ impl Operations {
             etag,
             total,
         })
+    }
+
+    /// Reads the whole list.
+    pub(super) async fn read_list(
+        &self,
+        context: &Context,
+        account: AccountId,
+    ) -> Result<List, Error> {
+        self.client
+            .list(context, account)
+            .await
+            .map_err(|source| read_error(context, account, source))
     }
 
     /// Reads one number. The list that is returned holds it and no other.

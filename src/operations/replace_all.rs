@@ -1,18 +1,46 @@
 //! ReplaceAll: a plan of single writes, one after the other.
 
 use super::{
-    Error, NumberView, Operations,
+    Error, NumberView, Operations, Run,
     add::asked,
-    settle::{Judgement, Outcome},
+    check_etag,
+    effect::Effect,
     update::{Way, sendable},
 };
 use crate::{
     domain::{
-        AccountId, Desired, FieldSet, Fields, List, NumberId, Plan, Settings, Step, Violations,
+        AccountId, Desired, Etag, FieldSet, Fields, List, NumberId, Plan, Settings, Step,
+        Violations,
     },
-    upstream::{Context, UpdateAll},
+    upstream::{self, Context, UpdateAll},
 };
-use tokio::time::Instant;
+
+/// The etags that must hold before a replace-all.
+#[derive(Debug, Clone, Default)]
+pub struct Etags {
+    /// Of the whole list.
+    pub list: Option<String>,
+    /// Of numbers.
+    pub numbers: Vec<(NumberId, String)>,
+}
+
+impl Etags {
+    fn check(&self, list: &List) -> Result<(), Error> {
+        check_etag(self.list.as_deref(), Etag::of_list(list), None)?;
+        for (id, etag) in &self.numbers {
+            match list.find(*id) {
+                Some(number) => check_etag(Some(etag), Etag::of_number(number), Some(number))?,
+                None => {
+                    return Err(Error::EtagMismatch {
+                        etag: None,
+                        number: Some(*id),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +87,7 @@ impl StepReport {
 }
 
 /// A replace-all that was done.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Replaced {
     /// The numbers, read back; of a plan that is only checked, as they would be.
     pub numbers: Vec<NumberView>,
@@ -78,69 +106,118 @@ pub struct Incomplete {
     pub reports: Vec<StepReport>,
     /// The list as it was read back, where that worked.
     pub list: Option<List>,
+    /// What to look for before going on, where the outcome of a step is unknown.
+    pub(super) pending: Option<Effect>,
 }
 
 impl Operations {
-    /// Makes the list of an account the desired one.
+    /// Reads the list and says what would be done to make it the desired one.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::Upstream`] before the first write;
-    /// [`Error::ReplaceIncomplete`] after a step that failed or whose outcome is unknown;
-    /// [`Error::WroteTooMuch`].
-    pub async fn replace_all(
+    /// Those of the read; [`Error::EtagMismatch`], [`Error::Invalid`].
+    pub async fn plan_replace_all(
         &self,
         context: &Context,
         account: AccountId,
         desired: &[Desired],
-        validate_only: bool,
+        etags: &Etags,
     ) -> Result<Replaced, Error> {
+        let before = self.read_list(context, account).await?;
+        let plan = self.plan(&before, desired, etags)?;
+        Ok(planned(account, &before, plan))
+    }
+
+    fn plan(&self, before: &List, desired: &[Desired], etags: &Etags) -> Result<Plan, Error> {
         let rules = &self.config.rules;
-        let before = self.current(context, account).await?;
-        let plan = Plan::new(&before, desired, rules);
+        let plan = Plan::new(before, desired, rules);
         let mut violations = Violations::default();
         plan.check(desired, rules, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
-        if validate_only {
-            return Ok(checked_only(account, &before, plan));
+        etags.check(before)?;
+        Ok(plan)
+    }
+
+    /// Makes the list of an account the desired one.
+    ///
+    /// `pending` is what an earlier try of the same request left unsettled.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::EtagMismatch`], [`Error::NotSent`], [`Error::Upstream`] before
+    /// the first write; [`Error::ReplaceIncomplete`] after a step that failed, whose outcome is
+    /// unknown, or behind which the caller had gone; [`Error::WroteTooMuch`].
+    pub(super) async fn replace_all(
+        &self,
+        run: &Run,
+        desired: &[Desired],
+        etags: &Etags,
+        pending: Option<Effect>,
+    ) -> Result<Replaced, Error> {
+        // An add that may still come must not be sent a second time.
+        let unsettled = match pending.filter(|effect| !effect.is_idempotent()) {
+            Some(effect) => {
+                let settled = self.settle_later(run, &effect).await;
+                settled.err().map(|error| (effect, error))
+            }
+            None => None,
+        };
+        let mut list = self.current(run).await?;
+        let mut steps = self.plan(&list, desired, etags)?.steps;
+        let mut reports = Vec::with_capacity(steps.len());
+        if let Some((effect, error)) = unsettled {
+            reports.extend(steps.into_iter().map(|step| {
+                let add = matches!(&step, Step::Add { target, .. } if effect.adds(target));
+                let mut report = StepReport::new(step, StepOutcome::NotStarted);
+                if add {
+                    report.outcome = StepOutcome::Unknown;
+                    report.reason = error.reason();
+                }
+                report
+            }));
+            return Err(self.incomplete(run, reports, Some(effect)).await);
         }
-        let mut reports = Vec::with_capacity(plan.steps.len());
-        let mut steps = plan.steps;
-        let mut list = before;
         if self.client.update_all_mode() == UpdateAll::WholeList
             && steps.iter().any(|step| !matches!(step, Step::Keep { .. }))
         {
+            let run = &run.begin(self.config.write_limit)?;
             (list, steps) = self
-                .post_list(context, account, desired, list, steps, &mut reports)
+                .post_list(run, desired, list, steps, &mut reports)
                 .await?;
         }
         let mut steps = steps.into_iter();
         while let Some(step) = steps.next() {
             let mut report = StepReport::new(step, StepOutcome::Done);
-            match self
-                .step(context, account, desired, &list, &mut report)
-                .await
-            {
-                Ok(Some(now)) => list = now,
-                Ok(None) => {}
-                Err(error @ Error::WroteTooMuch { .. }) => return Err(error),
-                Err(error) => {
-                    report.outcome = match &error {
-                        Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
-                        _ => StepOutcome::Failed,
-                    };
-                    report.reason = error.reason();
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        upstream = error.upstream().and_then(|error| error.detail()),
-                        "a step of a replace-all was not done"
-                    );
+            let error = match self.step(run, desired, &list, &mut report).await {
+                Ok(now) => {
+                    list = now.unwrap_or(list);
                     reports.push(report);
-                    reports
-                        .extend(steps.map(|step| StepReport::new(step, StepOutcome::NotStarted)));
-                    return Err(self.incomplete(context, account, reports).await);
+                    continue;
                 }
-            }
+                Err(error @ Error::WroteTooMuch { .. }) => return Err(error),
+                Err(Error::NotSent) if !run.gate.begun() => return Err(Error::NotSent),
+                Err(error) => error,
+            };
+            report.reason = error.reason();
+            report.outcome = match &error {
+                Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
+                Error::NotSent => StepOutcome::NotStarted,
+                Error::FieldsNotApplied { fields, .. } => {
+                    report.unapplied = *fields;
+                    StepOutcome::Failed
+                }
+                _ => StepOutcome::Failed,
+            };
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                upstream = error.upstream().and_then(|error| error.detail()),
+                "a step of a replace-all was not done"
+            );
             reports.push(report);
+            reports.extend(steps.map(|step| StepReport::new(step, StepOutcome::NotStarted)));
+            let pending = match error {
+                Error::OutcomeUnknown { effect, .. } => Some(*effect),
+                _ => None,
+            };
+            return Err(self.incomplete(run, reports, pending).await);
         }
         Ok(Replaced {
             numbers: list
@@ -158,8 +235,7 @@ impl Operations {
     /// Does one step. Returns the list after it, where it wrote.
     async fn step(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         desired: &[Desired],
         list: &List,
         report: &mut StepReport,
@@ -168,7 +244,8 @@ impl Operations {
             Step::Keep { .. } => return Ok(None),
             Step::Delete { id } if list.find(id).is_none() => return Ok(None),
             Step::Delete { id } => {
-                let list = self.delete_one(context, account, list, id, false).await?;
+                let run = &run.begin(self.config.write_limit)?;
+                let list = self.delete_one(run, list, id, false).await?;
                 return Ok(Some(list));
             }
             Step::Update {
@@ -179,22 +256,22 @@ impl Operations {
             } => {
                 let old = list.find(id).ok_or(Error::Vanished { number: id })?;
                 sendable(old, changed)?;
+                let run = &run.begin(self.config.write_limit)?;
                 let path = format!("numbers[{index}]");
                 let (list, _) = self
-                    .update_one(context, account, list, id, &target, Way::Post, &path)
+                    .update_one(run, list, old, &target, Way::Post, &path)
                     .await?;
-                self.finish(context, account, id, &target, changed, true, list)
-                    .await?
+                self.finish(run, id, &target, changed, true, list).await?
             }
             Step::Add { index, target } => {
+                let run = &run.begin(self.config.write_limit)?;
                 let path = format!("numbers[{index}]");
-                let (list, id) = self.add_one(context, account, list, &target, &path).await?;
+                let (list, id) = self.add_one(run, list, &target, &path).await?;
                 report.id = Some(id);
                 let asked = desired
                     .get(index)
                     .map_or(FieldSet::all(), |desired| asked(&desired.draft, &target));
-                self.finish(context, account, id, &target, asked, false, list)
-                    .await?
+                self.finish(run, id, &target, asked, false, list).await?
             }
         };
         report.unapplied = applied.unapplied;
@@ -205,90 +282,48 @@ impl Operations {
     /// Returns the list after it, and the steps that are still to be done one by one.
     async fn post_list(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         desired: &[Desired],
         before: List,
         steps: Vec<Step>,
         reports: &mut Vec<StepReport>,
     ) -> Result<(List, Vec<Step>), Error> {
-        let mut numbers: Vec<(usize, Option<NumberId>, &Fields)> = Vec::new();
-        for step in &steps {
-            match step {
-                Step::Keep { index, id } => {
-                    if let Some(number) = before.find(*id) {
-                        numbers.push((*index, Some(*id), &number.fields));
-                    }
-                }
-                Step::Update {
-                    index, id, target, ..
-                } => numbers.push((*index, Some(*id), target)),
-                Step::Add { index, target } => numbers.push((*index, None, target)),
-                Step::Delete { .. } => {}
-            }
-        }
+        let numbers = whole_list(&before, &steps);
         if numbers.is_empty() {
             // A CSV without records is an object without values (WIRE.md 7), not an empty list.
             return Ok((before, steps));
         }
-        numbers.sort_by_key(|(index, _, _)| *index);
-        let numbers: Vec<_> = numbers
-            .into_iter()
-            .map(|(_, id, fields)| (id, fields))
-            .collect();
-        let until = Instant::now() + self.config.write_limit;
-        let sent = self.client.update_all(context, account, &numbers).await;
-        if sent
-            .as_ref()
-            .is_err_and(crate::upstream::Error::nothing_ran)
-        {
+        let sent = self
+            .client
+            .update_all(&run.context, run.account, &numbers)
+            .await;
+        if sent.as_ref().is_err_and(upstream::Error::nothing_ran) {
             return Ok((before, steps));
         }
-        let rules = &self.config.rules;
-        let done = |list: &List| Plan::new(list, desired, rules).writes_nothing();
-        let over = sent.is_ok() || sent.as_ref().is_err_and(crate::upstream::Error::answered);
-        let judge = |list: &List| {
-            // Any number will do: what counts is the list.
-            match list.numbers.first() {
-                Some(number) if over || done(list) => Judgement::Done(number.id),
-                _ => Judgement::NotDone,
-            }
+        // Of an unanswered post, only the whole list proves that it is over.
+        let over = sent.is_ok() || sent.as_ref().is_err_and(upstream::Error::answered);
+        let done = |list: &List| Plan::new(list, desired, &self.config.rules).writes_nothing();
+        let Some(list) = self.read_until(run, |list| over || done(list)).await else {
+            reports.extend(steps.into_iter().map(|step| {
+                let mut report = StepReport::new(step, StepOutcome::Unknown);
+                report.reason = "OUTCOME_UNKNOWN";
+                report
+            }));
+            let reports = std::mem::take(reports);
+            return Err(self.incomplete(run, reports, None).await);
         };
-        let list = match self
-            .settle(context, account, &sent, until, done, judge)
-            .await
-        {
-            Outcome::Done(list, _) | Outcome::NotDone(list) => list,
-            Outcome::Unknown(_) => {
-                reports.extend(steps.into_iter().map(|step| {
-                    let mut report = StepReport::new(step, StepOutcome::Unknown);
-                    report.reason = "OUTCOME_UNKNOWN";
-                    report
-                }));
-                let reports = std::mem::take(reports);
-                return Err(self.incomplete(context, account, reports).await);
-            }
-        };
-        let rest = Plan::new(&list, desired, rules).steps;
-        let kept = |wanted: usize| {
-            rest.iter().find_map(|step| match step {
-                Step::Keep { index, id } if *index == wanted => Some(*id),
-                _ => None,
-            })
-        };
-        for step in steps {
-            let done = match &step {
-                Step::Keep { index, .. } | Step::Update { index, .. } | Step::Add { index, .. } => {
-                    kept(*index)
-                }
-                Step::Delete { id } => list.find(*id).is_none().then_some(*id),
-            };
-            if let Some(id) = done {
-                let mut report = StepReport::new(step, StepOutcome::Done);
-                report.id = Some(id);
-                reports.push(report);
-            }
+        if let Err(error) = &sent {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the whole list was posted without a good answer"
+            );
         }
+        let rest = Plan::new(&list, desired, &self.config.rules).steps;
+        reports.extend(
+            steps
+                .into_iter()
+                .filter_map(|step| shown(&list, &rest, step)),
+        );
         let rest = rest
             .into_iter()
             .filter(|step| !matches!(step, Step::Keep { .. }))
@@ -299,21 +334,58 @@ impl Operations {
     /// Reads back where a replace-all stands that stopped.
     async fn incomplete(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         reports: Vec<StepReport>,
+        pending: Option<Effect>,
     ) -> Error {
-        let context = Context {
-            deadline: Some(Instant::now() + self.config.write_limit),
-            ..context.clone()
-        };
-        let list = self.client.list(&context, account).await.ok();
-        Error::ReplaceIncomplete(Box::new(Incomplete { reports, list }))
+        let run = run.with_limit(self.config.write_limit);
+        let list = self.client.list(&run.context, run.account).await.ok();
+        Error::ReplaceIncomplete(Box::new(Incomplete {
+            reports,
+            list,
+            pending,
+        }))
     }
 }
 
+/// Returns the whole desired list, in the order of the request.
+fn whole_list<'a>(before: &'a List, steps: &'a [Step]) -> Vec<(Option<NumberId>, &'a Fields)> {
+    let mut numbers: Vec<(usize, Option<NumberId>, &Fields)> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Keep { index, id } => Some((*index, Some(*id), &before.find(*id)?.fields)),
+            Step::Update {
+                index, id, target, ..
+            } => Some((*index, Some(*id), target)),
+            Step::Add { index, target } => Some((*index, None, target)),
+            Step::Delete { .. } => None,
+        })
+        .collect();
+    numbers.sort_by_key(|(index, _, _)| *index);
+    numbers
+        .into_iter()
+        .map(|(_, id, fields)| (id, fields))
+        .collect()
+}
+
+/// Reports a step as done where the list shows it. `rest` is what is left to be done.
+fn shown(list: &List, rest: &[Step], step: Step) -> Option<StepReport> {
+    let id = match &step {
+        Step::Keep { index, .. } | Step::Update { index, .. } | Step::Add { index, .. } => {
+            rest.iter().find_map(|left| match left {
+                Step::Keep { index: kept, id } if kept == index => Some(*id),
+                _ => None,
+            })
+        }
+        Step::Delete { id } => list.find(*id).is_none().then_some(*id),
+    }?;
+    let mut report = StepReport::new(step, StepOutcome::Done);
+    report.id = Some(id);
+    Some(report)
+}
+
 /// Shows what a plan would do.
-fn checked_only(account: AccountId, before: &List, plan: Plan) -> Replaced {
+fn planned(account: AccountId, before: &List, plan: Plan) -> Replaced {
     let mut numbers: Vec<(Option<i32>, Option<NumberId>, NumberView)> = plan
         .steps
         .iter()

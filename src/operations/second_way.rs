@@ -1,15 +1,12 @@
 //! What is done about fields that did not take: `POST UpdateFollowmeAll` with the whole number,
 //! under guard, since nobody knows what that route touches (DOMAIN.md 4).
 
-use tokio::time::Instant;
-
 use super::{
-    Applied, Error, NumberView, Operations,
-    settle::{Judgement, Outcome},
+    Applied, Error, NumberView, Operations, Run, effect::Effect, settle::Outcome, upstream_error,
 };
 use crate::{
-    domain::{AccountId, FieldSet, Fields, List, Number, NumberId},
-    upstream::{self, Context, UpdateAll, Written},
+    domain::{FieldSet, Fields, List, Number, NumberId},
+    upstream::{self, UpdateAll, Written},
 };
 
 impl Operations {
@@ -17,35 +14,44 @@ impl Operations {
     /// by the second way, unless that was the way already. `asked` are the fields that the caller
     /// gave; of the others, one that upstream emptied is put back, and one that holds another value
     /// is somebody else's change and stays.
-    #[expect(clippy::too_many_arguments, reason = "each names another thing")]
+    ///
+    /// # Errors
+    /// [`Error::FieldsNotApplied`] where a field that matters did not take;
+    /// [`Error::WroteTooMuch`], [`Error::Vanished`].
     pub(super) async fn finish(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         id: NumberId,
         target: &Fields,
         asked: FieldSet,
         posted: bool,
-        list: List,
+        mut list: List,
     ) -> Result<Applied, Error> {
         let now = list.find(id).ok_or(Error::Vanished { number: id })?;
-        let lost = lost(target, &now.fields, asked);
-        if lost.is_empty() || posted || self.client.update_all_mode() == UpdateAll::Off {
-            let number = NumberView::Stored(now.clone());
-            return Ok(Applied {
-                number,
-                unapplied: lost,
-                list: Some(list),
+        let mut unapplied = lost(target, &now.fields, asked);
+        if !unapplied.is_empty()
+            && !posted
+            && self.client.update_all_mode() != UpdateAll::Off
+            && run.gate.go_on().is_ok()
+        {
+            let mut whole = now.fields.clone();
+            whole.copy_from(target, unapplied);
+            if let Some(after) = self.post_rest(run, &list, id, &whole).await? {
+                list = after;
+            }
+        }
+        let now = list.find(id).ok_or(Error::Vanished { number: id })?;
+        unapplied = lost(target, &now.fields, asked);
+        let strict = unapplied.intersection(self.config.strict_fields);
+        if !strict.is_empty() {
+            return Err(Error::FieldsNotApplied {
+                number: id,
+                fields: unapplied,
             });
         }
-        let mut whole = now.fields.clone();
-        whole.copy_from(target, lost);
-        let after = self.post_rest(context, account, &list, id, &whole).await?;
-        let list = after.unwrap_or(list);
-        let now = list.find(id).ok_or(Error::Vanished { number: id })?;
         Ok(Applied {
             number: NumberView::Stored(now.clone()),
-            unapplied: self::lost(target, &now.fields, asked),
+            unapplied,
             list: Some(list),
         })
     }
@@ -55,14 +61,12 @@ impl Operations {
     /// before.
     async fn post_rest(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         before: &List,
         id: NumberId,
         whole: &Fields,
     ) -> Result<Option<List>, Error> {
-        let until = Instant::now() + self.config.write_limit;
-        let sent = self.post(context, account, before, id, whole).await;
+        let sent = self.post(run, before, id, whole).await;
         if let Err(error) = &sent
             && error.nothing_ran()
         {
@@ -72,34 +76,27 @@ impl Operations {
             );
             return Ok(None);
         }
-        let complete = |list: &List| {
-            before
-                .numbers
-                .iter()
-                .all(|number| list.find(number.id).is_some())
-                && list
-                    .find(id)
-                    .is_some_and(|now| whole.differences(&now.fields).is_empty())
+        let Some(old) = before.find(id) else {
+            return Ok(None);
         };
-        let outcome = self
-            .settle(context, account, &sent, until, complete, |_| {
-                Judgement::Done(id)
-            })
-            .await;
-        let Outcome::Done(list, _) = outcome else {
+        let effect = Effect::update(before, old, whole);
+        // Whatever it did, what counts is the list after it.
+        let outcome = match self.settle(run, &sent, &effect).await {
+            Outcome::Done(list, _) | Outcome::NotDone(list) => Some(list),
+            Outcome::Unknown(_) => None,
+        };
+        let Some(list) = outcome else {
             tracing::error!("could not read back what UpdateFollowmeAll did");
             return Ok(None);
         };
-        self.guard(context, account, before, id, whole, &list)
-            .await?;
+        self.guard(run, before, id, whole, &list).await?;
         Ok(Some(list))
     }
 
     /// Posts one whole number as the mode in force says.
     pub(super) async fn post(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         before: &List,
         id: NumberId,
         whole: &Fields,
@@ -120,7 +117,9 @@ impl Operations {
                 .collect(),
             UpdateAll::One | UpdateAll::Off => vec![(Some(id), whole)],
         };
-        self.client.update_all(context, account, &numbers).await
+        self.client
+            .update_all(&run.context, run.account, &numbers)
+            .await
     }
 
     /// Looks at all other numbers after a post of one. Where it touched them, ends the use of the
@@ -134,8 +133,7 @@ impl Operations {
     /// [`Error::WroteTooMuch`].
     pub(super) async fn guard(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         before: &List,
         id: NumberId,
         posted: &Fields,
@@ -164,9 +162,10 @@ impl Operations {
             return Ok(());
         }
         self.client.stop_using_update_all();
+        let run = &run.with_limit(self.config.write_limit);
         let ids: Vec<NumberId> = touched.iter().map(|(old, _)| old.id).collect();
         tracing::error!(
-            account_id = account.value(),
+            account_id = run.account.value(),
             touched = ?ids.iter().map(|id| id.value()).collect::<Vec<_>>(),
             "UpdateFollowmeAll changed other numbers of the account; it is not used any more"
         );
@@ -178,13 +177,13 @@ impl Operations {
                     let mut back = now.fields.clone();
                     back.copy_from(&old.fields, fields);
                     self.client
-                        .update(context, account, old.id, &back)
+                        .update(&run.context, run.account, old.id, &back)
                         .await
                         .map(drop)
-                        .map_err(|source| super::upstream_error(context, source))
+                        .map_err(|source| upstream_error(&run.context, source))
                 }
                 None => self
-                    .add_one(context, account, &list, &old.fields, "number")
+                    .add_one(run, &list, &old.fields, "number")
                     .await
                     .map(|(now, _)| list = now),
             };
@@ -198,7 +197,7 @@ impl Operations {
             restored.push((old.id, result.is_ok()));
         }
         // Only what reads back as it was is put back.
-        let now = self.client.list(context, account).await.ok();
+        let now = self.client.list(&run.context, run.account).await.ok();
         let not_restored = restored
             .into_iter()
             .filter(|(id, sent)| {

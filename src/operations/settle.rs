@@ -4,22 +4,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Operations;
+use super::{
+    Error, Operations, Run,
+    effect::{Effect, Judgement},
+    not_done,
+};
 use crate::{
-    domain::{AccountId, List, NumberId},
-    upstream::{self, Context, Written},
+    domain::{List, NumberId},
+    upstream::{self, Written},
 };
 
-/// What a list says about a write.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// The write had its effect on this number.
-    Done(NumberId),
-    /// It did not.
-    NotDone,
-    /// Each of these may be its effect.
-    Ambiguous(Vec<NumberId>),
-}
+/// How long to wait before reading again: from the first to the last, doubling.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// What became of a write.
 #[derive(Debug)]
@@ -32,66 +28,131 @@ pub(super) enum Outcome {
     Unknown(Vec<NumberId>),
 }
 
-/// How long to wait before reading again: from the first to the last, doubling.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-
 impl Operations {
-    /// Finds out what became of a write that was sent, until the instant.
+    /// Finds out what became of a write that was sent, within its limit. Returns the list that
+    /// shows its effect, and the number.
     ///
-    /// `judge` looks at a list that was read; `whole` tells whether the list that came with an
-    /// answer can be the whole one and shows the whole effect: then it is taken, else the list is
-    /// read. That a write had no effect is concluded only after an answer: without one, the service
-    /// may still be at it.
+    /// # Errors
+    /// [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`].
+    pub(super) async fn settled(
+        &self,
+        run: &Run,
+        sent: Result<Written, upstream::Error>,
+        effect: Effect,
+    ) -> Result<(List, NumberId), Error> {
+        match self.settle(run, &sent, &effect).await {
+            Outcome::Done(list, id) => Ok((list, id)),
+            Outcome::NotDone(_) => Err(not_done(sent)),
+            Outcome::Unknown(candidates) => Err(Error::OutcomeUnknown {
+                effect: Box::new(effect),
+                candidates,
+                source: sent.err(),
+            }),
+        }
+    }
+
+    /// The list of the answer is taken where it shows the whole effect, else the list is read, until
+    /// it shows the effect. That a write had no effect is concluded only after an answer: without
+    /// one, the service may still be at it.
     pub(super) async fn settle(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         sent: &Result<Written, upstream::Error>,
-        until: Instant,
-        whole: impl Fn(&List) -> bool,
-        judge: impl Fn(&List) -> Judgement,
+        effect: &Effect,
     ) -> Outcome {
+        let mut named = None;
+        let mut said_done = false;
         let over = match sent {
             Ok(written) => {
+                said_done = written.success != Some(false);
                 if let Some(list) = &written.list
-                    && written.success != Some(false)
-                    && whole(list)
-                    && let Judgement::Done(id) = judge(list)
+                    && said_done
                 {
-                    return Outcome::Done(list.clone(), id);
+                    named = effect.named(list);
+                    if effect.shows_whole(list)
+                        && let Judgement::Done(id) = effect.judge(list, named, said_done)
+                    {
+                        return Outcome::Done(list.clone(), id);
+                    }
                 }
                 true
             }
             Err(error) => error.answered(),
         };
-        let context = Context {
-            deadline: Some(until),
-            ..context.clone()
-        };
+        let mut ambiguous = Vec::new();
+        let list = self
+            .read_until(run, |list| {
+                match effect.judge(list, named, said_done) {
+                    Judgement::Done(_) => true,
+                    Judgement::NotDone => over,
+                    Judgement::Ambiguous(ids) => {
+                        // Reading again makes a second candidate no clearer.
+                        ambiguous = ids;
+                        true
+                    }
+                }
+            })
+            .await;
+        match list.map(|list| (effect.judge(&list, named, said_done), list)) {
+            Some((Judgement::Done(id), list)) => Outcome::Done(list, id),
+            Some((Judgement::NotDone, list)) => Outcome::NotDone(list),
+            Some((Judgement::Ambiguous(_), _)) | None => Outcome::Unknown(ambiguous),
+        }
+    }
+
+    /// Reads the list, with growing pauses, until it is as wanted or the time is over.
+    pub(super) async fn read_until(
+        &self,
+        run: &Run,
+        mut wanted: impl FnMut(&List) -> bool,
+    ) -> Option<List> {
         let mut pause = BACKOFF.0;
         loop {
-            match self.client.list(&context, account).await {
-                Ok(list) => match judge(&list) {
-                    Judgement::Done(id) => return Outcome::Done(list, id),
-                    Judgement::NotDone if over => return Outcome::NotDone(list),
-                    Judgement::NotDone => {}
-                    // Reading again makes a second candidate no clearer.
-                    Judgement::Ambiguous(ids) => return Outcome::Unknown(ids),
-                },
+            match self.client.list(&run.context, run.account).await {
+                Ok(list) if wanted(&list) => return Some(list),
+                Ok(_) => {}
                 Err(error) => {
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
-                        "settling read failed"
+                        "a settling read failed"
                     );
                 }
             }
             // Half of the pause is random, so that settling calls do not come in step.
             let wait = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if Instant::now() + wait >= until {
-                return Outcome::Unknown(Vec::new());
+            if Instant::now() + wait >= run.until() {
+                return None;
             }
             sleep(wait).await;
             pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Looks once more for the effect of a write whose outcome was unknown.
+    ///
+    /// That it does not show proves nothing: the service may still be at it. A write that is as
+    /// good done twice may then be done again, an add must not.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`], and those of the read.
+    pub(super) async fn settle_later(
+        &self,
+        run: &Run,
+        effect: &Effect,
+    ) -> Result<Option<(List, NumberId)>, Error> {
+        let list = self.current(run).await?;
+        let unknown = |candidates| {
+            Err(Error::OutcomeUnknown {
+                effect: Box::new(effect.clone()),
+                candidates,
+                source: None,
+            })
+        };
+        match effect.judge(&list, None, false) {
+            Judgement::Done(id) => Ok(Some((list, id))),
+            Judgement::NotDone if effect.is_idempotent() => Ok(None),
+            Judgement::NotDone => unknown(Vec::new()),
+            Judgement::Ambiguous(candidates) => unknown(candidates),
         }
     }
 }

@@ -1,16 +1,11 @@
 //! Update.
 
-use tokio::time::Instant;
-
 use super::{
-    Applied, Error, NumberView, Operations,
-    add::misfits,
-    not_done,
-    settle::{Judgement, Outcome},
+    Applied, Error, NumberView, Operations, Run, add::misfits, check_etag, effect::Effect,
     upstream_error,
 };
 use crate::{
-    domain::{AccountId, Draft, Field, FieldSet, Fields, List, Number, NumberId},
+    domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
     upstream::{Context, Kind, UpdateAll},
 };
 
@@ -24,69 +19,95 @@ pub(super) enum Way {
 }
 
 impl Operations {
-    /// Changes the named fields of a number. A number that is as asked is not written.
-    ///
-    /// The draft must have passed its checks. With `validate_only` nothing is written.
+    /// Reads the list and says what a number would become.
     ///
     /// # Errors
-    /// [`Error::NumberNotFound`], [`Error::Unreadable`]; [`Error::Invalid`] where the values fit no
-    /// request; [`Error::Upstream`] where nothing was written; [`Error::Refused`],
-    /// [`Error::NotDone`], [`Error::OutcomeUnknown`], [`Error::Vanished`];
-    /// [`Error::WroteTooMuch`].
-    pub async fn update(
+    /// Those of the read; [`Error::NumberNotFound`], [`Error::EtagMismatch`],
+    /// [`Error::Unreadable`].
+    pub async fn plan_update(
         &self,
         context: &Context,
         account: AccountId,
         id: NumberId,
         draft: &Draft,
         named: FieldSet,
-        validate_only: bool,
+        etag: Option<&str>,
+    ) -> Result<Number, Error> {
+        let before = self.read_list(context, account).await?;
+        let (number, target) = self.updated(&before, account, id, draft, named, etag)?;
+        let mut number = number.clone();
+        number.fields = target;
+        Ok(number)
+    }
+
+    /// Changes the named fields of a number. A number that is as asked is not written.
+    ///
+    /// The draft must have passed its checks.
+    ///
+    /// # Errors
+    /// [`Error::NumberNotFound`], [`Error::EtagMismatch`], [`Error::Unreadable`];
+    /// [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where nothing was
+    /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`],
+    /// [`Error::Vanished`], [`Error::NotSent`]; [`Error::FieldsNotApplied`],
+    /// [`Error::WroteTooMuch`].
+    pub(super) async fn update(
+        &self,
+        run: &Run,
+        id: NumberId,
+        draft: &Draft,
+        named: FieldSet,
+        etag: Option<&str>,
     ) -> Result<Applied, Error> {
-        let before = self.current(context, account).await?;
+        let before = self.current(run).await?;
+        let (number, target) = self.updated(&before, run.account, id, draft, named, etag)?;
+        let changed = target.differences(&number.fields);
+        if changed.is_empty() {
+            return Ok(Applied {
+                number: NumberView::Stored(number.clone()),
+                unapplied: FieldSet::EMPTY,
+                list: Some(before),
+            });
+        }
+        let run = &run.begin(self.config.write_limit)?;
+        let (list, way) = self
+            .update_one(run, &before, number, &target, Way::Get, "number")
+            .await?;
+        self.finish(run, id, &target, changed, way == Way::Post, list)
+            .await
+    }
+
+    /// Finds the number and merges what is asked for into it.
+    fn updated<'a>(
+        &self,
+        before: &'a List,
+        account: AccountId,
+        id: NumberId,
+        draft: &Draft,
+        named: FieldSet,
+        etag: Option<&str>,
+    ) -> Result<(&'a Number, Fields), Error> {
         let number = before.find(id).ok_or(Error::NumberNotFound {
             account,
             number: id,
         })?;
-        let target = draft.over(&number.fields, named, &self.config.rules);
+        check_etag(etag, Etag::of_number(number), Some(number))?;
         sendable(number, named)?;
-        let changed = target.differences(&number.fields);
-        if validate_only || changed.is_empty() {
-            let mut number = number.clone();
-            number.fields = target;
-            return Ok(Applied {
-                number: NumberView::Stored(number),
-                unapplied: FieldSet::EMPTY,
-                list: (!validate_only).then_some(before),
-            });
-        }
-        let (list, way) = self
-            .update_one(context, account, &before, id, &target, Way::Get, "number")
-            .await?;
-        self.finish(
-            context,
-            account,
-            id,
-            &target,
-            changed,
-            way == Way::Post,
-            list,
-        )
-        .await
+        let target = draft.over(&number.fields, named, &self.config.rules);
+        Ok((number, target))
     }
 
     /// Writes one whole number and settles it. Starts with the way given, and goes the other only
     /// after the proof that nothing ran. Returns the list that shows a change, and the way.
-    #[expect(clippy::too_many_arguments, reason = "each names another thing")]
     pub(super) async fn update_one(
         &self,
-        context: &Context,
-        account: AccountId,
+        run: &Run,
         before: &List,
-        id: NumberId,
+        old: &Number,
         target: &Fields,
         first: Way,
         path: &str,
     ) -> Result<(List, Way), Error> {
+        let id = old.id;
         let ways: &[Way] = match (first, self.client.update_all_mode()) {
             (_, UpdateAll::Off) => &[Way::Get],
             (Way::Get, _) => &[Way::Get, Way::Post],
@@ -94,86 +115,42 @@ impl Operations {
         };
         let mut refused = None;
         for way in ways {
-            let until = Instant::now() + self.config.write_limit;
             let sent = match way {
-                Way::Get => self.client.update(context, account, id, target).await,
-                Way::Post => self.post(context, account, before, id, target).await,
+                Way::Get => {
+                    self.client
+                        .update(&run.context, run.account, id, target)
+                        .await
+                }
+                Way::Post => self.post(run, before, id, target).await,
             };
             let sent = match sent {
-                Err(error) if error.nothing_ran() && !matches!(error.kind(), Kind::Connect) => {
+                Err(error) if error.nothing_ran() && error.kind() != Kind::Connect => {
                     // What the first way says of the values is what the caller can act on.
                     refused.get_or_insert(error);
                     continue;
                 }
-                Err(error) if error.nothing_ran() => return Err(upstream_error(context, error)),
+                Err(error) if error.nothing_ran() => {
+                    return Err(upstream_error(&run.context, error));
+                }
                 sent => sent,
             };
-            let list = self
-                .settle_update(context, account, before, id, target, until, sent)
-                .await?;
+            let effect = Effect::update(before, old, target);
+            let (list, _) = self.settled(run, sent, effect).await?;
+            if list.find(id).is_none() {
+                return Err(Error::Vanished { number: id });
+            }
             if *way == Way::Post {
-                self.guard(context, account, before, id, target, &list)
-                    .await?;
+                self.guard(run, before, id, target, &list).await?;
             }
             return Ok((list, *way));
         }
         Err(match refused {
             Some(error) => match misfits(error.kind(), target, path) {
                 Some(violations) => Error::Invalid(violations),
-                None => upstream_error(context, error),
+                None => upstream_error(&run.context, error),
             },
             None => Error::NotDone { source: None },
         })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each names another thing")]
-    async fn settle_update(
-        &self,
-        context: &Context,
-        account: AccountId,
-        before: &List,
-        id: NumberId,
-        target: &Fields,
-        until: Instant,
-        sent: Result<crate::upstream::Written, crate::upstream::Error>,
-    ) -> Result<List, Error> {
-        let Some(old) = before.find(id) else {
-            return Err(Error::Vanished { number: id });
-        };
-        let changed = target.differences(&old.fields);
-        let missing = |list: &List| {
-            list.find(id)
-                .map(|now| target.differences(&now.fields).intersection(changed))
-        };
-        let said_done = matches!(&sent, Ok(written) if written.success != Some(false));
-        let judge = |list: &List| match missing(list) {
-            // Where upstream did not say that it did it, a part of the change must show: then it
-            // was made, and the rest did not take.
-            Some(missing) if missing == changed && !said_done => Judgement::NotDone,
-            Some(_) | None => Judgement::Done(id),
-        };
-        let whole = |list: &List| {
-            missing(list) == Some(FieldSet::EMPTY)
-                && before
-                    .numbers
-                    .iter()
-                    .all(|number| list.find(number.id).is_some())
-        };
-        match self
-            .settle(context, account, &sent, until, whole, judge)
-            .await
-        {
-            Outcome::Done(list, _) if list.find(id).is_none() => {
-                Err(Error::Vanished { number: id })
-            }
-            Outcome::Done(list, _) => Ok(list),
-            Outcome::NotDone(_) => Err(not_done(sent)),
-            Outcome::Unknown(_) => Err(Error::OutcomeUnknown {
-                looked_for: format!("the new values of number {id}"),
-                candidates: vec![id],
-                source: sent.err(),
-            }),
-        }
     }
 }
 

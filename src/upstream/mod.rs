@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use error::{Error, Kind};
 pub use routes::Route;
-pub use target::UnsafeValues;
+pub use target::{PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
 
 use crate::domain::{AccountId, Fields, License, List, NumberId};
@@ -39,8 +39,16 @@ pub struct Context {
     pub content_id: Option<i32>,
     /// The portal context of the caller (DOMAIN.md 2).
     pub feature_name: Option<String>,
-    /// Until when reads are to be answered.
+    /// Until when requests are to be answered.
     pub deadline: Option<Instant>,
+}
+
+impl Context {
+    /// Returns until when a request is to be answered that starts now and may take so long.
+    fn until(&self, cap: Duration) -> Instant {
+        let cap = Instant::now() + cap;
+        self.deadline.map_or(cap, |deadline| deadline.min(cap))
+    }
 }
 
 /// What an empty `FollowMeNumbers` with `success=True` is taken for.
@@ -290,8 +298,7 @@ impl Client {
         request: Request,
     ) -> Result<List, Error> {
         let route = request.route;
-        let cap = Instant::now() + self.config.read_timeout;
-        let until = context.deadline.map_or(cap, |deadline| deadline.min(cap));
+        let until = context.until(self.config.read_timeout);
         let answer = self.send(context, account, request, until).await?;
         let success = answer.success;
         let settings = answer.settings.clone();
@@ -310,7 +317,7 @@ impl Client {
         account: AccountId,
         request: Request,
     ) -> Result<Written, Error> {
-        let until = Instant::now() + self.config.write_timeout;
+        let until = context.until(self.config.write_timeout);
         let answer = self.send(context, account, request, until).await?;
         Ok(Written {
             success: answer.success,

@@ -1,0 +1,212 @@
+//! What a write is to show in the list, by which its outcome is settled.
+
+use crate::domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plus};
+
+/// What a single write is to show.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// A new number.
+    Add {
+        /// The ids that the list had before.
+        before: Vec<NumberId>,
+        /// What the number shall be.
+        target: Box<Fields>,
+    },
+    /// A number with new values.
+    Update {
+        /// The ids that the list had before.
+        before: Vec<NumberId>,
+        /// The number.
+        id: NumberId,
+        /// What it shall be.
+        target: Box<Fields>,
+        /// The fields that change.
+        changed: FieldSet,
+    },
+    /// The absence of a number.
+    Delete {
+        /// The ids that the list had before.
+        before: Vec<NumberId>,
+        /// The number.
+        id: NumberId,
+    },
+}
+
+/// What a list says about a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// The write had its effect on this number.
+    Done(NumberId),
+    /// It did not.
+    NotDone,
+    /// Each of these may be its effect.
+    Ambiguous(Vec<NumberId>),
+}
+
+impl Effect {
+    pub(super) fn add(before: &List, target: &Fields) -> Self {
+        Self::Add {
+            before: ids(before),
+            target: Box::new(target.clone()),
+        }
+    }
+
+    pub(super) fn update(before: &List, old: &Number, target: &Fields) -> Self {
+        Self::Update {
+            before: ids(before),
+            id: old.id,
+            target: Box::new(target.clone()),
+            changed: target.differences(&old.fields),
+        }
+    }
+
+    pub(super) fn delete(before: &List, id: NumberId) -> Self {
+        Self::Delete {
+            before: ids(before),
+            id,
+        }
+    }
+
+    /// Says for people what is looked for.
+    #[must_use]
+    pub fn looked_for(&self) -> String {
+        match self {
+            Self::Add { .. } => {
+                "a new number with the redirect number, domain and name of the request".to_owned()
+            }
+            Self::Update { id, .. } => format!("the new values of number {id}"),
+            Self::Delete { id, .. } => format!("the absence of number {id}"),
+        }
+    }
+
+    /// Looks for the effect in a list that was read.
+    ///
+    /// `named` is the new number where the answer to an add named it. `said_done` tells whether
+    /// upstream said that it did an update: then a change that does not show did not take; else a
+    /// part of the change must show.
+    pub(super) fn judge(&self, list: &List, named: Option<NumberId>, said_done: bool) -> Judgement {
+        match self {
+            Self::Add { before, target } => {
+                let candidates = added(before, list, target);
+                match (named.filter(|id| candidates.contains(id)), &candidates[..]) {
+                    (Some(id), _) | (None, &[id]) => Judgement::Done(id),
+                    (None, []) => Judgement::NotDone,
+                    (None, _) => Judgement::Ambiguous(candidates),
+                }
+            }
+            Self::Update {
+                id,
+                target,
+                changed,
+                ..
+            } => match list.find(*id) {
+                Some(now)
+                    if !said_done
+                        && target.differences(&now.fields).intersection(*changed) == *changed =>
+                {
+                    Judgement::NotDone
+                }
+                Some(_) | None => Judgement::Done(*id),
+            },
+            Self::Delete { id, .. } => match list.find(*id) {
+                None => Judgement::Done(*id),
+                Some(_) => Judgement::NotDone,
+            },
+        }
+    }
+
+    /// Tells whether the list of a write's answer can be the whole one and shows the whole effect.
+    /// An answer may hold the written number alone, or the list from before the write.
+    pub(super) fn shows_whole(&self, list: &List) -> bool {
+        let has = |before: &[NumberId]| before.iter().all(|id| list.find(*id).is_some());
+        match self {
+            Self::Add { before, target } => has(before) && added(before, list, target).len() == 1,
+            Self::Update {
+                before,
+                id,
+                target,
+                changed,
+            } => {
+                has(before)
+                    && list.find(*id).is_some_and(|now| {
+                        target
+                            .differences(&now.fields)
+                            .intersection(*changed)
+                            .is_empty()
+                    })
+            }
+            // An empty list in the answer to a delete may mean that it has nothing to show.
+            Self::Delete { before, id } => {
+                !list.numbers.is_empty()
+                    && list.find(*id).is_none()
+                    && before
+                        .iter()
+                        .all(|other| other == id || list.find(*other).is_some())
+            }
+        }
+    }
+
+    /// Returns the new number, where the list of an add's answer names one and no other.
+    pub(super) fn named(&self, list: &List) -> Option<NumberId> {
+        match self {
+            Self::Add { before, target } => match added(before, list, target)[..] {
+                [id] => Some(id),
+                _ => None,
+            },
+            Self::Update { .. } | Self::Delete { .. } => None,
+        }
+    }
+
+    /// Tells whether this is the adding of such a number.
+    pub(super) fn adds(&self, number: &Fields) -> bool {
+        matches!(self, Self::Add { target, .. }
+            if target.same_destination(number) && target.name == number.name)
+    }
+
+    /// Tells whether doing it again is as good as doing it once.
+    pub(super) fn is_idempotent(&self) -> bool {
+        !matches!(self, Self::Add { .. })
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let (before, target) = match self {
+            Self::Add { before, target } | Self::Update { before, target, .. } => {
+                (before, Some(target))
+            }
+            Self::Delete { before, .. } => (before, None),
+        };
+        before.len() * size_of::<NumberId>() + target.map_or(0, |target| target.bytes())
+    }
+}
+
+fn ids(list: &List) -> Vec<NumberId> {
+    list.numbers.iter().map(|number| number.id).collect()
+}
+
+/// Returns the new numbers that may be the one that was added: those with its redirect number,
+/// domain and name; where there is none, those in which a value is missing that the path of the
+/// request did not carry.
+fn added(before: &[NumberId], list: &List, target: &Fields) -> Vec<NumberId> {
+    let ids = |wanted: &dyn Fn(&Fields) -> bool| -> Vec<NumberId> {
+        list.numbers
+            .iter()
+            .filter(|number| !before.contains(&number.id) && wanted(&number.fields))
+            .map(|number| number.id)
+            .collect()
+    };
+    let exact = ids(&|fields| fields.same_destination(target) && fields.name == target.name);
+    if !exact.is_empty() {
+        return exact;
+    }
+    ids(&|fields| {
+        let by_path = |held: &str, asked: &str| {
+            held == asked || held.is_empty() || held == crate::upstream::PLACEHOLDER
+        };
+        by_path(
+            without_plus(&fields.redirect_number),
+            without_plus(&target.redirect_number),
+        ) && by_path(&fields.name, &target.name)
+            && (fields.domain.is_empty() || !fields.differences(target).contains(Field::Domain))
+    })
+}

@@ -1,0 +1,327 @@
+//! What became of the writes that callers gave an id (AIP-155), so that a write can be asked for
+//! again without being done again.
+//!
+//! Kept in memory, for a time, bounded in number and bytes. A shared store would take the place of
+//! [`RequestIds`] and nothing else.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{Error, Reply, effect::Effect, gate::Gate};
+use crate::domain::License;
+
+/// An id that a caller gave a write: 1 to 64 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// Takes an id.
+    ///
+    /// # Errors
+    /// Says what to do where it is none.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if visible && (1..=64).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be 1 to 64 visible ASCII characters, for example a UUID")
+        }
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The RPC that an id belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "named as the RPCs")]
+pub enum Rpc {
+    Add,
+    Update,
+    Delete,
+    ReplaceAll,
+}
+
+/// Where an id holds: what one caller does with one License by one RPC.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) caller: String,
+    pub(super) license: License,
+    pub(super) rpc: Rpc,
+    pub(super) id: RequestId,
+}
+
+/// How long and how much is remembered.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long after its end a write is remembered.
+    pub ttl: Duration,
+    /// How many writes are remembered.
+    pub entries: usize,
+    /// How many bytes their outcomes may take, about.
+    pub bytes: usize,
+}
+
+/// A hash of what a request asks for.
+pub type Content = [u8; 32];
+
+/// The writes that are remembered.
+#[derive(Debug, Clone)]
+pub(super) struct RequestIds {
+    limits: Limits,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: HashMap<Key, Entry>,
+    /// The finished ones, by the time of their end. One that was taken up again since stands here
+    /// with an old time, and is passed over.
+    finished: VecDeque<(Instant, Key)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    content: Content,
+    state: State,
+    bytes: usize,
+}
+
+enum State {
+    /// The receivers are told when it changes.
+    Running(watch::Receiver<()>),
+    Finished(Instant, Memory),
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running(_) => "Running",
+            Self::Finished(..) => "Finished",
+        })
+    }
+}
+
+/// What is remembered of a write.
+#[derive(Debug, Clone)]
+pub(super) enum Memory {
+    /// It is over, and this is the answer.
+    Final(Result<Arc<Reply>, Arc<Error>>),
+    /// It was sent and may have been done; the effect tells what to look for.
+    Unknown(Option<Effect>),
+    /// A replace-all that stopped on its way: it goes on.
+    Incomplete(Option<Effect>),
+}
+
+/// How a call with an id goes on.
+pub(super) enum Entered {
+    /// By doing it, and telling the ticket.
+    Do(Box<Ticket>, Option<Memory>),
+    /// By answering this.
+    Answer(Result<Arc<Reply>, Arc<Error>>),
+    /// By waiting for the one that is at it, and asking again.
+    Wait(watch::Receiver<()>),
+    /// Not at all: the id was used for something else.
+    Conflict,
+    /// Not at all: there is no room to remember it.
+    Full,
+}
+
+impl RequestIds {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            table: Arc::default(),
+        }
+    }
+
+    /// Looks an id up, and takes it where nobody is at it.
+    pub(super) fn enter(&self, key: &Key, content: Content, gate: &Gate) -> Entered {
+        let mut table = self.table();
+        let table = &mut *table;
+        table.forget_old(self.limits.ttl);
+        let memory = match table.entries.get(key) {
+            Some(entry) if entry.content != content => return Entered::Conflict,
+            Some(Entry {
+                state: State::Running(running),
+                ..
+            }) => return Entered::Wait(running.clone()),
+            Some(Entry {
+                state: State::Finished(_, Memory::Final(answer)),
+                ..
+            }) => return Entered::Answer(answer.clone()),
+            Some(Entry {
+                state: State::Finished(_, memory),
+                ..
+            }) => Some(memory.clone()),
+            None => {
+                if !table.make_room(&self.limits) {
+                    return Entered::Full;
+                }
+                None
+            }
+        };
+        let (sender, receiver) = watch::channel(());
+        table.replace(key, content, State::Running(receiver), 0);
+        let ticket = Ticket {
+            ids: self.clone(),
+            key: key.clone(),
+            content,
+            gate: gate.clone(),
+            // What was not settled stays as it was, whatever becomes of this try.
+            otherwise: memory.clone(),
+            _sender: sender,
+            told: false,
+        };
+        Entered::Do(Box::new(ticket), memory)
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        // No code that can panic runs while it is held.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn replace(&mut self, key: &Key, content: Content, state: State, bytes: usize) {
+        if let State::Finished(at, _) = state {
+            self.finished.push_back((at, key.clone()));
+        }
+        self.bytes += bytes;
+        let entry = Entry {
+            content,
+            state,
+            bytes,
+        };
+        if let Some(old) = self.entries.insert(key.clone(), entry) {
+            self.bytes -= old.bytes;
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(old) = self.entries.remove(key) {
+            self.bytes -= old.bytes;
+        }
+    }
+
+    /// Forgets the oldest finished write. Returns its time, or `None` where there is none.
+    fn forget_oldest(&mut self) -> Option<Instant> {
+        let (at, key) = self.finished.pop_front()?;
+        let current = matches!(
+            self.entries.get(&key),
+            Some(Entry { state: State::Finished(of, _), .. }) if *of == at
+        );
+        if current {
+            self.remove(&key);
+        }
+        Some(at)
+    }
+
+    fn forget_old(&mut self, ttl: Duration) {
+        while self
+            .finished
+            .front()
+            .is_some_and(|(at, _)| at.elapsed() >= ttl)
+        {
+            self.forget_oldest();
+        }
+    }
+
+    /// Makes room for one more. Fails where all are still running.
+    fn make_room(&mut self, limits: &Limits) -> bool {
+        while self.entries.len() >= limits.entries || self.bytes >= limits.bytes {
+            if self.forget_oldest().is_none() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The right to do the write of an id. What became of it must be told; dropped untold, the id is
+/// free again where nothing was sent, and its outcome unknown where something was.
+pub(super) struct Ticket {
+    ids: RequestIds,
+    key: Key,
+    content: Content,
+    gate: Gate,
+    otherwise: Option<Memory>,
+    /// Dropping it wakes those who wait.
+    _sender: watch::Sender<()>,
+    told: bool,
+}
+
+impl Ticket {
+    /// Remembers what became of the write, or frees the id where nothing is to be remembered.
+    pub(super) fn tell(mut self: Box<Self>, result: &Result<Arc<Reply>, Arc<Error>>) {
+        let memory = match result {
+            Ok(_) => Some(Memory::Final(result.clone())),
+            Err(error) => match &**error {
+                Error::OutcomeUnknown { effect, .. } => {
+                    Some(Memory::Unknown(Some((**effect).clone())))
+                }
+                Error::ReplaceIncomplete(incomplete) => {
+                    Some(Memory::Incomplete(incomplete.pending.clone()))
+                }
+                error if error.write_was_done() => Some(Memory::Final(result.clone())),
+                // Not done: of this try nothing is left. What an earlier one left unsettled stays,
+                // unless this one wrote after settling it.
+                _ if self.gate.begun() => None,
+                _ => self.otherwise.take(),
+            },
+        };
+        self.remember(memory);
+    }
+
+    fn remember(&mut self, memory: Option<Memory>) {
+        self.told = true;
+        let mut table = self.ids.table();
+        match memory {
+            Some(memory) => {
+                let bytes = memory.bytes() + self.key.id.as_str().len() + self.key.caller.len();
+                let state = State::Finished(Instant::now(), memory);
+                table.replace(&self.key, self.content, state, bytes);
+            }
+            None => table.remove(&self.key),
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.told {
+            let memory = if self.gate.begun() {
+                // The task died in the middle of it.
+                Some(self.otherwise.take().unwrap_or(Memory::Unknown(None)))
+            } else {
+                self.otherwise.take()
+            };
+            self.remember(memory);
+        }
+    }
+}
+
+impl Memory {
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize {
+        const ENTRY: usize = 512;
+        ENTRY
+            + match self {
+                Self::Final(Ok(reply)) => reply.bytes(),
+                Self::Final(Err(_)) => 0,
+                Self::Unknown(effect) | Self::Incomplete(effect) => {
+                    effect.as_ref().map_or(0, Effect::bytes)
+                }
+            }
+    }
+}

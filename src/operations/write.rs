@@ -1,0 +1,281 @@
+//! The way of every write: its request id, its turn at the account, a task of its own, the caller's
+//! deadline.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::{
+    Applied, Error, Etags, Operations, Replaced, Run,
+    effect::Effect,
+    gate::Gate,
+    request_ids::{Content, Entered, Key, Memory, RequestId, Rpc},
+};
+use crate::{
+    domain::{AccountId, Desired, Draft, FieldSet, List, NumberId},
+    upstream::Context,
+};
+
+/// A write that is asked for.
+#[derive(Debug)]
+pub struct Write {
+    /// On whose behalf.
+    pub context: Context,
+    /// Who asks; the scope of request ids. Empty for anonymous.
+    pub caller: String,
+    /// The account whose list is written.
+    pub account: AccountId,
+    /// What is to be done.
+    pub command: Command,
+    /// The id that the caller gave it, and what the request asks for.
+    pub request: Option<(RequestId, Content)>,
+    /// When the caller has to be answered, whatever the write does.
+    pub answer_by: Option<Instant>,
+}
+
+/// What is to be done. Drafts must have passed their checks, but for those of a replace-all.
+#[derive(Debug)]
+pub enum Command {
+    /// Add a number.
+    Add {
+        /// What it shall be.
+        draft: Draft,
+    },
+    /// Change the named fields of a number.
+    Update {
+        /// The number.
+        id: NumberId,
+        /// The new values.
+        draft: Draft,
+        /// Which of them.
+        named: FieldSet,
+        /// The etag that the number must have.
+        etag: Option<String>,
+    },
+    /// Delete a number.
+    Delete {
+        /// The number.
+        id: NumberId,
+        /// The etag that the number must have.
+        etag: Option<String>,
+        /// Whether to send `isDeleteForward`.
+        delete_forward: bool,
+        /// Whether it is well if the number is not there.
+        allow_missing: bool,
+    },
+    /// Make the list the desired one.
+    ReplaceAll {
+        /// The numbers that the account shall have.
+        desired: Vec<Desired>,
+        /// The etags that must hold.
+        etags: Etags,
+    },
+}
+
+/// What a write that was done is answered with.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Of an add or an update.
+    Applied(Applied),
+    /// Of a delete: the list without the number.
+    Deleted(List),
+    /// Of a replace-all.
+    Replaced(Replaced),
+}
+
+impl Reply {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let list = |list: &List| -> usize {
+            list.numbers
+                .iter()
+                .map(|number| number.fields.bytes())
+                .sum()
+        };
+        match self {
+            Self::Applied(applied) => applied.list.as_ref().map_or(0, list),
+            Self::Deleted(deleted) => list(deleted),
+            // The numbers are those of the list.
+            Self::Replaced(replaced) => 2 * replaced.list.as_ref().map_or(0, list),
+        }
+    }
+}
+
+impl Command {
+    fn rpc(&self) -> Rpc {
+        match self {
+            Self::Add { .. } => Rpc::Add,
+            Self::Update { .. } => Rpc::Update,
+            Self::Delete { .. } => Rpc::Delete,
+            Self::ReplaceAll { .. } => Rpc::ReplaceAll,
+        }
+    }
+}
+
+impl Operations {
+    /// Does a write.
+    ///
+    /// Once the first byte may have gone upstream, the write is finished in a task of its own,
+    /// whatever becomes of the caller; dropping the future before that stops it.
+    ///
+    /// # Errors
+    /// Those of the operation; [`Error::NotSent`] and [`Error::InProgress`] where the caller has to
+    /// be answered before it is over; [`Error::RequestIdConflict`], [`Error::TooManyRequestIds`].
+    pub async fn write(self: &Arc<Self>, write: Write) -> Result<Arc<Reply>, Arc<Error>> {
+        let gate = Gate::default();
+        let _gone = gate.close_on_drop();
+        let answer_by = write.answer_by;
+        let id = write.request.as_ref().map(|(id, _)| id.clone());
+        let work = self.enter(write, gate.clone());
+        let Some(answer_by) = answer_by else {
+            return work.await;
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = tokio::time::sleep_until(answer_by) => Err(Arc::new(if gate.close() {
+                Error::InProgress { request_id: id }
+            } else {
+                Error::NotSent
+            })),
+        }
+    }
+
+    /// Takes the request id and the turn, then does the write in a task.
+    async fn enter(self: &Arc<Self>, write: Write, gate: Gate) -> Result<Arc<Reply>, Arc<Error>> {
+        let mut entered = None;
+        if let Some((id, content)) = &write.request {
+            let key = Key {
+                caller: write.caller.clone(),
+                license: write.context.license.clone(),
+                rpc: write.command.rpc(),
+                id: id.clone(),
+            };
+            loop {
+                match self.request_ids.enter(&key, *content, &gate) {
+                    Entered::Do(ticket, memory) => {
+                        entered = Some((ticket, memory));
+                        break;
+                    }
+                    Entered::Answer(answer) => return answer,
+                    Entered::Wait(mut running) => {
+                        // An error means that it is over.
+                        let _ = running.changed().await;
+                    }
+                    Entered::Conflict => return Err(Arc::new(Error::RequestIdConflict)),
+                    Entered::Full => return Err(Arc::new(Error::TooManyRequestIds)),
+                }
+            }
+        }
+        let (ticket, memory) = entered.unzip();
+        let turn = self.turns.wait(&write.context.license, write.account).await;
+        let operations = Arc::clone(self);
+        let begun = gate.clone();
+        let task = async move {
+            let result = operations.perform(write, memory.flatten(), gate).await;
+            let result = result.map(Arc::new).map_err(Arc::new);
+            if let Some(ticket) = ticket {
+                ticket.tell(&result);
+            }
+            drop(turn);
+            result
+        };
+        match tokio::spawn(task.in_current_span()).await {
+            Ok(result) => result,
+            Err(_) => Err(Arc::new(Error::Panicked {
+                begun: begun.begun(),
+            })),
+        }
+    }
+
+    /// Does a write: what is left unsettled from before is settled first.
+    async fn perform(
+        &self,
+        write: Write,
+        memory: Option<Memory>,
+        gate: Gate,
+    ) -> Result<Reply, Error> {
+        let run = Run {
+            context: Context {
+                deadline: write.answer_by,
+                ..write.context
+            },
+            account: write.account,
+            gate,
+        };
+        let run = &run;
+        let resumed = matches!(memory, Some(Memory::Incomplete(_)));
+        let pending = match memory {
+            Some(Memory::Unknown(None)) => return Err(Error::Panicked { begun: true }),
+            Some(Memory::Unknown(effect) | Memory::Incomplete(effect)) => effect,
+            Some(Memory::Final(_)) | None => None,
+        };
+        if let Some(effect) = &pending
+            && !resumed
+            && let Some((list, id)) = self.settle_later(run, effect).await?
+        {
+            return self
+                .settled_reply(run, &write.command, effect, list, id)
+                .await;
+        }
+        match write.command {
+            Command::Add { draft } => self.add(run, &draft).await.map(Reply::Applied),
+            Command::Update {
+                id,
+                draft,
+                named,
+                etag,
+            } => self
+                .update(run, id, &draft, named, etag.as_deref())
+                .await
+                .map(Reply::Applied),
+            Command::Delete {
+                id,
+                etag,
+                delete_forward,
+                allow_missing,
+            } => self
+                .delete(run, id, etag.as_deref(), delete_forward, allow_missing)
+                .await
+                .map(Reply::Deleted),
+            Command::ReplaceAll { desired, etags } => {
+                // One that goes on has changed what its etags were of.
+                let etags = if resumed { Etags::default() } else { etags };
+                self.replace_all(run, &desired, &etags, pending)
+                    .await
+                    .map(Reply::Replaced)
+            }
+        }
+    }
+
+    /// Answers a write whose effect was found later.
+    async fn settled_reply(
+        &self,
+        run: &Run,
+        command: &Command,
+        effect: &Effect,
+        list: List,
+        id: NumberId,
+    ) -> Result<Reply, Error> {
+        let run = &run.with_limit(self.config.write_limit);
+        match (effect, command) {
+            (Effect::Add { target, .. }, Command::Add { draft }) => {
+                let asked = super::add::asked(draft, target);
+                self.finish(run, id, target, asked, false, list)
+                    .await
+                    .map(Reply::Applied)
+            }
+            (
+                Effect::Update {
+                    target, changed, ..
+                },
+                _,
+            ) => self
+                .finish(run, id, target, *changed, false, list)
+                .await
+                .map(Reply::Applied),
+            _ => Ok(Reply::Deleted(list)),
+        }
+    }
+}
