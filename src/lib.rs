@@ -1,4 +1,55 @@
 //! A typed gRPC facade for the PortaFollowMe (call forwarding) web service.
+//!
+//! # One call's way through the house
+//!
+//! `Update` of a number, as an example:
+//!
+//! 1. [`grpc::server`] accepts the connection and opens the server span, a child of the caller's.
+//! 2. [`grpc::Service`] takes the request apart: the metadata becomes a [`upstream::Context`], the
+//!    message a [`domain::Draft`]; every rule that it breaks is said at once.
+//! 3. [`operations::Operations::write`] looks the request id up, waits for the account's turn, and
+//!    goes on in a task of its own, since a write that has begun is finished whatever becomes of
+//!    its caller.
+//! 4. The operation reads the list, checks the etag, merges the draft into the number, and asks
+//!    [`upstream::Client`] to send it.
+//! 5. The client builds a target in which no value can reach another field, sends it, and
+//!    classifies the reply; [`format::csv`] and [`format::jsv`] take the body apart.
+//! 6. The operation settles what became of the write by reading back, compares every field, and
+//!    tries what did not take a second way.
+//! 7. The answer goes back as a message, or as a status made in the one table of errors, `grpc/status.rs`.
+//!
+//! # The map
+//!
+//! | room | what it is |
+//! |---|---|
+//! | `main.rs` | the command line: `serve`, `demo`, `simulate` |
+//! | [`app`] | the composition root: builds the facade from its configuration |
+//! | [`config`] | TOML file, environment and flags, parsed and checked |
+//! | [`domain`] | checked types: ids, numbers, drafts, periods, etags, the plan of a replace-all |
+//! | [`format`](mod@format) | the upstream's two text formats: `csv`, and `jsv`, a serde data format |
+//! | [`upstream`] | the typed client: routes, targets, answers, errors, what is remembered of the host |
+//! | [`operations`] | what each RPC does in terms of the client; request ids, turns, settling |
+//! | [`grpc`] | generated code, the tonic service, conversion, statuses, deadlines, the server |
+//! | [`simulator`] | the upstream's double: framework, service, faults |
+//! | [`telemetry`] | the subscriber |
+//!
+//! A call flows one way: `grpc` → `operations` → `upstream` → `format`, over the words of `domain`.
+//!
+//! # Invariants
+//!
+//! - `format` and `domain` import none of our other rooms.
+//! - `simulator` shares with the rest only `format`.
+//! - Generated types stop at `grpc`; wire records stop at `upstream`.
+//! - `tonic::Status` is built in `grpc/status.rs` only.
+//! - The environment and files are read by `config` only.
+//! - The text of a License is asked for by `upstream` only; nothing of upstream's own texts reaches
+//!   a caller, and they reach a log only scrubbed.
+//! - Nothing imports `app`.
+//! - A write is never sent a second time by itself, except after the proof that nothing ran
+//!   (WIRE.md 8).
+//!
+//! "WIRE.md" and "DOMAIN.md" are what is known of the upstream: how its framework behaves on the
+//! wire, and what its fields mean.
 
 pub mod app;
 pub mod config;

@@ -1,7 +1,7 @@
 //! What each RPC does, in terms of the upstream client.
 //!
 //! Every write goes the same way: read the list, plan, send, settle what became of it by reading
-//! back ([`settle`]), compare every field, try what did not take a second way ([`second_way`]).
+//! back (`settle`), compare every field, try what did not take a second way (`second_way`).
 
 mod add;
 mod delete;
