@@ -245,10 +245,11 @@ impl Config {
         file.size("calls.request_id_bytes", 1024..=1 << 40, &mut ids.bytes);
         file.finish();
 
+        let found = mistakes.len();
         config.defaults.license = license(flags, environment, license_file, &mut mistakes);
         if config.defaults.license.is_none()
             && !config.defaults.caller_license
-            && mistakes.is_empty()
+            && mistakes.len() == found
         {
             mistakes.push(Mistake {
                 key: "upstream.license_file".to_owned(),

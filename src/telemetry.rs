@@ -1,5 +1,7 @@
 //! The subscriber: logs to standard error, and the trace context that goes on to upstream.
 
+use std::io::IsTerminal as _;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::{EnvFilter, Layer as _, filter, layer::SubscriberExt as _};
@@ -23,6 +25,7 @@ pub fn install(filter: Option<&str>) -> Result<(), tracing::subscriber::SetGloba
         }));
     let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_filter(EnvFilter::new(filter.unwrap_or("info")));
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(trace).with(log))
 }

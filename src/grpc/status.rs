@@ -316,20 +316,17 @@ fn from_upstream(
     let (code, message) = match error.kind() {
         Kind::Connect => (
             Code::Unavailable,
-            "upstream cannot be reached; nothing was written; try again later",
+            "upstream cannot be reached; try again later",
         ),
         Kind::Broken => (
             Code::Unavailable,
-            "the connection to upstream broke; nothing was written; try again",
+            "the connection to upstream broke; try again",
         ),
         Kind::Timeout => (
             Code::Unavailable,
-            "upstream did not answer in time; nothing was written; try again",
+            "upstream did not answer in time; try again",
         ),
-        Kind::ServerError => (
-            Code::Unavailable,
-            "upstream failed; nothing was written; try again later",
-        ),
+        Kind::ServerError => (Code::Unavailable, "upstream failed; try again later"),
         Kind::Denied if license_is_callers => (
             Code::PermissionDenied,
             "upstream denies access to the License of x-porta-license",
@@ -345,21 +342,19 @@ fn from_upstream(
         Kind::NotFound => (Code::NotFound, "upstream does not know it"),
         Kind::Refused => (
             Code::FailedPrecondition,
-            "upstream refused; nothing was written; check that the account exists and has \
-             follow-me settings",
+            "upstream refused; check that the account exists and has follow-me settings",
         ),
         Kind::LooksLikeHtml => (
             Code::InvalidArgument,
-            "upstream refused a value that looks like HTML; nothing was written",
+            "upstream refused a value that looks like HTML",
         ),
         Kind::DoesNotFit => (
             Code::InvalidArgument,
-            "the values are too long for upstream; nothing was written; shorten them",
+            "the values are too long for upstream; shorten them",
         ),
         Kind::UnsafeValue(_) => (
             Code::InvalidArgument,
-            "a value cannot stand in an upstream path, and upstream.unsafe_values refuses those; \
-             nothing was written",
+            "a value cannot stand in an upstream path, and upstream.unsafe_values refuses those",
         ),
         Kind::BadResponse(_) => (
             Code::Internal,
@@ -371,7 +366,8 @@ fn from_upstream(
             "upstream's answer is larger than upstream.max_answer_bytes",
         ),
     };
-    Answer::new(code, reason, message)
+    // What is made of a write here had no effect: a read before it failed, or it did not run.
+    Answer::new(code, reason, format!("{message}; nothing was changed"))
 }
 
 /// Makes the status of a request that breaks rules: at most 20 of them, and a count.
