@@ -2,6 +2,7 @@
 """Runs the commands of README.md as they stand, and checks their answers.
 
     readme.py run            every ```sh block, but for the section Tests
+    readme.py tables         every reason and every key of the sources is in its table
     readme.py print SECTION  prints the commands of a section
 
 In README.md:
@@ -242,11 +243,38 @@ def run(readme):
     print(f"{calls} grpcurl commands of README.md answer as it says")
 
 
+def tables(readme):
+    """Compares the tables of reasons and of keys with the strings of the sources."""
+
+    def strings(pattern, *paths):
+        return {name for path in paths for name in re.findall(f'"({pattern})"', (ROOT / path).read_text())}
+
+    def rows(pattern):
+        return set(re.findall(rf"^\| `({pattern})` \|", readme, re.MULTILINE))
+
+    reason, key = r"[A-Z]+(?:_[A-Z]+)+", r"[a-z]+\.[a-z_]+"
+    for what, inside, shown in (
+        ("reasons", strings(reason, "src/operations/error.rs", "src/grpc/status.rs"), rows(reason)),
+        ("keys", strings(key, "src/config.rs"), rows(key)),
+    ):
+        if not inside:
+            raise Wrong(f"no {what} were found in the sources")
+        if inside != shown:
+            raise Wrong(
+                f"{what} of the sources that README.md lacks: {sorted(inside - shown)}; "
+                f"of README.md that the sources lack: {sorted(shown - inside)}"
+            )
+        print(f"README.md has all {len(inside)} {what}")
+
+
 def main(arguments):
-    readme = list(blocks((ROOT / "README.md").read_text()))
+    text = (ROOT / "README.md").read_text()
+    readme = list(blocks(text))
     match arguments:
         case ["run"]:
             run(readme)
+        case ["tables"]:
+            tables(text)
         case ["print", section]:
             found = [text for name, _, language, text in readme if (name, language) == (section, "sh")]
             if not found:
