@@ -13,6 +13,7 @@ use std::{
 };
 
 use reqwest::Url;
+use zeroize::Zeroizing;
 
 use crate::{
     domain::{Field, FieldSet, License, Rules, check},
@@ -34,6 +35,11 @@ pub struct Config {
     /// What holds for a caller who says nothing: `upstream.content_id`, `upstream.feature_name`,
     /// and the License.
     pub defaults: grpc::Defaults,
+    /// `[server]`.
+    pub server: grpc::server::Config,
+    /// `server.readiness_follows_upstream`: whether the facade says that it is not ready while
+    /// upstream does not work (false).
+    pub readiness_follows_upstream: bool,
 }
 
 /// What the command line says.
@@ -103,6 +109,9 @@ impl Config {
                     url,
                     connect_timeout: Duration::from_secs(2),
                     idle_timeout: Duration::from_secs(10),
+                    max_connection_age: Duration::from_secs(300),
+                    ca: None,
+                    identity: None,
                     max_answer_bytes: 8 * 1024 * 1024,
                 },
                 read_timeout: Duration::from_secs(10),
@@ -111,6 +120,16 @@ impl Config {
                 null_list: upstream::NullList::default(),
                 update_all: upstream::UpdateAll::default(),
                 post_format: upstream::PostFormat::default(),
+                limits: upstream::LimitsConfig {
+                    requests: 64,
+                    queue: 256,
+                    caller_share: 0.5,
+                },
+                breaker: upstream::BreakerConfig {
+                    failures: 5,
+                    open: Duration::from_secs(1),
+                    open_max: Duration::from_secs(30),
+                },
             },
             operations: operations::Config {
                 rules: Rules {
@@ -140,6 +159,19 @@ impl Config {
                 content_id: None,
                 feature_name: None,
             },
+            server: grpc::server::Config {
+                accept: grpc::accept::Config {
+                    max_connections: 16_384,
+                    handshake_timeout: Duration::from_secs(10),
+                    idle_timeout: Duration::from_secs(15 * 60),
+                },
+                default_deadline: Duration::from_secs(15),
+                max_calls_per_connection: 200,
+                max_connection_age: Duration::from_secs(30 * 60),
+                drain_delay: Duration::from_secs(5),
+                drain_limit: Duration::from_secs(30),
+            },
+            readiness_follows_upstream: false,
         }
     }
 
@@ -212,6 +244,38 @@ impl Config {
             1024..=1024 * 1024 * 1024,
             &mut transport.max_answer_bytes,
         );
+        file.duration(
+            "upstream.max_connection_age",
+            &mut transport.max_connection_age,
+        );
+        transport.ca = file.text("upstream.ca_file").and_then(|path| {
+            let pem = read_file(&path).map_err(|problem| file.mistake::<()>(&path.key, &problem));
+            pem.ok()
+        });
+        transport.identity = identity(&mut file);
+        file.size(
+            "upstream.max_requests",
+            1..=100_000,
+            &mut upstream.limits.requests,
+        );
+        file.size(
+            "upstream.max_queue",
+            0..=1_000_000,
+            &mut upstream.limits.queue,
+        );
+        file.set("upstream.caller_share", &mut upstream.limits.caller_share);
+        let share = upstream.limits.caller_share;
+        file.check("upstream.caller_share", || {
+            (share > 0.0 && share <= 1.0)
+                .then_some(())
+                .ok_or_else(|| "must be more than 0 and at most 1".to_owned())
+        });
+        let breaker = &mut upstream.breaker;
+        let mut failures = breaker.failures as usize;
+        file.size("upstream.breaker_failures", 1..=1000, &mut failures);
+        breaker.failures = u32::try_from(failures).unwrap_or(u32::MAX);
+        file.duration("upstream.breaker_open", &mut breaker.open);
+        file.duration("upstream.breaker_open_max", &mut breaker.open_max);
         file.set("upstream.unsafe_values", &mut upstream.unsafe_values);
         file.set("upstream.null_list", &mut upstream.null_list);
         file.set("upstream.update_all", &mut upstream.update_all);
@@ -239,6 +303,26 @@ impl Config {
                 }
             }
         }
+        let server = &mut config.server;
+        let accept = &mut server.accept;
+        file.size(
+            "server.max_connections",
+            1..=1_000_000,
+            &mut accept.max_connections,
+        );
+        file.duration("server.handshake_timeout", &mut accept.handshake_timeout);
+        file.duration("server.idle_timeout", &mut accept.idle_timeout);
+        file.duration("server.default_deadline", &mut server.default_deadline);
+        let mut calls = server.max_calls_per_connection as usize;
+        file.size("server.max_calls_per_connection", 1..=10_000, &mut calls);
+        server.max_calls_per_connection = u32::try_from(calls).unwrap_or(u32::MAX);
+        file.duration("server.max_connection_age", &mut server.max_connection_age);
+        file.duration_or_zero("server.drain_delay", &mut server.drain_delay);
+        file.duration("server.drain_limit", &mut server.drain_limit);
+        file.set(
+            "server.readiness_follows_upstream",
+            &mut config.readiness_follows_upstream,
+        );
         let ids = &mut operations.request_ids;
         file.duration("calls.request_id_ttl", &mut ids.ttl);
         file.size("calls.request_id_entries", 1..=10_000_000, &mut ids.entries);
@@ -325,6 +409,34 @@ fn table(
                 .map_or(1, |before| before.matches('\n').count() + 1);
             fail(format!("{}:{line}: {}", path.display(), error.message()))
         }),
+    }
+}
+
+fn read_file(path: &Sourced) -> Result<Vec<u8>, String> {
+    fs::read(&path.value).map_err(|error| format!("cannot read {}: {error}", path.value))
+}
+
+/// Reads our own certificate for upstream and its key.
+fn identity(file: &mut Reader<'_>) -> Option<Zeroizing<Vec<u8>>> {
+    let certificate = file.text("upstream.client_certificate_file");
+    let key = file.text("upstream.client_key_file");
+    match (certificate, key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => {
+            let mut pem = Zeroizing::new(Vec::new());
+            for path in [&certificate, &key] {
+                match read_file(path) {
+                    Ok(bytes) => pem.extend_from_slice(&Zeroizing::new(bytes)),
+                    Err(problem) => return file.mistake(&path.key, &problem),
+                }
+                pem.push(b'\n');
+            }
+            Some(pem)
+        }
+        (Some(alone), None) | (None, Some(alone)) => file.mistake(
+            &alone.key,
+            "needs both client_certificate_file and client_key_file",
+        ),
     }
 }
 

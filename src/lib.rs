@@ -30,6 +30,7 @@
 //! | [`upstream`] | the typed client: routes, targets, answers, errors, what is remembered of the host |
 //! | [`operations`] | what each RPC does in terms of the client; request ids, turns, settling |
 //! | [`grpc`] | generated code, the tonic service, conversion, statuses, deadlines, the server |
+//! | [`health`] | what `grpc.health.v1` says of the facade and of upstream |
 //! | [`simulator`] | the upstream's double: framework, service, faults |
 //! | [`telemetry`] | the subscriber |
 //!
@@ -56,6 +57,7 @@ pub mod config;
 pub mod domain;
 pub mod format;
 pub mod grpc;
+pub mod health;
 pub mod operations;
 pub mod simulator;
 pub mod telemetry;

@@ -16,7 +16,10 @@ use followme::{
     simulator::{Dialect, Knobs, Options, Simulator},
     telemetry,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 /// The License that the simulated upstream knows from the start.
 const DEMO_LICENSE: &str = "DEMO-KEY";
@@ -179,17 +182,25 @@ fn misconfigured(mistakes: &[Mistake]) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
-async fn serve(config: Config) -> io::Result<()> {
-    let stop = stop_signal()?;
+async fn build(config: Config) -> io::Result<App> {
     let listen = config.listen;
-    let app = App::build(config).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}"))
-    })?;
+    App::build(config)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}")))
+}
+
+async fn serve(config: Config) -> io::Result<()> {
+    let signals = Signals::new()?;
+    let app = build(config).await?;
     announce(&format!("grpc listening on {}", app.local_addr()?))?;
-    app.run(stop).await
+    tokio::select! {
+        result = app.run(signals.nth(1)) => result,
+        () = signals.nth(2) => Ok(()),
+    }
 }
 
 async fn demo(args: Demo) -> io::Result<()> {
+    let signals = Signals::new()?;
     let simulator = Simulator::bind(args.host.options(args.simulator_listen)).await?;
     let address = simulator.local_addr();
     announce(&format!("simulator listening on {address}"))?;
@@ -199,11 +210,9 @@ async fn demo(args: Demo) -> io::Result<()> {
     let license = License::new(DEMO_LICENSE).map_err(io::Error::other)?;
     let mut config = Config::new(url, Some(license));
     config.listen = args.listen;
-    let stop = stop_signal()?;
-    let listen = config.listen;
-    let app = App::build(config).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}"))
-    })?;
+    // Nobody has to take note that a demo ends.
+    config.server.drain_delay = std::time::Duration::ZERO;
+    let app = build(config).await?;
     let grpc = app.local_addr()?;
     announce(&format!(
         "grpc listening on {grpc}\n\
@@ -217,19 +226,19 @@ async fn demo(args: Demo) -> io::Result<()> {
          Ctrl-C ends it."
     ))?;
     tokio::select! {
-        result = app.run(stop) => result,
-        () = simulator.run(std::future::pending()) => Ok(()),
+        result = app.run(signals.nth(1)) => result,
+        () = simulator.run(signals.nth(2)) => Ok(()),
     }
 }
 
 async fn simulate(args: Simulate) -> io::Result<()> {
-    let stop = stop_signal()?;
+    let signals = Signals::new()?;
     let simulator = Simulator::bind(args.host.options(args.listen)).await?;
     announce(&format!(
         "simulator listening on {}",
         simulator.local_addr()
     ))?;
-    simulator.run(stop).await;
+    simulator.run(signals.nth(1)).await;
     Ok(())
 }
 
@@ -239,14 +248,33 @@ fn announce(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Completes at SIGTERM or SIGINT.
-fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// Counts the signals that ask the process to end: SIGTERM and SIGINT. The first asks it to end
+/// well, the second at once.
+struct Signals(watch::Receiver<u32>);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (count, receiver) = watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Completes at the signal with this number.
+    fn nth(&self, number: u32) -> impl Future<Output = ()> + Send + use<> {
+        let mut count = self.0.clone();
+        async move {
+            // The sender lives as long as the process.
+            let _ = count.wait_for(|count| *count >= number).await;
         }
-    })
+    }
 }

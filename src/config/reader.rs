@@ -83,13 +83,23 @@ impl<'a> Reader<'a> {
 
     /// Takes a duration: a number with its unit, more than 0, at most a day.
     pub(super) fn duration(&mut self, key: &str, place: &mut Duration) {
+        let before = *place;
+        self.duration_or_zero(key, place);
+        if place.is_zero() {
+            *place = before;
+            self.mistake::<()>(key, "must be more than 0");
+        }
+    }
+
+    /// Takes a duration: a number with its unit, at most a day.
+    pub(super) fn duration_or_zero(&mut self, key: &str, place: &mut Duration) {
         let Some(text) = self.take::<String>(key) else {
             return;
         };
         match humantime::parse_duration(&text) {
-            Ok(value) if !value.is_zero() && value <= MAX_DURATION => *place = value,
+            Ok(value) if value <= MAX_DURATION => *place = value,
             Ok(_) => {
-                self.mistake::<()>(key, "must be more than 0 and at most 1day");
+                self.mistake::<()>(key, "must be at most 1day");
             }
             Err(error) => {
                 let problem = format!("must be a duration such as \"2s\" or \"500ms\": {error}");
@@ -102,7 +112,9 @@ impl<'a> Reader<'a> {
     pub(super) fn finish(mut self) {
         for (name, value) in std::mem::take(&mut self.table) {
             match value {
-                toml::Value::Table(section) if matches!(name.as_str(), "upstream" | "calls") => {
+                toml::Value::Table(section)
+                    if matches!(name.as_str(), "upstream" | "calls" | "server") =>
+                {
                     for key in section.keys() {
                         self.mistake::<()>(&format!("{name}.{key}"), "is not a key");
                     }

@@ -2,17 +2,40 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
 
 /// How long before the deadline the answer leaves, at most: so that it still reaches the caller.
 const LEAD: Duration = Duration::from_millis(50);
 
-/// Returns the instant at which the caller of a call that starts now has to be answered: 50 ms, at
-/// most a tenth of the time, before the deadline. `None` where the caller gave no deadline.
-pub(super) fn answer_by(metadata: &MetadataMap) -> Option<Instant> {
-    let timeout = timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
-    Instant::now().checked_add(timeout - LEAD.min(timeout / 10))
+/// The instants that matter to a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// When its handler has to answer: 50 ms, at most a tenth of the time, before the deadline.
+    pub(super) answer_by: Instant,
+    /// When it is answered in the handler's place.
+    pub(super) last_call: Instant,
+    /// Whether the caller named no time.
+    pub(super) is_default: bool,
+}
+
+/// Returns the instants of a call that starts now.
+pub(super) fn times(headers: &HeaderMap, default: Duration) -> Times {
+    let named = headers
+        .get("grpc-timeout")
+        .and_then(|value| value.to_str().ok())
+        .and_then(timeout);
+    // A time beyond what a clock can tell is none.
+    let now = Instant::now();
+    let total = named
+        .filter(|total| now.checked_add(*total).is_some())
+        .unwrap_or(default);
+    let lead = LEAD.min(total / 10);
+    Times {
+        answer_by: now + (total - lead),
+        last_call: now + (total - lead / 2),
+        is_default: named.is_none(),
+    }
 }
 
 /// Reads `grpc-timeout`: at most eight digits and a unit.

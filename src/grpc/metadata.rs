@@ -1,5 +1,7 @@
 //! What call metadata says about on whose behalf upstream is asked.
 
+use std::sync::Arc;
+
 use tonic::metadata::MetadataMap;
 
 use crate::{
@@ -28,6 +30,7 @@ impl Defaults {
     pub(super) fn context(
         &self,
         metadata: &MetadataMap,
+        caller: Arc<str>,
         violations: &mut Violations,
     ) -> Option<Context> {
         let content_id = match metadata.get("x-porta-content-id") {
@@ -78,6 +81,8 @@ impl Defaults {
             content_id,
             feature_name,
             deadline: None,
+            caller,
+            place: None,
         })
     }
 }

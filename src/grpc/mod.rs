@@ -3,8 +3,10 @@
 //! Architecture invariants: generated types stop at this room; statuses are built in `status.rs`
 //! only.
 
+pub mod accept;
 mod convert;
 mod deadline;
+mod layers;
 mod metadata;
 pub mod pb;
 pub mod server;

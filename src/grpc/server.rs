@@ -1,78 +1,104 @@
-//! The gRPC server: the service, health, reflection, and the span of each call.
+//! The gRPC server: the service, health, reflection, the span of each call, and how it ends.
 
 use std::{io, time::Duration};
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic::transport::Server;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::{Service, pb};
+use super::{
+    Service,
+    accept::{self, accept},
+    layers::{DeadlineLayer, catch_panic},
+    pb,
+};
+use crate::health::Health;
 
-/// How long calls in flight may take after the shutdown signal.
-const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How the server serves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What connections may do.
+    pub accept: accept::Config,
+    /// The time of a call that names none.
+    pub default_deadline: Duration,
+    /// How many calls one connection may have at once.
+    pub max_calls_per_connection: u32,
+    /// How old a connection may become; then its client is asked to open a new one.
+    pub max_connection_age: Duration,
+    /// How long the server goes on after it has said that it does not serve any more, so that
+    /// balancers take note.
+    pub drain_delay: Duration,
+    /// How long calls in flight, and the writes that they began, may take after that.
+    pub drain_limit: Duration,
+}
 
 /// The largest request, in bytes: a replace-all of the most numbers is a tenth of it.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
-const SERVICE: &str = <pb::follow_me_service_server::FollowMeServiceServer<Service> as tonic::server::NamedService>::NAME;
+/// The largest header list of a request, in bytes.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
-/// Serves on the listener until the signal; then refuses new calls, lets those in flight finish,
-/// and returns after 30 s at the latest.
+/// How often a connection is asked whether it lives, and how long it may take to say so.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many calls that a client has cancelled may wait to be taken note of. h2's 20 answers honest
+/// clients with ENHANCE_YOUR_CALM; without any limit a flood of resets would take memory.
+const MAX_PENDING_RESETS: usize = 1024;
+
+/// The name of the service.
+pub const SERVICE: &str = <pb::follow_me_service_server::FollowMeServiceServer<Service> as tonic::server::NamedService>::NAME;
+
+/// Serves on the listener. At the signal it says that it does not serve any more, goes on for the
+/// drain delay, then refuses new calls and lets those in flight finish.
+///
+/// The caller bounds the time after that: the server never returns while a connection exists that
+/// does not end.
 ///
 /// # Errors
 /// Fails where the reflection service cannot be built or the server cannot run.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     service: Service,
+    health: Health,
+    config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    report(&health, ServingStatus::Serving).await;
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
     let follow_me = pb::follow_me_service_server::FollowMeServiceServer::new(service)
         .max_decoding_message_size(MAX_REQUEST_BYTES);
-    let (stop, mut stopped) = tokio::sync::watch::channel(false);
-    let serving = Server::builder()
+    // Replicas that start together must not ask all their clients back together.
+    let age = config
+        .max_connection_age
+        .mul_f64(0.9 + fastrand::f64() / 5.0);
+    Server::builder()
         .trace_fn(span)
         // hyper's own default of 200 is removed by tonic; without a limit a caller that abandons
-        // calls kills its connection. Honest callers cancel: h2's 20 resets are too few.
-        .max_concurrent_streams(200)
-        .http2_max_pending_accept_reset_streams(Some(1024))
-        .http2_keepalive_interval(Some(Duration::from_secs(60)))
-        .add_service(health_service)
+        // calls kills its connection.
+        .max_concurrent_streams(config.max_calls_per_connection)
+        .max_connection_age(age)
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .layer(catch_panic())
+        .layer(DeadlineLayer {
+            default: config.default_deadline,
+        })
+        .add_service(health.service())
         .add_service(v1)
         .add_service(v1alpha)
         .add_service(follow_me)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            async move {
-                // An error means that the sender is gone, which ends it as well.
-                let _ = stopped.wait_for(|stop| *stop).await;
-            },
-        );
-    let drain = async move {
-        shutdown.await;
-        report(&health, ServingStatus::NotServing).await;
-        stop.send_replace(true);
-        // The server never returns while a connection exists that has said nothing.
-        tokio::time::sleep(DRAIN_LIMIT).await;
-    };
-    tokio::select! {
-        result = serving => result.map_err(io::Error::other),
-        () = drain => {
-            tracing::warn!("not all connections ended within the drain limit");
-            Ok(())
-        }
-    }
-}
-
-async fn report(health: &HealthReporter, status: ServingStatus) {
-    health.set_service_status("", status).await;
-    health.set_service_status(SERVICE, status).await;
+        .serve_with_incoming_shutdown(accept(listener, config.accept), async move {
+            shutdown.await;
+            health.stop().await;
+            tokio::time::sleep(config.drain_delay).await;
+        })
+        .await
+        .map_err(io::Error::other)
 }
 
 /// Without the descriptors of google.rpc, clients print error details as base64.

@@ -5,9 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
-use super::{convert, deadline::answer_by, metadata::Defaults, pb, status};
+use super::{accept::Peer, convert, layers::AnswerBy, metadata::Defaults, pb, status};
 use crate::{
     domain::{AccountId, Desired, Etag, List, NumberId, Violations},
     operations::{
@@ -27,9 +27,9 @@ pub struct Service {
 impl Service {
     /// Makes the service over its operations.
     #[must_use]
-    pub fn new(operations: Operations, defaults: Defaults) -> Self {
+    pub fn new(operations: Arc<Operations>, defaults: Defaults) -> Self {
         Self {
-            operations: Arc::new(operations),
+            operations,
             defaults: Arc::new(defaults),
         }
     }
@@ -38,12 +38,14 @@ impl Service {
     fn start(
         &self,
         metadata: &MetadataMap,
+        extensions: &Extensions,
         account: i32,
         path: &str,
         violations: &mut Violations,
     ) -> (Option<Context>, Option<AccountId>) {
         (
-            self.defaults.context(metadata, violations),
+            self.defaults
+                .context(metadata, place_of(extensions), violations),
             convert::account(account, path, violations),
         )
     }
@@ -98,6 +100,21 @@ fn request_id<M: Message>(
 fn without_output(number: &mut pb::FollowMeNumber) {
     number.unrecognized.clear();
     number.follow_me_id = None;
+}
+
+/// Returns when the call has to be answered.
+fn answer_by(extensions: &Extensions) -> Option<Instant> {
+    extensions.get::<AnswerBy>().map(|answer_by| answer_by.0)
+}
+
+/// Names who shares the places for upstream requests with others: the connection.
+fn place_of(extensions: &Extensions) -> Arc<str> {
+    extensions
+        .get::<Peer>()
+        .map_or_else(String::new, |peer| {
+            format!("connection {}", peer.connection)
+        })
+        .into()
 }
 
 /// Returns the text, unless it is empty.
@@ -164,11 +181,16 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::AddRequest>,
     ) -> Result<Response<pb::AddResponse>, Status> {
-        let (metadata, _, mut request) = request.into_parts();
-        let answer_by = answer_by(&metadata);
+        let (metadata, extensions, mut request) = request.into_parts();
+        let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) =
-            self.start(&metadata, request.account_id, "account_id", &mut violations);
+        let (context, account) = self.start(
+            &metadata,
+            &extensions,
+            request.account_id,
+            "account_id",
+            &mut violations,
+        );
         let draft = request.number.as_mut().map(|number| {
             without_output(number);
             number.etag.clear();
@@ -221,13 +243,14 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::UpdateRequest>,
     ) -> Result<Response<pb::UpdateResponse>, Status> {
-        let (metadata, _, mut request) = request.into_parts();
-        let answer_by = answer_by(&metadata);
+        let (metadata, extensions, mut request) = request.into_parts();
+        let answer_by = answer_by(&extensions);
         let number = request.number.get_or_insert_default();
         without_output(number);
         let mut violations = Violations::default();
         let (context, account) = self.start(
             &metadata,
+            &extensions,
             number.account_id,
             "number.account_id",
             &mut violations,
@@ -280,11 +303,16 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::DeleteRequest>,
     ) -> Result<Response<pb::DeleteResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let answer_by = answer_by(&metadata);
+        let (metadata, extensions, request) = request.into_parts();
+        let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) =
-            self.start(&metadata, request.account_id, "account_id", &mut violations);
+        let (context, account) = self.start(
+            &metadata,
+            &extensions,
+            request.account_id,
+            "account_id",
+            &mut violations,
+        );
         let id = convert::number_id(request.number_id, "number_id", &mut violations);
         let request_id = request_id(&request.request_id, &request, &mut violations);
         let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
@@ -312,11 +340,16 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let answer_by = answer_by(&metadata);
+        let (metadata, extensions, request) = request.into_parts();
+        let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) =
-            self.start(&metadata, request.account_id, "account_id", &mut violations);
+        let (context, account) = self.start(
+            &metadata,
+            &extensions,
+            request.account_id,
+            "account_id",
+            &mut violations,
+        );
         let id = convert::number_id(request.number_id, "number_id", &mut violations);
         let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
         let list = in_time(self.operations.get(&context, account, id), answer_by)
@@ -332,11 +365,16 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let answer_by = answer_by(&metadata);
+        let (metadata, extensions, request) = request.into_parts();
+        let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) =
-            self.start(&metadata, request.account_id, "account_id", &mut violations);
+        let (context, account) = self.start(
+            &metadata,
+            &extensions,
+            request.account_id,
+            "account_id",
+            &mut violations,
+        );
         let page = page(&request, &mut violations);
         let (context, account) = parsed(context.zip(account), violations)?;
         let list = in_time(self.operations.list(&context, account, &page), answer_by)
@@ -359,12 +397,17 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::ReplaceAllRequest>,
     ) -> Result<Response<pb::ReplaceAllResponse>, Status> {
-        let (metadata, _, mut request) = request.into_parts();
-        let answer_by = answer_by(&metadata);
+        let (metadata, extensions, mut request) = request.into_parts();
+        let answer_by = answer_by(&extensions);
         request.numbers.iter_mut().for_each(without_output);
         let mut violations = Violations::default();
-        let (context, account) =
-            self.start(&metadata, request.account_id, "account_id", &mut violations);
+        let (context, account) = self.start(
+            &metadata,
+            &extensions,
+            request.account_id,
+            "account_id",
+            &mut violations,
+        );
         let desired = self.desired(&request, &mut violations);
         let request_id = request_id(&request.request_id, &request, &mut violations);
         let (context, account) = parsed(context.zip(account), violations)?;

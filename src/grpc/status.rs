@@ -4,7 +4,7 @@
 //! can echo the License, so it stays in the log. The whole status stays under 4 KiB, since it
 //! travels in trailers, which peers cap at 8 kB.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use prost::Message;
 use prost_types::Any;
@@ -60,6 +60,13 @@ impl Answer {
         } else {
             self.with(key, ids.join(","))
         }
+    }
+
+    fn with_retry_after(self, span: Duration) -> Self {
+        let info = rpc::RetryInfo {
+            retry_delay: prost_types::Duration::try_from(span).ok(),
+        };
+        self.detail("google.rpc.RetryInfo", &info)
     }
 
     fn detail(mut self, type_name: &str, message: &impl Message) -> Self {
@@ -180,7 +187,9 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
             Answer::new(
                 Code::DeadlineExceeded,
                 reason,
-                format!("the deadline came while the write was going on; it is finished; {how}"),
+                format!(
+                    "the deadline came while the write was going on; it goes on to its end; {how}"
+                ),
             )
         }
         Error::ReadDeadline => Answer::new(
@@ -205,15 +214,7 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
             reason,
             "too many writes with a request_id are under way; nothing was sent; try again",
         )
-        .detail(
-            "google.rpc.RetryInfo",
-            &rpc::RetryInfo {
-                retry_delay: Some(prost_types::Duration {
-                    seconds: 1,
-                    nanos: 0,
-                }),
-            },
-        ),
+        .with_retry_after(Duration::from_secs(1)),
         Error::EtagMismatch { etag, number } => {
             let what = number.map_or("the list".to_owned(), |id| format!("number {id}"));
             let answer = Answer::new(
@@ -344,6 +345,14 @@ fn from_upstream(
             Code::FailedPrecondition,
             "upstream refused; check that the account exists and has follow-me settings",
         ),
+        Kind::BreakerOpen(_) => (
+            Code::Unavailable,
+            "upstream did not answer lately and is not asked for a moment; try again later",
+        ),
+        Kind::Overloaded => (
+            Code::ResourceExhausted,
+            "too many calls wait for upstream; try again later, and more slowly",
+        ),
         Kind::LooksLikeHtml => (
             Code::InvalidArgument,
             "upstream refused a value that looks like HTML",
@@ -367,7 +376,15 @@ fn from_upstream(
         ),
     };
     // What is made of a write here had no effect: a read before it failed, or it did not run.
-    Answer::new(code, reason, format!("{message}; nothing was changed"))
+    let answer = Answer::new(code, reason, format!("{message}; nothing was changed"));
+    match error.kind() {
+        Kind::BreakerOpen(span) => answer.with_retry_after(span),
+        Kind::Overloaded => answer.with_retry_after(Duration::from_secs(1)),
+        _ => match error.retry_after() {
+            Some(span) => answer.with_retry_after(span),
+            None => answer,
+        },
+    }
 }
 
 /// Makes the status of a request that breaks rules: at most 20 of them, and a count.
@@ -393,6 +410,7 @@ pub(super) fn invalid(violations: &Violations) -> Status {
             .unwrap_or_default();
         let message = match count {
             0 | 1 => first,
+            2 => format!("{first} (and 1 more violation)"),
             _ => format!("{first} (and {} more violations)", count - 1),
         };
         let status = Answer::new(Code::InvalidArgument, "INVALID_REQUEST", message)
@@ -404,6 +422,21 @@ pub(super) fn invalid(violations: &Violations) -> Status {
         }
         shown -= 1;
     }
+}
+
+/// Makes the status of a call whose request did not come whole before its deadline.
+pub(super) fn deadline_exceeded() -> Status {
+    from_error(&Error::ReadDeadline, None)
+}
+
+/// Makes the status of a call whose handler panicked.
+pub(super) fn panicked() -> Status {
+    Answer::new(
+        Code::Internal,
+        "INTERNAL_ERROR",
+        "followme failed; if the call was a write, List the account before anything else",
+    )
+    .into_status()
 }
 
 fn with_request_id(answer: Answer, id: Option<&RequestId>) -> Answer {

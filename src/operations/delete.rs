@@ -1,7 +1,10 @@
 //! Delete.
 
 use super::{Error, Operations, Run, check_etag, effect::Effect, upstream_error};
-use crate::domain::{Etag, List, NumberId};
+use crate::{
+    domain::{Etag, List, NumberId},
+    upstream::Route,
+};
 
 impl Operations {
     /// Deletes a number, after checking that it is the account's: upstream does not (DOMAIN.md 4).
@@ -31,7 +34,7 @@ impl Operations {
             };
         };
         check_etag(etag, Etag::of_number(number), Some(number))?;
-        let run = &run.begin(self.config.write_limit)?;
+        let run = &self.begin(run, Route::Delete2).await?;
         self.delete_one(run, &before, id, delete_forward).await
     }
 

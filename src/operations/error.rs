@@ -200,7 +200,8 @@ impl Error {
 fn upstream_reason(kind: upstream::Kind) -> &'static str {
     use upstream::Kind;
     match kind {
-        Kind::Connect | Kind::Broken => "UPSTREAM_UNAVAILABLE",
+        Kind::Connect | Kind::Broken | Kind::BreakerOpen(_) => "UPSTREAM_UNAVAILABLE",
+        Kind::Overloaded => "OVERLOADED",
         Kind::Timeout => "UPSTREAM_TIMEOUT",
         Kind::Denied => "UPSTREAM_DENIED",
         Kind::RouteMissing => "UPSTREAM_ROUTE_MISSING",

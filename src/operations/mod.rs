@@ -17,9 +17,10 @@ mod turns;
 mod update;
 mod write;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 pub use effect::Effect;
 pub use error::Error;
@@ -30,7 +31,7 @@ pub use write::{Command, Reply, Write};
 
 use crate::{
     domain::{AccountId, Etag, FieldSet, Fields, List, Number, Rules},
-    upstream::{self, Client, Context},
+    upstream::{self, Client, Context, Route},
 };
 use gate::Gate;
 use request_ids::RequestIds;
@@ -58,6 +59,8 @@ pub struct Operations {
     config: Config,
     turns: Turns,
     request_ids: RequestIds,
+    /// The writes under way.
+    writes: TaskTracker,
 }
 
 /// A write under way.
@@ -70,13 +73,20 @@ struct Run {
 }
 
 impl Run {
-    /// Begins a write, or a further step of one, which has a limit of its own.
+    /// Begins a write, or a further step of one, which has a limit of its own and a place among the
+    /// upstream requests until it is settled.
     ///
     /// # Errors
-    /// [`Error::NotSent`] after the caller has gone.
-    fn begin(&self, limit: Duration) -> Result<Self, Error> {
+    /// [`Error::NotSent`] after the caller has gone; [`Error::Upstream`] where there is no place.
+    async fn begin(&self, client: &Client, limit: Duration, route: Route) -> Result<Self, Error> {
+        let place = client
+            .enter(&self.context, route)
+            .await
+            .map_err(|source| upstream_error(&self.context, source))?;
         self.gate.begin()?;
-        Ok(self.with_limit(limit))
+        let mut begun = self.with_limit(limit);
+        begun.context.place = Some(Arc::new(place));
+        Ok(begun)
     }
 
     /// Gives what is left to be done a limit of its own.
@@ -124,15 +134,34 @@ impl Operations {
         Self {
             client,
             turns: Turns::default(),
+            writes: TaskTracker::new(),
             request_ids: RequestIds::new(config.request_ids),
             config,
         }
+    }
+
+    /// Returns the upstream client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits until every write that has begun is finished. None may begin meanwhile.
+    pub async fn settled_all(&self) {
+        self.writes.close();
+        self.writes.wait().await;
     }
 
     /// Returns what the operations were made with.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Begins a write by a route; see [`Run::begin`].
+    async fn begin(&self, run: &Run, route: Route) -> Result<Run, Error> {
+        run.begin(&self.client, self.config.write_limit, route)
+            .await
     }
 
     /// Reads the list, as the first step of a write.

@@ -181,7 +181,7 @@ impl Operations {
             drop(turn);
             result
         };
-        match tokio::spawn(task.in_current_span()).await {
+        match self.writes.spawn(task.in_current_span()).await {
             Ok(result) => result,
             Err(_) => Err(Arc::new(Error::Panicked {
                 begun: begun.begun(),

@@ -1,7 +1,7 @@
 //! From a reply to what it says, in this order: status, content type, header record, records,
 //! `success`. (The transport was looked at before.)
 
-use std::cell::RefCell;
+use std::{cell::RefCell, time::Duration};
 
 use super::{Error, Kind, Route, record, scrub::scrub};
 use crate::{
@@ -16,6 +16,8 @@ pub(super) struct Reply {
     /// service puts its type name there (WIRE.md 8).
     pub(super) reason: Option<String>,
     pub(super) content_type: String,
+    /// `Retry-After`, where it is a number of seconds.
+    pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
 
@@ -146,6 +148,7 @@ fn failure(
     Error::new(kind, route)
         .with_status(reply.status)
         .with_nothing_ran(nothing_ran)
+        .with_retry_after(reply.retry_after)
         .with_detail(excerpt(reply, license))
 }
 

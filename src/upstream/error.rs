@@ -1,6 +1,6 @@
 //! What can go wrong between a request and its answer.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use super::Route;
 
@@ -15,6 +15,7 @@ pub struct Error {
     nothing_ran: bool,
     answered: bool,
     status: Option<u16>,
+    retry_after: Option<Duration>,
     detail: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -51,6 +52,11 @@ pub enum Kind {
     BadResponse(&'static str),
     /// The answer is larger than allowed. INTERNAL `UPSTREAM_BAD_RESPONSE`.
     TooLarge,
+    /// The breaker is open, for so long; nothing was sent. UNAVAILABLE `UPSTREAM_UNAVAILABLE`.
+    BreakerOpen(Duration),
+    /// There is neither a place for the request nor room to wait; nothing was sent.
+    /// RESOURCE_EXHAUSTED `OVERLOADED`.
+    Overloaded,
     /// The values do not fit the request line of this route; nothing was sent. INVALID_ARGUMENT, or
     /// another way is taken.
     DoesNotFit,
@@ -63,7 +69,12 @@ impl Error {
     pub(super) fn new(kind: Kind, route: Route) -> Self {
         let nothing_ran = matches!(
             kind,
-            Kind::Connect | Kind::RouteMissing | Kind::DoesNotFit | Kind::UnsafeValue(_)
+            Kind::Connect
+                | Kind::RouteMissing
+                | Kind::BreakerOpen(_)
+                | Kind::Overloaded
+                | Kind::DoesNotFit
+                | Kind::UnsafeValue(_)
         );
         Self {
             kind,
@@ -71,6 +82,7 @@ impl Error {
             nothing_ran,
             answered: false,
             status: None,
+            retry_after: None,
             detail: None,
             source: None,
         }
@@ -88,6 +100,12 @@ impl Error {
     pub(super) fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self.answered = true;
+        self
+    }
+
+    /// Notes when upstream asks to be asked again.
+    pub(super) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after;
         self
     }
 
@@ -134,6 +152,26 @@ impl Error {
         self.status
     }
 
+    /// Returns how long upstream asks to wait before it is asked again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Tells whether this says that nobody is there: what opens the breaker.
+    pub(super) fn is_outage(&self) -> bool {
+        match self.kind {
+            Kind::Connect | Kind::Broken | Kind::Timeout => true,
+            Kind::ServerError => matches!(self.status, Some(502..=504)),
+            _ => false,
+        }
+    }
+
+    /// Tells whether a read that failed so may be tried again soon.
+    pub(super) fn is_passing(&self) -> bool {
+        self.is_outage() || self.kind == Kind::ServerError
+    }
+
     /// Returns what upstream said, scrubbed of the License and cut, for the log only.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
@@ -156,6 +194,8 @@ impl fmt::Display for Error {
             Kind::ServerError => f.write_str("upstream failed"),
             Kind::BadResponse(what) => write!(f, "bad response: {what}"),
             Kind::TooLarge => f.write_str("the answer is too large"),
+            Kind::BreakerOpen(_) => f.write_str("not asked, since it did not answer lately"),
+            Kind::Overloaded => f.write_str("not asked, since too many requests wait"),
             Kind::DoesNotFit => f.write_str("the values do not fit a request line"),
             Kind::UnsafeValue(field) => write!(f, "{field} cannot stand in a path"),
         }?;

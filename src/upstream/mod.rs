@@ -4,7 +4,9 @@
 //! Architecture invariant: wire records and the text of a License stop here.
 
 mod answer;
+mod breaker;
 mod error;
+mod limits;
 mod record;
 mod routes;
 mod scrub;
@@ -12,19 +14,30 @@ mod target;
 mod transport;
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tower::retry::budget::{Budget as _, TpsBudget};
 
+pub use breaker::BreakerConfig;
 pub use error::{Error, Kind};
+pub use limits::{LimitsConfig, Place};
 pub use routes::Route;
 pub use target::{PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
 
 use crate::domain::{AccountId, Fields, License, List, NumberId};
 use answer::Answer;
+use breaker::Breaker;
+use limits::Limits;
 use routes::{BodyFormat, Request};
 use transport::Transport;
 
@@ -41,6 +54,11 @@ pub struct Context {
     pub feature_name: Option<String>,
     /// Until when requests are to be answered.
     pub deadline: Option<Instant>,
+    /// Who shares the places for requests with others: the caller, or its connection.
+    pub caller: Arc<str>,
+    /// The place that a write has which has begun. Its requests wait for no other, are not held up
+    /// by the breaker but are its probes, and are not retried.
+    pub place: Option<Arc<Place>>,
 }
 
 impl Context {
@@ -108,6 +126,10 @@ pub struct Config {
     pub update_all: UpdateAll,
     /// How its body is written.
     pub post_format: PostFormat,
+    /// How many requests there may be at once.
+    pub limits: LimitsConfig,
+    /// When an upstream that does not answer is left alone.
+    pub breaker: BreakerConfig,
 }
 
 /// What a write was answered.
@@ -133,7 +155,18 @@ pub struct Client {
     format: AtomicU8,
     /// Whether `UpdateFollowmeAll` was seen to touch more than one number.
     wrote_too_much: AtomicBool,
+    limits: Arc<Limits>,
+    breaker: Breaker,
+    retry_budget: TpsBudget,
 }
+
+/// How often a read is sent again at most.
+const MAX_RESENDS: u32 = 2;
+
+/// How long to wait before a read is sent again: at first, doubling; and the longest wait that
+/// upstream may ask for.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 const FORMATS: [BodyFormat; 3] = [BodyFormat::Csv, BodyFormat::Json, BodyFormat::Form];
 const UNKNOWN_FORMAT: u8 = u8::MAX;
@@ -146,6 +179,10 @@ impl Client {
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
         Ok(Self {
             transport: Transport::new(&config.transport)?,
+            limits: Limits::new(config.limits),
+            breaker: Breaker::new(config.breaker),
+            // A tenth of the calls, and one in a second, so that a quiet service may retry too.
+            retry_budget: TpsBudget::new(Duration::from_secs(10), 1, 0.1),
             config,
             format: AtomicU8::new(UNKNOWN_FORMAT),
             wrote_too_much: AtomicBool::new(false),
@@ -291,6 +328,42 @@ impl Client {
         Err(refused.unwrap_or_else(|| Error::new(Kind::DoesNotFit, Route::UpdateAll)))
     }
 
+    /// Takes a place for a write that is about to begin, waiting for it where there is none.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`], [`Kind::BreakerOpen`]: nothing was sent.
+    pub async fn enter(&self, context: &Context, route: Route) -> Result<Place, Error> {
+        let place = self
+            .limits
+            .enter(&context.caller)
+            .await
+            .map_err(|_| Error::new(Kind::Overloaded, route))?;
+        self.breaker
+            .check()
+            .map_err(|open| Error::new(Kind::BreakerOpen(open.0), route))?;
+        Ok(place)
+    }
+
+    /// Returns whether upstream was seen to work, and what it becomes.
+    #[must_use]
+    pub fn working(&self) -> watch::Receiver<Option<bool>> {
+        self.breaker.working()
+    }
+
+    /// Asks upstream for nothing, where nothing was heard of it for so long: so that it is known
+    /// whether it works before the next call needs it. It does not need a License.
+    pub async fn probe_when_idle(&self, idle: Duration) {
+        if self.breaker.seen().elapsed() < idle || self.breaker.check().is_err() {
+            return;
+        }
+        let until = Instant::now() + self.config.transport.connect_timeout;
+        if self.transport.probe(until).await {
+            self.breaker.succeeded();
+        } else {
+            self.breaker.failed();
+        }
+    }
+
     async fn read(
         &self,
         context: &Context,
@@ -298,8 +371,13 @@ impl Client {
         request: Request,
     ) -> Result<List, Error> {
         let route = request.route;
-        let until = context.until(self.config.read_timeout);
-        let answer = self.send(context, account, request, until).await?;
+        let answer = match context.place {
+            Some(_) => {
+                let until = context.until(self.config.read_timeout);
+                self.send(context, account, &request, until, 0).await?
+            }
+            None => self.read_again(context, account, &request).await?,
+        };
         let success = answer.success;
         let settings = answer.settings.clone();
         match answer.into_list() {
@@ -311,6 +389,41 @@ impl Client {
         }
     }
 
+    /// Sends a read, and up to twice more where it fails in a way that passes: within the deadline,
+    /// the budget, and upstream's own `Retry-After`.
+    async fn read_again(
+        &self,
+        context: &Context,
+        account: AccountId,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        self.retry_budget.deposit();
+        let mut resends = 0;
+        let mut pause = RETRY_PAUSE;
+        loop {
+            let place = self.enter(context, request.route).await?;
+            let until = context.until(self.config.read_timeout);
+            let result = self.send(context, account, request, until, resends).await;
+            drop(place);
+            let error = match result {
+                Err(error) if error.is_passing() && resends < MAX_RESENDS => error,
+                result => return result,
+            };
+            // Half of the pause is random, so that callers do not come in step.
+            let wait = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            let wait = error.retry_after().unwrap_or_default().max(wait);
+            let in_time = context
+                .deadline
+                .is_none_or(|deadline| Instant::now() + wait < deadline);
+            if wait > MAX_RETRY_PAUSE || !in_time || !self.retry_budget.withdraw() {
+                return Err(error);
+            }
+            sleep(wait).await;
+            pause *= 2;
+            resends += 1;
+        }
+    }
+
     async fn write(
         &self,
         context: &Context,
@@ -318,7 +431,7 @@ impl Client {
         request: Request,
     ) -> Result<Written, Error> {
         let until = context.until(self.config.write_timeout);
-        let answer = self.send(context, account, request, until).await?;
+        let answer = self.send(context, account, &request, until, 0).await?;
         Ok(Written {
             success: answer.success,
             list: answer.into_list(),
@@ -332,6 +445,7 @@ impl Client {
             otel.name = if request.body.is_some() { format!("POST {}", request.route.template()) } else { format!("GET {}", request.route.template()) },
             otel.kind = "client",
             http.response.status_code = tracing::field::Empty,
+            http.request.resend_count = (resends > 0).then_some(resends),
             error.type = tracing::field::Empty,
         )
     )]
@@ -339,8 +453,9 @@ impl Client {
         &self,
         context: &Context,
         account: AccountId,
-        request: Request,
+        request: &Request,
         until: Instant,
+        resends: u32,
     ) -> Result<Answer, Error> {
         let route = request.route;
         let answer = match self.transport.send(request, until).await {
@@ -350,6 +465,10 @@ impl Client {
             }
             Err(error) => Err(error),
         };
+        match &answer {
+            Err(error) if error.is_outage() => self.breaker.failed(),
+            _ => self.breaker.succeeded(),
+        }
         if let Err(error) = &answer {
             tracing::debug!(
                 error = error as &dyn std::error::Error,

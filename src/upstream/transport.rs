@@ -1,6 +1,10 @@
 //! The one HTTP client, and how a request goes out and its reply comes in.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{HeaderValue, Method, header};
 use opentelemetry::propagation::{Injector, TextMapPropagator as _};
@@ -8,11 +12,12 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use reqwest::{Url, redirect};
 use tokio::time::{Instant, timeout_at};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use zeroize::Zeroizing;
 
 use super::{Error, Kind, answer::Reply, routes::Request};
 
 /// Where upstream is, and how it is talked to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TransportConfig {
     /// `http://host[:port][/path]`, or https.
     pub url: Url,
@@ -21,44 +26,83 @@ pub struct TransportConfig {
     /// How long a connection may be idle: below the keep-alive of the upstream, which is 15 s on
     /// self-host (WIRE.md 9).
     pub idle_timeout: Duration,
+    /// How old a connection may become, so that a change of DNS is followed.
+    pub max_connection_age: Duration,
+    /// The certificates that upstream's is checked against, as PEM; `None` for those of the system.
+    pub ca: Option<Vec<u8>>,
+    /// Our own certificate and its key for upstream, as PEM.
+    pub identity: Option<Zeroizing<Vec<u8>>>,
     /// The largest answer that is read, in bytes.
     pub max_answer_bytes: usize,
 }
 
+impl fmt::Debug for TransportConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The identity holds a private key.
+        f.debug_struct("TransportConfig")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_answer_bytes", &self.max_answer_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Transport {
-    http: reqwest::Client,
+    config: TransportConfig,
+    /// The client, and since when it is used. A connection lives as long as its client at most, so
+    /// that a name that resolves to another address is followed.
+    http: Mutex<(Instant, reqwest::Client)>,
     /// The URL without a slash at its end.
     base: String,
     max_answer_bytes: usize,
 }
 
 impl Transport {
-    /// Builds the client. What reqwest does by default and must not be done to this upstream is
-    /// switched off: following redirects (would replay a GET that writes), retries, Referer,
-    /// system proxies.
     pub(super) fn new(config: &TransportConfig) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(config.idle_timeout)
-            .tcp_nodelay(true)
-            .user_agent(concat!("followme/", env!("CARGO_PKG_VERSION")))
-            .build()?;
         Ok(Self {
-            http,
+            config: config.clone(),
+            http: Mutex::new((Instant::now(), client(config)?)),
             base: config.url.as_str().trim_end_matches('/').to_owned(),
             max_answer_bytes: config.max_answer_bytes,
         })
     }
 
+    /// Returns the client in use; a new one where the one in use is too old. Requests under way
+    /// finish with the client that they began with.
+    fn http(&self) -> reqwest::Client {
+        let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        if http.0.elapsed() >= self.config.max_connection_age {
+            // What was built at start can be built again; if not, the old one goes on.
+            match client(&self.config) {
+                Ok(new) => *http = (Instant::now(), new),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "could not renew the HTTP client"
+                    );
+                    http.0 = Instant::now();
+                }
+            }
+        }
+        http.1.clone()
+    }
+
+    /// Asks for nothing, to see whether anybody answers: a path that no route has, without License.
+    pub(super) async fn probe(&self, until: Instant) -> bool {
+        let Ok(url) = Url::parse(&format!("{}/", self.base)) else {
+            return false;
+        };
+        let request = reqwest::Request::new(Method::GET, url);
+        match timeout_at(until, self.http().execute(request)).await {
+            Ok(Ok(response)) => !matches!(response.status().as_u16(), 502..=504),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
     /// Sends a request and reads its whole reply, until the instant. Dropping the future closes the
     /// connection.
-    pub(super) async fn send(&self, request: Request, until: Instant) -> Result<Reply, Error> {
+    pub(super) async fn send(&self, request: &Request, until: Instant) -> Result<Reply, Error> {
         let route = request.route;
         let mut head = None;
         match timeout_at(until, self.exchange(request, &mut head)).await {
@@ -67,12 +111,13 @@ impl Transport {
         }
     }
 
-    async fn exchange(&self, request: Request, head: &mut Option<u16>) -> Result<Reply, Error> {
+    async fn exchange(&self, request: &Request, head: &mut Option<u16>) -> Result<Reply, Error> {
         let Request {
             route,
             target,
             body,
         } = request;
+        let route = *route;
         let fail = |kind, head, error: reqwest::Error| {
             // The URL holds the License.
             with_head(Error::new(kind, route), head).with_source(error.without_url())
@@ -104,11 +149,11 @@ impl Transport {
             );
             // Bytes have a length, so hyper sends Content-Length: a chunked body is silently
             // ignored (WIRE.md 7).
-            *http.body_mut() = Some(body.bytes.into());
+            *http.body_mut() = Some(body.bytes.clone().into());
         }
 
         let mut response = self
-            .http
+            .http()
             .execute(http)
             .await
             .map_err(|error| broken(None, error))?;
@@ -123,6 +168,11 @@ impl Transport {
             .get(header::CONTENT_TYPE)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
             .unwrap_or_default();
+        let retry_after = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
         let too_large = || with_head(Error::new(Kind::TooLarge, route), Some(status));
         if response
             .content_length()
@@ -145,9 +195,32 @@ impl Transport {
             status,
             reason,
             content_type,
+            retry_after,
             body,
         })
     }
+}
+
+/// Builds a client. What reqwest does by default and must not be done to this upstream is switched
+/// off: following redirects (would replay a GET that writes), retries, Referer, system proxies.
+fn client(config: &TransportConfig) -> Result<reqwest::Client, reqwest::Error> {
+    let mut builder = reqwest::Client::builder()
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .http1_only()
+        .connect_timeout(config.connect_timeout)
+        .pool_idle_timeout(config.idle_timeout)
+        .tcp_nodelay(true)
+        .user_agent(concat!("followme/", env!("CARGO_PKG_VERSION")));
+    if let Some(ca) = &config.ca {
+        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca)?);
+    }
+    if let Some(identity) = &config.identity {
+        builder = builder.identity(reqwest::Identity::from_pem(identity)?);
+    }
+    builder.build()
 }
 
 fn with_head(error: Error, head: Option<u16>) -> Error {

@@ -1,0 +1,128 @@
+//! What stands between the server and every call: the deadline, the count of the connection's
+//! calls, and a net for panics.
+
+use std::{
+    any::Any,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
+
+use super::{accept::Peer, deadline, status};
+
+/// When a call has to be answered; stands in the extensions of its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerBy(pub(super) Instant);
+
+/// Ends calls at their deadline.
+///
+/// tonic does that too, but answers CANCELLED. The handler answers first where it runs, since it
+/// knows what became of the call; this layer is for the calls whose request never comes whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DeadlineLayer {
+    /// The time of a call that names none.
+    pub(super) default: Duration,
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = DeadlineService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DeadlineService {
+            inner,
+            default: self.default,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct DeadlineService<S> {
+    inner: S,
+    default: Duration,
+}
+
+/// A boxed future of an answer.
+type Answering<E> = Pin<Box<dyn Future<Output = Result<http::Response<Body>, E>> + Send>>;
+
+impl<S> Service<http::Request<Body>> for DeadlineService<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = S::Error;
+    type Future = Answering<S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let times = deadline::times(request.headers(), self.default);
+        // A health watch is a call that lasts.
+        let watches = times.is_default && request.uri().path().ends_with("/Watch");
+        let streams = times.is_default && request.uri().path().contains("ServerReflection/");
+        request.extensions_mut().insert(AnswerBy(times.answer_by));
+        let counted = request.extensions().get::<Peer>().map(Peer::call);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let _counted = counted;
+            if watches || streams {
+                return answer.await;
+            }
+            match timeout_at(times.last_call, answer).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(status::deadline_exceeded().into_http()),
+            }
+        })
+    }
+}
+
+/// Answers a panic of a handler with INTERNAL. The process goes on.
+pub(super) fn catch_panic() -> CatchPanicLayer<Panicked> {
+    CatchPanicLayer::custom(Panicked)
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panicked;
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, _: Box<dyn Any + Send>) -> http::Response<Body> {
+        // The panic hook has written where it was. Its text may hold anything, so it goes nowhere.
+        tracing::error!("a handler panicked");
+        let status: Status = status::panicked();
+        status.into_http()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_internal_with_details() {
+        let handler = tower::service_fn(|_: http::Request<Body>| async move {
+            if true {
+                std::panic::panic_any("the handler's own words");
+            }
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::empty()))
+        });
+        let mut service = catch_panic().layer(handler);
+        let answer = service
+            .call(http::Request::new(Body::empty()))
+            .await
+            .unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "13");
+        assert!(answer.headers().contains_key("grpc-status-details-bin"));
+        assert!(!format!("{:?}", answer.headers()).contains("own words"));
+    }
+}
