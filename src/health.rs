@@ -56,8 +56,6 @@ impl Health {
             self.report_ready(true).await;
         }
         let mut ask = tokio::time::interval(IDLE / 2);
-        // The first question is asked at once: nothing was ever heard.
-        let mut idle = Duration::ZERO;
         loop {
             tokio::select! {
                 changed = working.changed() => {
@@ -72,8 +70,7 @@ impl Health {
                     }
                 }
                 _ = ask.tick() => {
-                    client.probe_when_idle(idle).await;
-                    idle = IDLE;
+                    client.probe_when_idle(IDLE).await;
                 }
                 () = async {
                     // The sender is our own.

@@ -6,4 +6,6 @@ mod codecs;
 mod raw;
 mod simulator;
 mod simulator_vectors;
+mod support;
 mod vectors;
+mod writes;

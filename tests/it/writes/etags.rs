@@ -1,0 +1,193 @@
+//! Etags.
+
+use followme::grpc::pb;
+use tonic::Code;
+
+use crate::support::{World, delete, failure, list, new_number, replace, update};
+
+#[tokio::test]
+async fn a_phone_that_registers_changes_no_etag() {
+    let world = World::start().await;
+    let before = world.read(1001).await;
+    let mut numbers = world
+        .handle
+        .numbers(crate::support::LICENSE, 1001)
+        .expect("seeded");
+    for number in &mut numbers {
+        number.status = !number.status;
+    }
+    numbers.reverse();
+    let settings = followme::simulator::Settings {
+        sequence: Some("Random".to_owned()),
+        ..Default::default()
+    };
+    world
+        .handle
+        .seed(crate::support::LICENSE, 1001, numbers, settings);
+    let after = world.read(1001).await;
+    assert_ne!(before.numbers, after.numbers);
+    assert_eq!(before.list_etag, after.list_etag);
+    let etags = |list: &pb::ListResponse| -> Vec<String> {
+        list.numbers
+            .iter()
+            .map(|number| number.etag.clone())
+            .collect()
+    };
+    assert_eq!(etags(&before), etags(&after));
+}
+
+#[tokio::test]
+async fn an_update_with_a_stale_etag_is_refused_and_told_the_current_one() {
+    let world = World::start().await;
+    let stale = world.number(1001, 70001).await;
+    world
+        .update(update(70001, &["name"], new_number("First", "")))
+        .await
+        .expect("updated");
+    let current = world.number(1001, 70001).await;
+    assert_ne!(stale.etag, current.etag);
+
+    // The number's own etag counts, since what was read is sent back.
+    let mut number = stale.clone();
+    number.name = "Second".to_owned();
+    let refused = failure(world.update(update(70001, &["name"], number.clone())).await);
+    assert_eq!(refused.code, Code::Aborted);
+    assert_eq!(refused.reason, "ETAG_MISMATCH");
+    assert_eq!(refused.meta("etag"), Some(current.etag.as_str()));
+    assert_eq!(refused.meta("number_id"), Some("70001"));
+    assert_eq!(world.effects().len(), 1);
+
+    // The request's beats the number's.
+    let request = pb::UpdateRequest {
+        etag: current.etag,
+        ..update(70001, &["name"], number)
+    };
+    world.update(request).await.expect("updated");
+}
+
+#[tokio::test]
+async fn a_delete_with_a_stale_etag_is_refused() {
+    let world = World::start().await;
+    let etag = world.number(1001, 70001).await.etag;
+    world
+        .update(update(70001, &["name"], new_number("First", "")))
+        .await
+        .expect("updated");
+    let request = pb::DeleteRequest {
+        etag,
+        ..delete(70001)
+    };
+    assert_eq!(failure(world.delete(request).await).reason, "ETAG_MISMATCH");
+    let request = pb::DeleteRequest {
+        etag: world.number(1001, 70001).await.etag,
+        ..delete(70001)
+    };
+    world.delete(request).await.expect("deleted");
+}
+
+#[tokio::test]
+async fn a_replace_all_checks_the_etags_of_the_list_and_of_its_numbers() {
+    let world = World::start().await;
+    let before = world.read(1001).await;
+    world
+        .update(update(70002, &["period"], new_number("", "")))
+        .await
+        .expect("updated");
+    let now = world.read(1001).await;
+    let by_list = pb::ReplaceAllRequest {
+        list_etag: before.list_etag.clone(),
+        ..replace(1001, vec![new_number("A", "15550140")])
+    };
+    let refused = failure(world.replace_all(by_list).await);
+    assert_eq!(refused.reason, "ETAG_MISMATCH");
+    assert_eq!(refused.meta("etag"), Some(now.list_etag.as_str()));
+
+    let refused = failure(
+        world
+            .replace_all(replace(1001, before.numbers.clone()))
+            .await,
+    );
+    assert_eq!(refused.reason, "ETAG_MISMATCH");
+    assert_eq!(refused.meta("number_id"), Some("70002"));
+
+    let mut gone = now.numbers.clone();
+    gone[0].number_id = 99;
+    assert_eq!(
+        failure(world.replace_all(replace(1001, gone)).await).reason,
+        "ETAG_MISMATCH"
+    );
+    let effects = world.effects().len();
+    let request = pb::ReplaceAllRequest {
+        list_etag: now.list_etag,
+        ..replace(1001, now.numbers)
+    };
+    world.replace_all(request).await.expect("nothing to do");
+    assert_eq!(world.effects().len(), effects);
+}
+
+#[tokio::test]
+async fn pages_are_of_one_list() {
+    let world = World::start().await;
+    let first = pb::ListRequest {
+        page_size: 2,
+        ..list(1001)
+    };
+    let page = world.list(first.clone()).await.expect("read");
+    let rest = pb::ListRequest {
+        page_token: page.next_page_token.clone(),
+        ..first
+    };
+    let second = world.list(rest.clone()).await.expect("read");
+    assert_eq!(second.numbers.len(), 1);
+    world
+        .update(update(70001, &["name"], new_number("Changed", "")))
+        .await
+        .expect("updated");
+    let changed = failure(world.list(rest).await);
+    assert_eq!(changed.code, Code::Aborted);
+    assert_eq!(changed.reason, "LIST_CHANGED");
+    let etag = world.read(1001).await.list_etag;
+    assert_eq!(changed.meta("etag"), Some(etag.as_str()));
+}
+
+#[tokio::test]
+async fn callers_with_etags_lose_no_update() {
+    let world = World::start().await;
+    let tries = (0..8).map(|caller| {
+        let world = &world;
+        async move {
+            loop {
+                let mut number = world.number(1001, 70001).await;
+                number.period_description = format!("{} {caller}", number.period_description);
+                match world
+                    .update(update(70001, &["period_description"], number))
+                    .await
+                {
+                    Ok(_) => return,
+                    Err(status) => {
+                        let refused = failure(Err::<(), _>(status));
+                        assert_eq!(refused.reason, "ETAG_MISMATCH");
+                    }
+                }
+            }
+        }
+    });
+    join_all(tries).await;
+    let description = world.number(1001, 70001).await.period_description;
+    for caller in 0..8 {
+        assert!(description.contains(&format!(" {caller}")), "{description}");
+    }
+}
+
+async fn join_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if futures.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}

@@ -1,0 +1,195 @@
+//! Writes whose answer says nothing: settled by reading.
+
+use followme::simulator::{EffectKind, FaultKind, HangAt, Route, When};
+use tonic::Code;
+
+use super::{add_with_id, adds, impatient};
+use crate::support::{World, delete, failure, new_number, stored_number, update};
+
+/// What can become of an answer after the write took effect.
+fn lost_answers() -> Vec<FaultKind> {
+    let after = When::After;
+    vec![
+        FaultKind::Reset { when: after },
+        FaultKind::Close { when: after },
+        FaultKind::Truncated { bytes: 80 },
+        FaultKind::TruncatedQuietly { bytes: 80 },
+        FaultKind::Html { status: 200 },
+        FaultKind::Html { status: 500 },
+        FaultKind::NotSuccess { when: after },
+        FaultKind::NullList,
+        FaultKind::NullResult,
+        FaultKind::DefaultRecord {
+            status: 500,
+            when: after,
+        },
+        FaultKind::DefaultRecord {
+            status: 400,
+            when: after,
+        },
+        FaultKind::Exception {
+            type_name: "NullReferenceException".to_owned(),
+            when: after,
+        },
+        FaultKind::Hang {
+            at: HangAt::BeforeHead,
+        },
+        FaultKind::Hang {
+            at: HangAt::MidBody,
+        },
+        FaultKind::Stale,
+    ]
+}
+
+#[tokio::test]
+async fn a_write_that_was_done_is_ok_whatever_became_of_its_answer() {
+    for fault in lost_answers() {
+        let world = impatient().await;
+        let name = fault.name();
+        world.arm(fault.clone(), Route::Add);
+        world.arm(fault.clone(), Route::Update);
+        world.arm(fault.clone(), Route::Delete);
+        let added = world.add(add_with_id("id-1", "Desk")).await;
+        let added = added.unwrap_or_else(|status| panic!("{name}: {status:?}"));
+        assert_eq!(added.number.expect("a number").name, "Desk");
+        let updated = world
+            .update(update(70001, &["name"], new_number("Desk 2", "")))
+            .await
+            .unwrap_or_else(|status| panic!("{name}: {status:?}"));
+        assert_eq!(updated.number.expect("a number").name, "Desk 2");
+        world
+            .delete(delete(70002))
+            .await
+            .unwrap_or_else(|status| panic!("{name}: {status:?}"));
+        assert_eq!(world.handle.fired_count(name), 3, "{name}");
+        let kinds: Vec<EffectKind> = world.effects().iter().map(|effect| effect.kind).collect();
+        assert_eq!(
+            kinds,
+            [EffectKind::Add, EffectKind::Update, EffectKind::Delete],
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_an_answer_shows_not_to_be_done_says_so() {
+    let before = When::Before;
+    for (fault, code, reason) in [
+        (
+            FaultKind::NotSuccess { when: before },
+            Code::FailedPrecondition,
+            "UPSTREAM_REFUSED",
+        ),
+        (
+            FaultKind::DefaultRecord {
+                status: 400,
+                when: before,
+            },
+            Code::FailedPrecondition,
+            "UPSTREAM_REFUSED",
+        ),
+        (
+            FaultKind::DefaultRecord {
+                status: 500,
+                when: before,
+            },
+            Code::Aborted,
+            "WRITE_NOT_DONE",
+        ),
+        (
+            FaultKind::Exception {
+                type_name: "TimeoutException".to_owned(),
+                when: before,
+            },
+            Code::Aborted,
+            "WRITE_NOT_DONE",
+        ),
+    ] {
+        let world = impatient().await;
+        world.arm(fault.clone(), Route::Add);
+        let refused = failure(world.add(add_with_id("id-1", "Desk")).await);
+        world.assert_fired(fault.name());
+        assert_eq!((refused.code, refused.reason.as_str()), (code, reason));
+        assert_eq!(world.writes().len(), 1, "it is not sent again by itself");
+        assert_eq!(adds(&world), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_that_does_not_show_stays_unknown() {
+    for fault in [
+        FaultKind::Reset { when: When::Before },
+        FaultKind::Close { when: When::Before },
+        FaultKind::Hold { when: When::Before },
+    ] {
+        let world = impatient().await;
+        world.arm(fault.clone(), Route::Add);
+        let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
+        world.assert_fired(fault.name());
+        assert_eq!(unknown.code, Code::Unknown);
+        assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+        assert_eq!(world.writes().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn two_candidates_are_told_and_neither_is_taken() {
+    let world = impatient().await;
+    world.arm(FaultKind::Hold { when: When::Before }, Route::Add);
+    let call = tokio::spawn({
+        let mut client = world.client();
+        async move { client.add(add_with_id("id-1", "Desk")).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    // Somebody else adds the same twice, at the service itself.
+    let mut twin = stored_number("Desk", "15550130", 1);
+    twin.domain = None;
+    let twins = [81, 82].map(|id| followme::simulator::StoredNumber { id, ..twin.clone() });
+    world.seed(1003, twins.to_vec());
+    let unknown = failure(call.await.expect("no panic"));
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    assert_eq!(unknown.meta("candidate_number_ids"), Some("81,82"));
+}
+
+#[tokio::test]
+async fn a_field_that_matters_and_does_not_take_fails_the_call_and_says_that_it_was_done() {
+    let world = World::with(
+        followme::simulator::Options {
+            knobs: followme::simulator::Knobs {
+                query_values: false,
+                ..Default::default()
+            },
+            ..crate::support::demo()
+        },
+        |config| config.upstream.update_all = followme::upstream::UpdateAll::Off,
+    )
+    .await;
+    let mut number = new_number("Desk", "15550130");
+    number.domain = "sip.example.com".to_owned();
+    let failed = failure(world.add(crate::support::add_to(1003, number)).await);
+    assert_eq!(failed.code, Code::FailedPrecondition);
+    assert_eq!(failed.reason, "FIELDS_NOT_APPLIED");
+    assert_eq!(failed.meta("unapplied_fields"), Some("domain"));
+    let id = world.read(1003).await.numbers[0].number_id.to_string();
+    assert_eq!(failed.meta("number_id"), Some(id.as_str()));
+}
+
+#[tokio::test]
+async fn a_field_that_a_get_update_resets_is_put_back() {
+    let world = World::knobs(followme::simulator::Knobs {
+        update_resets_unseen: true,
+        query_values: false,
+        ..Default::default()
+    })
+    .await;
+    let before = world.number(1001, 70002).await;
+    let updated = world
+        .update(update(70002, &["name"], new_number("Renamed", "")))
+        .await
+        .expect("updated");
+    assert!(updated.unapplied_fields.is_empty(), "{updated:?}");
+    let after = updated.number.expect("a number");
+    assert_eq!(after.period, before.period);
+    assert_eq!(after.caller_id_mode, before.caller_id_mode);
+    assert_eq!(after.name, "Renamed");
+}
