@@ -4,6 +4,7 @@
 
 mod codecs;
 mod raw;
+mod rpc_reads;
 mod simulator;
 mod simulator_vectors;
 mod support;
