@@ -4,7 +4,10 @@
 
 mod codecs;
 mod raw;
+mod rpc_add;
+mod rpc_delete;
 mod rpc_reads;
+mod rpc_update;
 mod simulator;
 mod simulator_vectors;
 mod support;
