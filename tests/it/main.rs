@@ -8,6 +8,7 @@ mod rpc_add;
 mod rpc_delete;
 mod rpc_reads;
 mod rpc_update;
+mod rpc_values;
 mod simulator;
 mod simulator_vectors;
 mod support;

@@ -40,7 +40,7 @@ pub(crate) struct World {
     pub(crate) handle: Handle,
     pub(crate) addr: SocketAddr,
     client: FollowMeServiceClient<Channel>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// The options of a simulator with the demo accounts 1001 (three numbers), 1002 (one), 1003 (none).
@@ -89,17 +89,34 @@ impl World {
     }
 
     pub(crate) async fn with(options: Options, edit: impl FnOnce(&mut Config)) -> Self {
-        install_telemetry();
         let simulator = Simulator::bind(options)
             .await
             .expect("a loopback port is free");
         let handle = simulator.handle();
-        let mut config = config(simulator.local_addr());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(simulator.run(std::future::pending()));
+        Self::in_front(handle, tasks, edit).await
+    }
+
+    /// Puts a facade with another License in the place of the one that is there.
+    pub(crate) async fn with_license(self, license: &str) -> Self {
+        let license = License::new(license).expect("the License is one");
+        Self::in_front(self.handle, self.tasks, |config| {
+            config.defaults.license = Some(license);
+        })
+        .await
+    }
+
+    async fn in_front(
+        handle: Handle,
+        mut tasks: JoinSet<()>,
+        edit: impl FnOnce(&mut Config),
+    ) -> Self {
+        install_telemetry();
+        let mut config = config(handle.local_addr());
         edit(&mut config);
         let app = App::build(config).await.expect("a loopback port is free");
         let addr = app.local_addr().expect("a bound listener has an address");
-        let mut tasks = JoinSet::new();
-        tasks.spawn(simulator.run(std::future::pending()));
         tasks.spawn(async move {
             app.run(std::future::pending())
                 .await
@@ -110,7 +127,7 @@ impl World {
             handle,
             addr,
             client,
-            _tasks: tasks,
+            tasks,
         }
     }
 
