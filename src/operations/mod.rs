@@ -199,14 +199,16 @@ fn upstream_error(context: &Context, source: upstream::Error) -> Error {
 }
 
 /// Makes an error of a write that had no effect, as reading back shows.
-fn not_done(sent: Result<upstream::Written, upstream::Error>) -> Error {
+fn not_done(context: &Context, sent: Result<upstream::Written, upstream::Error>) -> Error {
     match sent {
         Ok(written) if written.success == Some(false) => Error::Refused { source: None },
         Ok(_) => Error::NotDone { source: None },
+        // Whose License it is decides what the caller can do about it, on a write as on a read.
+        Err(error) if error.kind() == upstream::Kind::Denied => upstream_error(context, error),
         Err(error)
             if matches!(
                 error.kind(),
-                upstream::Kind::Refused | upstream::Kind::NotFound | upstream::Kind::Denied
+                upstream::Kind::Refused | upstream::Kind::NotFound
             ) =>
         {
             Error::Refused {

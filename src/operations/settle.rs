@@ -33,7 +33,8 @@ impl Operations {
     /// shows its effect, and the number.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`].
+    /// [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`]; [`Error::Upstream`] where
+    /// access was denied.
     pub(super) async fn settled(
         &self,
         run: &Run,
@@ -42,7 +43,7 @@ impl Operations {
     ) -> Result<(List, NumberId), Error> {
         match self.settle(run, &sent, &effect).await {
             Outcome::Done(list, id) => Ok((list, id)),
-            Outcome::NotDone(_) => Err(not_done(sent)),
+            Outcome::NotDone(_) => Err(not_done(&run.context, sent)),
             Outcome::Unknown(candidates) => Err(Error::OutcomeUnknown {
                 effect: Box::new(effect),
                 candidates,
