@@ -151,6 +151,24 @@ impl Draft {
         }
     }
 
+    /// Returns the fields in which the draft says something that [`Fields`] cannot hold, so that it
+    /// cannot be what upstream holds either: a ring time that is not whole seconds, a mode that is
+    /// not known.
+    #[must_use]
+    pub fn unheld(&self) -> FieldSet {
+        let mut fields = FieldSet::EMPTY;
+        if self
+            .ring_timeout
+            .is_some_and(|span| span.nanos != 0 || i32::try_from(span.seconds).is_err())
+        {
+            fields.insert(Field::RingTimeout);
+        }
+        if self.caller_id_mode == Some(None) {
+            fields.insert(Field::CallerIdMode);
+        }
+        fields
+    }
+
     /// Returns what the draft says, literally, what it does not say as unset.
     #[must_use]
     pub fn literal(&self, rules: &Rules) -> Fields {

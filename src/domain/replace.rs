@@ -135,24 +135,27 @@ impl Plan {
     /// unchanged goes through, whatever it is.
     pub fn check(&self, desired: &[Desired], rules: &Rules, violations: &mut Violations) {
         for step in &self.steps {
-            let (index, fields, target) = match step {
+            let (index, fields, order) = match step {
                 Step::Update {
                     index,
                     changed,
                     target,
                     ..
-                } => (*index, *changed, target),
-                Step::Add { index, target } => (*index, FieldSet::all(), target),
-                Step::Keep { .. } | Step::Delete { .. } => continue,
+                } => (*index, *changed, target.order),
+                Step::Add { index, target } => (*index, FieldSet::all(), target.order),
+                Step::Keep { index, .. } => (*index, FieldSet::EMPTY, None),
+                Step::Delete { .. } => continue,
             };
             let Some(desired) = desired.get(index) else {
                 continue;
             };
             let path = format!("numbers[{index}]");
+            // What no list can hold does not show as a change, and is not what upstream holds.
+            let fields = fields.union(desired.draft.unheld());
             desired.draft.check(fields, &path, rules, violations);
             if desired.draft.order.is_none()
                 && fields.contains(Field::Order)
-                && let Some(order) = target.order
+                && let Some(order) = order
             {
                 violations.collect(&format!("{path}.order"), check::order(order));
             }
