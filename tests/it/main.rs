@@ -6,6 +6,7 @@ mod codecs;
 mod raw;
 mod rpc_add;
 mod rpc_delete;
+mod rpc_errors;
 mod rpc_reads;
 mod rpc_update;
 mod rpc_values;
