@@ -120,6 +120,7 @@ impl Config {
                 null_list: upstream::NullList::default(),
                 update_all: upstream::UpdateAll::default(),
                 post_format: upstream::PostFormat::default(),
+                read_retries: 2,
                 limits: upstream::LimitsConfig {
                     requests: 64,
                     queue: 256,
@@ -253,6 +254,9 @@ impl Config {
             pem.ok()
         });
         transport.identity = identity(&mut file);
+        let mut retries = upstream.read_retries as usize;
+        file.size("upstream.read_retries", 0..=10, &mut retries);
+        upstream.read_retries = u32::try_from(retries).unwrap_or(u32::MAX);
         file.size(
             "upstream.max_requests",
             1..=100_000,

@@ -126,6 +126,8 @@ pub struct Config {
     pub update_all: UpdateAll,
     /// How its body is written.
     pub post_format: PostFormat,
+    /// How often a read that fails in a way that passes is sent again at most.
+    pub read_retries: u32,
     /// How many requests there may be at once.
     pub limits: LimitsConfig,
     /// When an upstream that does not answer is left alone.
@@ -159,9 +161,6 @@ pub struct Client {
     breaker: Breaker,
     retry_budget: TpsBudget,
 }
-
-/// How often a read is sent again at most.
-const MAX_RESENDS: u32 = 2;
 
 /// How long to wait before a read is sent again: at first, doubling; and the longest wait that
 /// upstream may ask for.
@@ -389,7 +388,7 @@ impl Client {
         }
     }
 
-    /// Sends a read, and up to twice more where it fails in a way that passes: within the deadline,
+    /// Sends a read, and a few times more where it fails in a way that passes: within the deadline,
     /// the budget, and upstream's own `Retry-After`.
     async fn read_again(
         &self,
@@ -406,7 +405,7 @@ impl Client {
             let result = self.send(context, account, request, until, resends).await;
             drop(place);
             let error = match result {
-                Err(error) if error.is_passing() && resends < MAX_RESENDS => error,
+                Err(error) if error.is_passing() && resends < self.config.read_retries => error,
                 result => return result,
             };
             // Half of the pause is random, so that callers do not come in step.
