@@ -83,6 +83,7 @@ impl Defaults {
             deadline: None,
             caller,
             place: None,
+            settles: false,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::{Applied, Error, Operations, Run, effect::Effect, upstream_error};
 use crate::{
     domain::{AccountId, Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
-    upstream::{Context, Kind, Route},
+    upstream::{Context, Kind},
 };
 
 impl Operations {
@@ -32,7 +32,7 @@ impl Operations {
     pub(super) async fn add(&self, run: &Run, draft: &Draft) -> Result<Applied, Error> {
         let before = self.current(run).await?;
         let target = self.new_number(&before, draft)?;
-        let run = &self.begin(run, Route::Add7).await?;
+        let run = &self.begin(run)?;
         let (list, id) = self.add_one(run, &before, &target, "number").await?;
         self.finish(run, id, &target, asked(draft, &target), false, list)
             .await

@@ -1,10 +1,7 @@
 //! Delete.
 
 use super::{Error, Operations, Run, check_etag, effect::Effect, upstream_error};
-use crate::{
-    domain::{Etag, List, NumberId},
-    upstream::Route,
-};
+use crate::domain::{Etag, List, NumberId};
 
 impl Operations {
     /// Deletes a number, after checking that it is the account's: upstream does not (DOMAIN.md 4).
@@ -34,7 +31,7 @@ impl Operations {
             };
         };
         check_etag(etag, Etag::of_number(number), Some(number))?;
-        let run = &self.begin(run, Route::Delete2).await?;
+        let run = &self.begin(run)?;
         self.delete_one(run, &before, id, delete_forward).await
     }
 

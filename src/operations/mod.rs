@@ -17,7 +17,7 @@ mod turns;
 mod update;
 mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -31,7 +31,7 @@ pub use write::{Command, Reply, Write};
 
 use crate::{
     domain::{AccountId, Etag, FieldSet, Fields, List, Number, Rules},
-    upstream::{self, Client, Context, Route},
+    upstream::{self, Client, Context},
 };
 use gate::Gate;
 use request_ids::RequestIds;
@@ -73,20 +73,13 @@ struct Run {
 }
 
 impl Run {
-    /// Begins a write, or a further step of one, which has a limit of its own and a place among the
-    /// upstream requests until it is settled.
+    /// Begins a write, or a further step of one, which has a limit of its own.
     ///
     /// # Errors
-    /// [`Error::NotSent`] after the caller has gone; [`Error::Upstream`] where there is no place.
-    async fn begin(&self, client: &Client, limit: Duration, route: Route) -> Result<Self, Error> {
-        let place = client
-            .enter(&self.context, route)
-            .await
-            .map_err(|source| upstream_error(&self.context, source))?;
+    /// [`Error::NotSent`] after the caller has gone.
+    fn begin(&self, limit: Duration) -> Result<Self, Error> {
         self.gate.begin()?;
-        let mut begun = self.with_limit(limit);
-        begun.context.place = Some(Arc::new(place));
-        Ok(begun)
+        Ok(self.with_limit(limit))
     }
 
     /// Gives what is left to be done a limit of its own.
@@ -94,6 +87,7 @@ impl Run {
         Self {
             context: Context {
                 deadline: Some(Instant::now() + limit),
+                settles: true,
                 ..self.context.clone()
             },
             account: self.account,
@@ -158,10 +152,9 @@ impl Operations {
         &self.config
     }
 
-    /// Begins a write by a route; see [`Run::begin`].
-    async fn begin(&self, run: &Run, route: Route) -> Result<Run, Error> {
-        run.begin(&self.client, self.config.write_limit, route)
-            .await
+    /// Begins a write; see [`Run::begin`].
+    fn begin(&self, run: &Run) -> Result<Run, Error> {
+        run.begin(self.config.write_limit)
     }
 
     /// Reads the list, as the first step of a write.

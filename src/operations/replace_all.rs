@@ -12,7 +12,7 @@ use crate::{
         AccountId, Desired, Etag, FieldSet, Fields, List, NumberId, Plan, Settings, Step,
         Violations,
     },
-    upstream::{self, Context, Route, UpdateAll},
+    upstream::{self, Context, UpdateAll},
 };
 
 /// The etags that must hold before a replace-all.
@@ -178,7 +178,7 @@ impl Operations {
         if self.client.update_all_mode() == UpdateAll::WholeList
             && steps.iter().any(|step| !matches!(step, Step::Keep { .. }))
         {
-            let run = &self.begin(run, Route::UpdateAll).await?;
+            let run = &self.begin(run)?;
             (list, steps) = self
                 .post_list(run, desired, list, steps, &mut reports)
                 .await?;
@@ -244,7 +244,7 @@ impl Operations {
             Step::Keep { .. } => return Ok(None),
             Step::Delete { id } if list.find(id).is_none() => return Ok(None),
             Step::Delete { id } => {
-                let run = &self.begin(run, Route::Delete2).await?;
+                let run = &self.begin(run)?;
                 let list = self.delete_one(run, list, id, false).await?;
                 return Ok(Some(list));
             }
@@ -256,7 +256,7 @@ impl Operations {
             } => {
                 let old = list.find(id).ok_or(Error::Vanished { number: id })?;
                 sendable(old, changed)?;
-                let run = &self.begin(run, Route::Update8).await?;
+                let run = &self.begin(run)?;
                 let path = format!("numbers[{index}]");
                 let (list, _) = self
                     .update_one(run, list, old, &target, Way::Post, &path)
@@ -264,7 +264,7 @@ impl Operations {
                 self.finish(run, id, &target, changed, true, list).await?
             }
             Step::Add { index, target } => {
-                let run = &self.begin(run, Route::Add7).await?;
+                let run = &self.begin(run)?;
                 let path = format!("numbers[{index}]");
                 let (list, id) = self.add_one(run, list, &target, &path).await?;
                 report.id = Some(id);

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
-    upstream::{Context, Kind, Route, UpdateAll},
+    upstream::{Context, Kind, UpdateAll},
 };
 
 /// Which way a whole number is written.
@@ -68,7 +68,7 @@ impl Operations {
                 list: Some(before),
             });
         }
-        let run = &self.begin(run, Route::Update8).await?;
+        let run = &self.begin(run)?;
         let (list, way) = self
             .update_one(run, &before, number, &target, Way::Get, "number")
             .await?;

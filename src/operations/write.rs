@@ -11,10 +11,11 @@ use super::{
     effect::Effect,
     gate::Gate,
     request_ids::{Content, Entered, Key, Memory, RequestId, Rpc},
+    upstream_error,
 };
 use crate::{
     domain::{AccountId, Desired, Draft, FieldSet, List, NumberId},
-    upstream::Context,
+    upstream::{Context, Route},
 };
 
 /// A write that is asked for.
@@ -196,9 +197,17 @@ impl Operations {
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
+        // The place is taken before anything is read: so no waiting comes between the checks and the
+        // write, in which somebody else could change what was checked.
+        let place = self
+            .client
+            .enter(&write.context, Route::List)
+            .await
+            .map_err(|source| upstream_error(&write.context, source))?;
         let run = Run {
             context: Context {
                 deadline: write.answer_by,
+                place: Some(Arc::new(place)),
                 ..write.context
             },
             account: write.account,

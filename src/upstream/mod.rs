@@ -56,9 +56,11 @@ pub struct Context {
     pub deadline: Option<Instant>,
     /// Who shares the places for requests with others: the caller, or its connection.
     pub caller: Arc<str>,
-    /// The place that a write has which has begun. Its requests wait for no other, are not held up
-    /// by the breaker but are its probes, and are not retried.
+    /// The place that a write has from its first read to its end. Its requests wait for no other.
     pub place: Option<Arc<Place>>,
+    /// Whether a write has begun: then its reads settle what became of it. They are not held up by
+    /// the breaker but are its probes, and whoever settles repeats them.
+    pub settles: bool,
 }
 
 impl Context {
@@ -327,20 +329,15 @@ impl Client {
         Err(refused.unwrap_or_else(|| Error::new(Kind::DoesNotFit, Route::UpdateAll)))
     }
 
-    /// Takes a place for a write that is about to begin, waiting for it where there is none.
+    /// Takes a place for requests, waiting for it where there is none.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`], [`Kind::BreakerOpen`]: nothing was sent.
+    /// [`Kind::Overloaded`].
     pub async fn enter(&self, context: &Context, route: Route) -> Result<Place, Error> {
-        let place = self
-            .limits
+        self.limits
             .enter(&context.caller)
             .await
-            .map_err(|_| Error::new(Kind::Overloaded, route))?;
-        self.breaker
-            .check()
-            .map_err(|open| Error::new(Kind::BreakerOpen(open.0), route))?;
-        Ok(place)
+            .map_err(|_| Error::new(Kind::Overloaded, route))
     }
 
     /// Returns whether upstream was seen to work, and what it becomes.
@@ -370,12 +367,11 @@ impl Client {
         request: Request,
     ) -> Result<List, Error> {
         let route = request.route;
-        let answer = match context.place {
-            Some(_) => {
-                let until = context.until(self.config.read_timeout);
-                self.send(context, account, &request, until, 0).await?
-            }
-            None => self.read_again(context, account, &request).await?,
+        let answer = if context.settles {
+            let until = context.until(self.config.read_timeout);
+            self.send(context, account, &request, until, 0).await?
+        } else {
+            self.read_again(context, account, &request).await?
         };
         let success = answer.success;
         let settings = answer.settings.clone();
@@ -400,7 +396,13 @@ impl Client {
         let mut resends = 0;
         let mut pause = RETRY_PAUSE;
         loop {
-            let place = self.enter(context, request.route).await?;
+            let place = match &context.place {
+                Some(_) => None,
+                None => Some(self.enter(context, request.route).await?),
+            };
+            self.breaker
+                .check()
+                .map_err(|open| Error::new(Kind::BreakerOpen(open.0), request.route))?;
             let until = context.until(self.config.read_timeout);
             let result = self.send(context, account, request, until, resends).await;
             drop(place);
