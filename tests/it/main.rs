@@ -14,4 +14,5 @@ mod simulator;
 mod simulator_vectors;
 mod support;
 mod vectors;
+mod worst_day;
 mod writes;

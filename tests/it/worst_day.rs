@@ -1,0 +1,8 @@
+//! The worst day: upstream hangs, a client storms, the process is told to end.
+
+mod breaker;
+mod connections;
+mod deadlines;
+mod drain;
+mod overload;
+mod retries;

@@ -1,0 +1,152 @@
+//! The breaker, and what health says of upstream.
+
+use std::time::Duration;
+
+use followme::simulator::{Fault, FaultKind, Route, When};
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_types::StatusExt as _;
+
+use crate::support::{World, add_to, channel, failure, list, new_number};
+
+fn resets(world: &World, times: u32) {
+    let reset = FaultKind::Reset { when: When::Before };
+    world
+        .handle
+        .arm(Fault::once(reset).on(Route::GetAll).times(times));
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_is_left_alone() {
+    let world = World::configured(|config| {
+        config.upstream.breaker.failures = 3;
+        config.upstream.breaker.open = Duration::from_secs(3600);
+        config.upstream.breaker.open_max = Duration::from_secs(3600);
+    })
+    .await;
+    resets(&world, 3);
+    for _ in 0..3 {
+        let failed = failure(world.list(list(1001)).await);
+        assert_eq!(failed.reason, "UPSTREAM_UNAVAILABLE");
+    }
+    assert_eq!(world.handle.fired_count("reset"), 3);
+    for _ in 0..2 {
+        let refused = failure(world.list(list(1001)).await);
+        assert_eq!(refused.code, Code::Unavailable);
+        assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE");
+        let delay = refused
+            .status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay);
+        assert!(delay.is_some_and(|delay| delay > Duration::from_secs(3000)));
+    }
+    let write = world
+        .add(add_to(1003, new_number("Desk", "15550130")))
+        .await;
+    assert_eq!(failure(write).reason, "UPSTREAM_UNAVAILABLE");
+    assert_eq!(world.handle.requests().len(), 3, "nothing more was sent");
+}
+
+#[tokio::test]
+async fn what_the_service_says_does_not_open_the_breaker() {
+    let world = World::configured(|config| config.upstream.breaker.failures = 2).await;
+    for status in [400, 404, 500] {
+        let fault = FaultKind::DefaultRecord {
+            status,
+            when: When::Before,
+        };
+        world
+            .handle
+            .arm(Fault::once(fault).on(Route::GetAll).times(4));
+        for _ in 0..4 {
+            failure(world.list(list(1001)).await);
+        }
+    }
+    let no = FaultKind::NotSuccess { when: When::Before };
+    world.handle.arm(Fault::once(no).on(Route::GetAll).times(4));
+    for _ in 0..4 {
+        failure(world.list(list(1001)).await);
+    }
+    world.list(list(1001)).await.expect("the breaker is closed");
+}
+
+#[tokio::test]
+async fn a_write_that_has_begun_is_settled_through_an_open_breaker() {
+    let world = World::configured(|config| {
+        config.upstream.breaker.failures = 1;
+        config.upstream.breaker.open = Duration::from_secs(3600);
+        config.upstream.breaker.open_max = Duration::from_secs(3600);
+    })
+    .await;
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    let added = world
+        .add(add_to(1003, new_number("Desk", "15550130")))
+        .await
+        .expect("settled by reading");
+    world.assert_fired("reset");
+    assert_eq!(added.number.expect("a number").name, "Desk");
+    world
+        .list(list(1003))
+        .await
+        .expect("the reading back was the probe that closed it");
+}
+
+#[tokio::test]
+async fn health_tells_whether_upstream_works_and_readiness_follows_where_asked_to() {
+    for follows in [false, true] {
+        let world = World::configured(|config| {
+            config.readiness_follows_upstream = follows;
+            config.upstream.breaker.failures = 2;
+            config.upstream.breaker.open = Duration::from_millis(1);
+            config.upstream.breaker.open_max = Duration::from_millis(1);
+        })
+        .await;
+        let mut health = HealthClient::new(channel(world.addr).await);
+        let mut watch = |service: &str| {
+            let request = HealthCheckRequest {
+                service: service.to_owned(),
+            };
+            let mut health = health.clone();
+            async move { health.watch(request).await.expect("watched").into_inner() }
+        };
+        let mut upstream = watch("upstream.porta").await;
+        let mut ready = watch("porta.followme.v1.FollowMeService").await;
+        let mut until = async |stream: &mut tonic::Streaming<_>, wanted: ServingStatus| {
+            loop {
+                let status: tonic_health::pb::HealthCheckResponse =
+                    stream.message().await.expect("watched").expect("goes on");
+                if status.status() == wanted {
+                    return;
+                }
+            }
+        };
+        world.list(list(1001)).await.expect("read");
+        until(&mut upstream, ServingStatus::Serving).await;
+        until(&mut ready, ServingStatus::Serving).await;
+        resets(&world, 2);
+        for _ in 0..2 {
+            failure(world.list(list(1001)).await);
+        }
+        assert_eq!(world.handle.fired_count("reset"), 2);
+        until(&mut upstream, ServingStatus::NotServing).await;
+        if follows {
+            until(&mut ready, ServingStatus::NotServing).await;
+        }
+        // Two answers show that it works again.
+        let mut answers = 0;
+        while answers < 2 {
+            answers += usize::from(world.list(list(1001)).await.is_ok());
+        }
+        until(&mut upstream, ServingStatus::Serving).await;
+        if follows {
+            until(&mut ready, ServingStatus::Serving).await;
+        }
+        let request = HealthCheckRequest {
+            service: String::new(),
+        };
+        let check = health.check(request).await.expect("checked").into_inner();
+        assert_eq!(check.status(), ServingStatus::Serving);
+    }
+}

@@ -1,0 +1,116 @@
+//! Connections that say nothing, too little, too slowly, or are too many.
+
+use std::{net::SocketAddr, time::Duration};
+
+use followme::simulator::{FaultKind, Route, When};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    raw::PATIENCE,
+    support::{World, list},
+};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Reads until the facade closes the connection. Returns what it sent before.
+async fn closed(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset is an end as well.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the facade closes the connection");
+    bytes
+}
+
+async fn connect(addr: SocketAddr, begin: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.expect("the facade listens");
+    stream.write_all(begin).await.expect("sent");
+    stream
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_begin_in_time_is_closed() {
+    let world = World::configured(|config| {
+        config.server.accept.handshake_timeout = Duration::from_millis(100);
+    })
+    .await;
+    for begin in [&b""[..], &PREFACE[..10], PREFACE] {
+        let mut stream = connect(world.addr, begin).await;
+        assert!(closed(&mut stream).await.is_empty());
+    }
+    world.read(1001).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_begins_otherwise_is_closed_at_once() {
+    let world = World::start().await;
+    let http1 = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let data_frame = [PREFACE, &[0, 0, 0, 0, 0, 0, 0, 0, 1]].concat();
+    for begin in [&http1[..], &data_frame] {
+        let mut stream = connect(world.addr, begin).await;
+        assert!(closed(&mut stream).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_and_the_others_go_on() {
+    let world = World::configured(|config| config.server.accept.max_connections = 2).await;
+    let mut kept = connect(world.addr, &[PREFACE, EMPTY_SETTINGS].concat()).await;
+    let mut settings = [0; 9];
+    kept.read_exact(&mut settings).await.expect("SETTINGS");
+    let mut refused = connect(world.addr, b"").await;
+    assert!(closed(&mut refused).await.is_empty());
+    world.read(1001).await;
+    drop(kept);
+    // Its place is free as soon as the facade has seen that it is gone.
+    loop {
+        let mut next = connect(world.addr, &[PREFACE, EMPTY_SETTINGS].concat()).await;
+        if next.read_exact(&mut settings).await.is_ok() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_calls_is_closed_and_one_with_a_call_is_not() {
+    let world = World::configured(|config| {
+        config.server.accept.idle_timeout = Duration::from_millis(100);
+    })
+    .await;
+    world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
+    let call = tokio::spawn({
+        let mut client = world.client();
+        async move { client.list(list(1001)).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    let mut idle = connect(world.addr, &[PREFACE, EMPTY_SETTINGS].concat()).await;
+    assert!(!closed(&mut idle).await.is_empty());
+    // The one with the call is as old, and lives.
+    assert!(!call.is_finished());
+    world.handle.release();
+    call.await.expect("no panic").expect("read");
+}
+
+#[tokio::test]
+async fn ten_times_the_streams_of_a_connection_can_be_cancelled_without_losing_it() {
+    let world = World::configured(|config| {
+        config.upstream.limits.queue = 10_000;
+        config.upstream.limits.caller_share = 1.0;
+    })
+    .await;
+    for _ in 0..10 {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let mut client = world.client();
+            calls.spawn(async move { client.list(list(1001)).await });
+        }
+        calls.abort_all();
+        while calls.join_next().await.is_some() {}
+    }
+    world.read(1001).await;
+}

@@ -1,0 +1,152 @@
+//! Deadlines as they are on the wire: a client library would answer them itself.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use followme::simulator::{FaultKind, HangAt, Route, When};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
+
+use crate::{
+    raw::PATIENCE,
+    support::{World, config},
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Calls `List` of account 1001 over HTTP/2 as it is, with a deadline. Where `whole` is false the
+/// request's message never comes. Returns the value of `grpc-status`.
+async fn raw_list(addr: SocketAddr, whole: bool) -> String {
+    let stream = TcpStream::connect(addr).await.expect("the facade listens");
+    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let mut client = client.ready().await.expect("ready");
+    let request = http::Request::post(format!(
+        "http://{addr}/porta.followme.v1.FollowMeService/List"
+    ))
+    .header("content-type", "application/grpc")
+    .header("te", "trailers")
+    .header("grpc-timeout", format!("{}m", SHORT.as_millis()))
+    .body(())
+    .expect("a request");
+    let (response, mut body) = client.send_request(request, false).expect("sent");
+    if whole {
+        // Field 1, varint 1001.
+        let message = Bytes::from_static(&[0, 0, 0, 0, 3, 0x08, 0xe9, 0x07]);
+        body.send_data(message, true).expect("sent");
+    }
+    let mut response = timeout(PATIENCE, response)
+        .await
+        .expect("an answer comes")
+        .expect("a whole one");
+    let status = match response.headers().get("grpc-status") {
+        Some(status) => status.clone(),
+        None => {
+            let trailers = response.body_mut().trailers().await.expect("trailers");
+            trailers.expect("they are there")["grpc-status"].clone()
+        }
+    };
+    connection.abort();
+    status.to_str().expect("digits").to_owned()
+}
+
+#[tokio::test]
+async fn an_expired_deadline_is_deadline_exceeded_wherever_upstream_hangs() {
+    for fault in [
+        FaultKind::Hold { when: When::Before },
+        FaultKind::Hang {
+            at: HangAt::BeforeHead,
+        },
+        FaultKind::Hang {
+            at: HangAt::MidHead,
+        },
+        FaultKind::Hang {
+            at: HangAt::MidBody,
+        },
+        FaultKind::Trickle {
+            bytes_per: 1,
+            every_ms: 20,
+        },
+    ] {
+        let world = World::start().await;
+        world.arm(fault.clone(), Route::GetAll);
+        let start = Instant::now();
+        assert_eq!(raw_list(world.addr, true).await, "4", "{}", fault.name());
+        assert!(start.elapsed() >= SHORT - Duration::from_millis(50));
+        world.assert_fired(fault.name());
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_message_never_comes_is_answered_too() {
+    let world = World::start().await;
+    assert_eq!(raw_list(world.addr, false).await, "4");
+    assert!(world.handle.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_without_a_deadline_has_the_default_one() {
+    let world = World::configured(|config| config.server.default_deadline = SHORT).await;
+    world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
+    let late = crate::support::failure(world.list(crate::support::list(1001)).await);
+    assert_eq!(late.reason, "DEADLINE_EXCEEDED");
+    world.assert_fired("hold");
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_holds_up_nobody_longer_than_its_time() {
+    // A listener whose queue is full does not answer: its kernel drops the SYN.
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&any.into()).expect("a free port");
+    listener.listen(0).expect("it listens");
+    let addr = listener
+        .local_addr()
+        .expect("an address")
+        .as_socket()
+        .expect("of IPv4");
+    let time = Duration::from_millis(100);
+    let mut queued = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&addr, time) {
+        queued.push(stream);
+    }
+    let world = World::configured(|edited| {
+        edited.upstream.transport.url = config(addr).upstream.transport.url;
+        edited.upstream.transport.connect_timeout = time;
+    })
+    .await;
+    let failed = crate::support::failure(world.list(crate::support::list(1001)).await);
+    assert_eq!(failed.reason, "UPSTREAM_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn a_cancelled_read_frees_its_upstream_connection_at_once() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = upstream.local_addr().expect("an address");
+    let world = World::configured(|edited| {
+        edited.upstream.transport.url = config(addr).upstream.transport.url;
+    })
+    .await;
+    let call = tokio::spawn({
+        let mut client = world.client();
+        async move { client.list(crate::support::list(1001)).await }
+    });
+    let (mut stream, _) = timeout(PATIENCE, upstream.accept())
+        .await
+        .expect("the facade connects")
+        .expect("accepted");
+    let mut bytes = vec![0; 4096];
+    let read = stream.read(&mut bytes).await.expect("a request");
+    assert!(bytes[..read].starts_with(b"GET /getfollowmes/"));
+    call.abort();
+    let end = timeout(PATIENCE, stream.read(&mut bytes))
+        .await
+        .expect("the connection is closed");
+    assert!(matches!(end, Ok(0) | Err(_)));
+    // Nobody waits for an answer any more.
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+}

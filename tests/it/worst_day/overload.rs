@@ -1,0 +1,75 @@
+//! More calls than upstream can take.
+
+use followme::simulator::{Fault, FaultKind, Route, When};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::support::{World, channel, failure, list};
+
+/// A facade with few places; upstream holds every read until it is released.
+async fn few(requests: usize, queue: usize, share: f64) -> World {
+    let world = World::configured(|config| {
+        config.upstream.limits.requests = requests;
+        config.upstream.limits.queue = queue;
+        config.upstream.limits.caller_share = share;
+    })
+    .await;
+    world.handle.arm(
+        Fault::once(FaultKind::Hold { when: When::Before })
+            .on(Route::GetAll)
+            .times(u32::MAX),
+    );
+    world
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_says_when_to_come_again() {
+    let world = few(1, 1, 1.0).await;
+    let held = tokio::spawn({
+        let mut client = world.client();
+        async move { client.list(list(1001)).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    // Of two more, one waits and one is refused.
+    let mut others = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let mut client = world.client();
+        others.spawn(async move { client.list(list(1002)).await });
+    }
+    let first = others.join_next().await.expect("two").expect("no panic");
+    let refused = failure(first);
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    assert_eq!(refused.reason, "OVERLOADED");
+    assert!(refused.status.get_details_retry_info().is_some());
+    assert_eq!(world.handle.requests().len(), 1);
+    world.handle.disarm_all();
+    world.handle.release();
+    held.await.expect("no panic").expect("read");
+    let waited = others.join_next().await.expect("two").expect("no panic");
+    waited.expect("read");
+}
+
+#[tokio::test]
+async fn a_caller_who_storms_leaves_places_for_others() {
+    let world = few(4, 4, 0.5).await;
+    let mut storm = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let mut client = world.client();
+        storm.spawn(async move { client.list(list(1001)).await });
+    }
+    world.handle.wait_for_fired("hold", 2).await;
+    // Two of twenty are under way, two wait, the rest is refused.
+    for _ in 0..16 {
+        let refused = failure(storm.join_next().await.expect("twenty").expect("no panic"));
+        assert_eq!(refused.reason, "OVERLOADED");
+    }
+    world.handle.disarm_all();
+    let mut other = followme::grpc::pb::follow_me_service_client::FollowMeServiceClient::new(
+        channel(world.addr).await,
+    );
+    other.list(list(1002)).await.expect("another connection");
+    world.handle.release();
+    while let Some(call) = storm.join_next().await {
+        call.expect("no panic").expect("read");
+    }
+}
