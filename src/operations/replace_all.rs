@@ -258,10 +258,16 @@ impl Operations {
                 sendable(old, changed)?;
                 let run = &self.begin(run)?;
                 let path = format!("numbers[{index}]");
+                let first = match self.client.update_all_mode() {
+                    // The list was posted already: single writes do what that did not.
+                    UpdateAll::WholeList => Way::Get,
+                    UpdateAll::One | UpdateAll::Off => Way::Post,
+                };
                 let (list, _) = self
-                    .update_one(run, list, old, &target, Way::Post, &path)
+                    .update_one(run, list, old, &target, first, &path)
                     .await?;
-                self.finish(run, id, &target, changed, true, list).await?
+                self.finish(run, id, &target, changed, first == Way::Post, list)
+                    .await?
             }
             Step::Add { index, target } => {
                 let run = &self.begin(run)?;
