@@ -1,0 +1,568 @@
+//! ReplaceAll.
+
+use followme::{
+    grpc::pb::{
+        self,
+        replace_step::{Action, Outcome},
+    },
+    simulator::{EffectKind, FaultKind, Options, Route, StoredNumber, When},
+};
+use tonic::Code;
+
+use crate::support::{
+    SOON, World, demo, failure, full_number, in_every_dialect, new_number, replace, seconds,
+    settable, stored_number,
+};
+
+/// What a step did: its place, action, number and outcome.
+fn steps(steps: &[pb::ReplaceStep]) -> Vec<(i32, Action, i32, Outcome)> {
+    steps
+        .iter()
+        .map(|step| (step.index, step.action(), step.number_id, step.outcome()))
+        .collect()
+}
+
+in_every_dialect!(
+    a_list_becomes_the_desired_one,
+    a_list_can_be_emptied,
+    an_empty_account_can_be_filled,
+);
+
+async fn a_list_becomes_the_desired_one(world: World) {
+    let before = world.read(1001).await;
+    let desk = before.numbers[0].clone();
+    let mobile = pb::FollowMeNumber {
+        number_id: 70002,
+        ..full_number()
+    };
+    let van = new_number("Van", "15550121");
+    let answer = world
+        .replace_all(replace(1001, vec![van.clone(), mobile, desk.clone()]))
+        .await
+        .expect("the list is replaced");
+    assert_eq!(
+        steps(&answer.steps),
+        [
+            (2, Action::Keep, 70001, Outcome::Done),
+            (0, Action::Update, 70003, Outcome::Done),
+            (1, Action::Update, 70002, Outcome::Done),
+        ]
+    );
+    let [first, second, third] = &answer.numbers[..] else {
+        panic!("three numbers: {answer:?}");
+    };
+    assert_eq!(*first, desk);
+    assert_eq!(settable(second), full_number());
+    // The third of the list was free, so it was taken; what is not said stays as it was.
+    assert_eq!(
+        settable(third),
+        pb::FollowMeNumber {
+            active: Some(false),
+            status: Some(false),
+            ..van
+        }
+    );
+    let now = world.read(1001).await;
+    assert_eq!(now.numbers, answer.numbers);
+    assert_eq!(now.list_etag, answer.list_etag);
+    assert_eq!(now.settings, answer.settings);
+    let kinds: Vec<EffectKind> = world.effects().iter().map(|effect| effect.kind).collect();
+    assert_eq!(kinds, [EffectKind::Update, EffectKind::Update]);
+}
+
+async fn a_list_can_be_emptied(world: World) {
+    let refused = failure(world.replace_all(replace(1001, Vec::new())).await);
+    assert_eq!(refused.code, Code::InvalidArgument);
+    assert_eq!(refused.fields(), ["numbers"]);
+    assert!(refused.violation("numbers").contains("allow_empty"));
+    assert_eq!(world.handle.requests().len(), 0);
+
+    let answer = world
+        .replace_all(pb::ReplaceAllRequest {
+            allow_empty: true,
+            ..replace(1001, Vec::new())
+        })
+        .await
+        .expect("the list is emptied");
+    assert_eq!(answer.numbers, []);
+    assert_eq!(
+        steps(&answer.steps),
+        [70001, 70002, 70003].map(|id| (-1, Action::Delete, id, Outcome::Done))
+    );
+    assert_eq!(world.read(1001).await.numbers, []);
+    // Two values each: nobody asked for delete_forward.
+    assert_eq!(
+        world.write_paths(),
+        [70001, 70002, 70003].map(|id| format!("GET /deletefollowme/DEMO-KEY/{id}"))
+    );
+}
+
+async fn an_empty_account_can_be_filled(world: World) {
+    let numbers = vec![
+        new_number("a", "15550121"),
+        pb::FollowMeNumber {
+            order: Some(5),
+            ..new_number("b", "15550122")
+        },
+        new_number("c", "15550123"),
+    ];
+    let answer = world
+        .replace_all(replace(1003, numbers))
+        .await
+        .expect("the list is filled");
+    let shown: Vec<_> = answer
+        .numbers
+        .iter()
+        .map(|number| (number.name.as_str(), number.order, number.active))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("b", Some(5), Some(true)),
+            ("a", Some(6), Some(true)),
+            ("c", Some(7), Some(true))
+        ]
+    );
+    assert!(
+        answer
+            .numbers
+            .iter()
+            .all(|number| number.ring_timeout == seconds(30))
+    );
+    assert!(
+        answer
+            .steps
+            .iter()
+            .all(|step| step.action() == Action::Add && step.outcome() == Outcome::Done)
+    );
+}
+
+#[tokio::test]
+async fn numbers_are_matched_by_id_then_by_destination_then_by_position() {
+    let world = World::start().await;
+    let numbers = vec![
+        // By position: what is left is the first.
+        new_number("new", "15550199"),
+        // By destination.
+        pb::FollowMeNumber {
+            active: Some(true),
+            ..new_number("star", "*72")
+        },
+        // By id, although it now is another destination.
+        pb::FollowMeNumber {
+            number_id: 70002,
+            ..new_number("moved", "15550101")
+        },
+        // An id that the list does not have is added.
+        pb::FollowMeNumber {
+            number_id: 79999,
+            ..new_number("gone", "15550198")
+        },
+    ];
+    let answer = world
+        .replace_all(replace(1001, numbers))
+        .await
+        .expect("the list is replaced");
+    assert_eq!(
+        steps(&answer.steps),
+        [
+            (0, Action::Update, 70001, Outcome::Done),
+            (1, Action::Update, 70003, Outcome::Done),
+            (2, Action::Update, 70002, Outcome::Done),
+            (3, Action::Add, 70005, Outcome::Done),
+        ]
+    );
+    assert_eq!(world.effects().len(), 4);
+}
+
+#[tokio::test]
+async fn changes_go_before_adds_and_deletes_come_last() {
+    let world = World::start().await;
+    world.seed(
+        1001,
+        vec![
+            stored_number("a", "15550101", 1),
+            stored_number("b", "15550102", 2),
+        ],
+    );
+    let ids: Vec<i32> = world
+        .read(1001)
+        .await
+        .numbers
+        .iter()
+        .map(|number| number.number_id)
+        .collect();
+    let numbers = vec![
+        new_number("c", "15550103"),
+        pb::FollowMeNumber {
+            number_id: ids[1],
+            domain: "sip.example.com".to_owned(),
+            ..new_number("B", "15550102")
+        },
+    ];
+    world
+        .replace_all(replace(1001, numbers.clone()))
+        .await
+        .expect("the list is replaced");
+    let kinds: Vec<EffectKind> = world.effects().iter().map(|effect| effect.kind).collect();
+    assert_eq!(kinds, [EffectKind::Update, EffectKind::Update]);
+
+    // With nothing left to match, what is new is added before anything is deleted.
+    world.seed(1001, vec![stored_number("a", "15550101", 1)]);
+    let id = world.read(1001).await.numbers[0].number_id;
+    let number = |index: i32, id| pb::FollowMeNumber {
+        number_id: id,
+        ..new_number("n", &format!("1555011{index}"))
+    };
+    let answer = world
+        .replace_all(replace(1001, vec![number(1, 0), number(2, id)]))
+        .await
+        .expect("the list is replaced");
+    assert_eq!(
+        answer
+            .steps
+            .iter()
+            .map(pb::ReplaceStep::action)
+            .collect::<Vec<_>>(),
+        [Action::Update, Action::Add]
+    );
+    let answer = world
+        .replace_all(replace(1001, vec![number(2, id)]))
+        .await
+        .expect("the list is replaced");
+    assert_eq!(
+        answer
+            .steps
+            .iter()
+            .map(|step| (step.index, step.action()))
+            .collect::<Vec<_>>(),
+        [(0, Action::Keep), (-1, Action::Delete)]
+    );
+}
+
+#[tokio::test]
+async fn an_absent_optional_keeps_the_value_and_an_empty_text_clears_it() {
+    let world = World::start().await;
+    world.seed(
+        1001,
+        vec![StoredNumber {
+            id: 80001,
+            status: true,
+            ..stored_number("Desk", "15550101", 4)
+        }],
+    );
+    let desired = pb::FollowMeNumber {
+        number_id: 80001,
+        ..new_number("Desk", "15550101")
+    };
+    let answer = world
+        .replace_all(replace(1001, vec![desired]))
+        .await
+        .expect("the list is replaced");
+    assert_eq!(
+        settable(&answer.numbers[0]),
+        pb::FollowMeNumber {
+            order: Some(4),
+            ring_timeout: seconds(20),
+            active: Some(true),
+            keep_original_cld: Some(false),
+            caller_id_mode: pb::CallerIdMode::CallerNumberAndName.into(),
+            status: Some(true),
+            ..new_number("Desk", "15550101")
+        }
+    );
+}
+
+#[tokio::test]
+async fn validate_only_shows_the_plan_and_writes_nothing() {
+    let world = World::start().await;
+    let before = world.read(1001).await;
+    let numbers = vec![
+        before.numbers[1].clone(),
+        pb::FollowMeNumber {
+            number_id: 70001,
+            ..full_number()
+        },
+    ];
+    let answer = world
+        .replace_all(pb::ReplaceAllRequest {
+            validate_only: true,
+            ..replace(1001, numbers)
+        })
+        .await
+        .expect("it is valid");
+    assert_eq!(
+        steps(&answer.steps),
+        [
+            (0, Action::Keep, 70002, Outcome::NotStarted),
+            (1, Action::Update, 70001, Outcome::NotStarted),
+            (-1, Action::Delete, 70003, Outcome::NotStarted),
+        ]
+    );
+    assert_eq!(answer.numbers.len(), 2);
+    assert_eq!(answer.numbers[0], before.numbers[1]);
+    assert_eq!(settable(&answer.numbers[1]), full_number());
+    assert_eq!(answer.list_etag, "");
+    assert_eq!(world.writes().len(), 0);
+}
+
+#[tokio::test]
+async fn the_list_itself_is_checked_before_any_request() {
+    let world = World::configured(|config| config.operations.max_numbers = 2).await;
+    let number = |id| pb::FollowMeNumber {
+        number_id: id,
+        ..new_number("n", "15550121")
+    };
+    let refused = failure(
+        world
+            .replace_all(replace(1001, vec![number(0), number(0), number(0)]))
+            .await,
+    );
+    assert_eq!(refused.fields(), ["numbers"]);
+    assert!(refused.violation("numbers").contains("at most 2"));
+
+    let refused = failure(
+        world
+            .replace_all(replace(-1, vec![number(70001), number(70001)]))
+            .await,
+    );
+    assert_eq!(refused.fields(), ["account_id", "numbers[1].number_id"]);
+
+    let other = pb::FollowMeNumber {
+        account_id: 1002,
+        ..number(-4)
+    };
+    let refused = failure(
+        world
+            .replace_all(replace(1001, vec![number(0), other]))
+            .await,
+    );
+    assert_eq!(
+        refused.fields(),
+        ["numbers[1].account_id", "numbers[1].number_id"]
+    );
+    assert_eq!(world.handle.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn only_what_changes_is_checked_and_all_of_it_before_the_first_write() {
+    let world = World::start().await;
+    let mut numbers = world.read(1001).await.numbers;
+    // The name of the third is empty, and stays.
+    numbers[0].name = "n".repeat(129);
+    numbers[1].period = "hr{25}".to_owned();
+    numbers.push(pb::FollowMeNumber {
+        ring_timeout: seconds(0),
+        ..new_number("", "no number")
+    });
+    let refused = failure(world.replace_all(replace(1001, numbers)).await);
+    assert_eq!(refused.code, Code::InvalidArgument);
+    assert_eq!(
+        refused.fields(),
+        [
+            "numbers[0].name",
+            "numbers[1].period",
+            "numbers[3].name",
+            "numbers[3].redirect_number",
+            "numbers[3].ring_timeout",
+        ]
+    );
+    assert_eq!(world.writes().len(), 0);
+}
+
+#[tokio::test]
+async fn what_no_list_can_hold_is_refused_also_where_it_changes_nothing() {
+    let world = World::start().await;
+    let mut numbers = world.read(1001).await.numbers;
+    numbers[0].ring_timeout = Some(prost_types::Duration {
+        seconds: 20,
+        nanos: 500_000_000,
+    });
+    numbers[2].ring_timeout = seconds(i64::MAX);
+    numbers[2].caller_id_mode = 99;
+    let refused = failure(world.replace_all(replace(1001, numbers)).await);
+    assert_eq!(
+        refused.fields(),
+        [
+            "numbers[0].ring_timeout",
+            "numbers[2].ring_timeout",
+            "numbers[2].caller_id_mode",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_position_behind_the_last_is_refused() {
+    let world = World::start().await;
+    let numbers = vec![
+        pb::FollowMeNumber {
+            order: Some(32_767),
+            ..new_number("a", "15550121")
+        },
+        new_number("b", "15550122"),
+    ];
+    let refused = failure(world.replace_all(replace(1003, numbers)).await);
+    assert_eq!(refused.fields(), ["numbers[1].order"]);
+    assert_eq!(world.writes().len(), 0);
+}
+
+#[tokio::test]
+async fn a_step_that_fails_ends_it_and_says_how_far_it_came() {
+    let world = World::start().await;
+    let before = world.read(1001).await;
+    let numbers = vec![
+        pb::FollowMeNumber {
+            name: "Bus".to_owned(),
+            // So that the same call can be made again.
+            etag: String::new(),
+            ..before.numbers[0].clone()
+        },
+        before.numbers[1].clone(),
+        new_number("a", "*72"),
+        new_number("b", "15550122"),
+        new_number("c", "15550123"),
+    ];
+    world.handle.arm(
+        followme::simulator::Fault::once(FaultKind::NotSuccess { when: When::Before })
+            .on(Route::Add)
+            .after(1),
+    );
+    let stopped = failure(world.replace_all(replace(1001, numbers.clone())).await);
+    world.assert_fired("not_success");
+    assert_eq!(stopped.code, Code::Aborted);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    let now = world.read(1001).await;
+    assert_eq!(stopped.meta("etag"), Some(now.list_etag.as_str()));
+    let incomplete = stopped.incomplete();
+    assert_eq!(incomplete.list_etag, now.list_etag);
+    assert_eq!(incomplete.omitted_steps, 0);
+    // What is not done comes first.
+    assert_eq!(
+        steps(&incomplete.steps),
+        [
+            (4, Action::Add, 0, Outcome::Failed),
+            (1, Action::Keep, 70002, Outcome::Done),
+            (0, Action::Update, 70001, Outcome::Done),
+            (2, Action::Update, 70003, Outcome::Done),
+            (3, Action::Add, 70005, Outcome::Done),
+        ]
+    );
+    assert_eq!(incomplete.steps[0].reason, "UPSTREAM_REFUSED");
+
+    // The same call goes on from there.
+    let effects = world.effects().len();
+    let answer = world
+        .replace_all(replace(1001, numbers))
+        .await
+        .expect("the list is replaced");
+    assert_eq!(answer.numbers.len(), 5);
+    assert_eq!(world.effects().len(), effects + 1);
+}
+
+#[tokio::test]
+async fn what_comes_behind_a_failed_step_is_not_started() {
+    let world = World::start().await;
+    world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Delete);
+    let request = pb::ReplaceAllRequest {
+        allow_empty: true,
+        ..replace(1001, Vec::new())
+    };
+    let stopped = failure(world.replace_all(request).await);
+    world.assert_fired("not_success");
+    assert_eq!(
+        steps(&stopped.incomplete().steps),
+        [
+            (-1, Action::Delete, 70001, Outcome::Failed),
+            (-1, Action::Delete, 70002, Outcome::NotStarted),
+            (-1, Action::Delete, 70003, Outcome::NotStarted),
+        ]
+    );
+    assert_eq!(world.effects(), []);
+    assert_eq!(world.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_step_whose_outcome_is_unknown_ends_it() {
+    let world = World::with(Options { ..demo() }, |config| {
+        config.operations.write_limit = SOON
+    })
+    .await;
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    let numbers = vec![new_number("a", "15550121"), new_number("b", "15550122")];
+    let stopped = failure(world.replace_all(replace(1003, numbers)).await);
+    world.assert_fired("reset");
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    let incomplete = stopped.incomplete();
+    assert_eq!(
+        steps(&incomplete.steps),
+        [
+            (0, Action::Add, 0, Outcome::Unknown),
+            (1, Action::Add, 0, Outcome::NotStarted),
+        ]
+    );
+    assert_eq!(incomplete.steps[0].reason, "OUTCOME_UNKNOWN");
+    assert_eq!(world.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn steps_whose_answers_are_lost_are_settled_and_done_once() {
+    let world = World::start().await;
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    world.arm(FaultKind::Truncated { bytes: 30 }, Route::UpdateAll);
+    world.arm(FaultKind::Html { status: 500 }, Route::Delete);
+    world.seed(
+        1001,
+        vec![
+            StoredNumber {
+                id: 80001,
+                ..stored_number("a", "15550101", 1)
+            },
+            StoredNumber {
+                id: 80002,
+                ..stored_number("b", "15550102", 2)
+            },
+        ],
+    );
+    // 80002 is matched by nothing only where every other number names an id.
+    let number = pb::FollowMeNumber {
+        number_id: 80001,
+        ..new_number("A", "15550101")
+    };
+    world
+        .replace_all(replace(1001, vec![number.clone()]))
+        .await
+        .expect("the list is replaced");
+    world
+        .replace_all(replace(1001, vec![number, new_number("c", "15550103")]))
+        .await
+        .expect("the list is replaced");
+    for name in ["reset", "truncated", "html"] {
+        world.assert_fired(name);
+    }
+    let kinds: Vec<EffectKind> = world.effects().iter().map(|effect| effect.kind).collect();
+    assert_eq!(
+        kinds,
+        [EffectKind::Update, EffectKind::Delete, EffectKind::Add]
+    );
+    assert_eq!(world.read(1001).await.total_size, 2);
+}
+
+#[tokio::test]
+async fn how_far_a_long_one_came_fits_a_status() {
+    let world = World::start().await;
+    world.handle.arm(
+        followme::simulator::Fault::once(FaultKind::NotSuccess { when: When::Before })
+            .on(Route::Add)
+            .after(3),
+    );
+    let numbers = (0..100)
+        .map(|index| new_number("n", &format!("{}", 15_550_100 + index)))
+        .collect();
+    let stopped = failure(world.replace_all(replace(1003, numbers)).await);
+    let incomplete = stopped.incomplete();
+    assert_eq!(incomplete.steps[0].outcome(), Outcome::Failed);
+    assert_eq!(incomplete.steps[0].index, 3);
+    let shown = i32::try_from(incomplete.steps.len()).expect("at most 100");
+    assert_eq!(shown + incomplete.omitted_steps, 100);
+    assert!(shown >= 20, "{shown}");
+}
