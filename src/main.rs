@@ -201,7 +201,7 @@ async fn serve(config: Config) -> io::Result<()> {
 
 async fn demo(args: Demo) -> io::Result<()> {
     let signals = Signals::new()?;
-    let simulator = Simulator::bind(args.host.options(args.simulator_listen)).await?;
+    let simulator = bind(args.host.options(args.simulator_listen)).await?;
     let address = simulator.local_addr();
     announce(&format!("simulator listening on {address}"))?;
     let url = format!("http://{address}/")
@@ -233,13 +233,21 @@ async fn demo(args: Demo) -> io::Result<()> {
 
 async fn simulate(args: Simulate) -> io::Result<()> {
     let signals = Signals::new()?;
-    let simulator = Simulator::bind(args.host.options(args.listen)).await?;
+    let simulator = bind(args.host.options(args.listen)).await?;
     announce(&format!(
         "simulator listening on {}",
         simulator.local_addr()
     ))?;
     simulator.run(signals.nth(1)).await;
     Ok(())
+}
+
+/// Binds the simulator, or says which address cannot be had.
+async fn bind(options: Options) -> io::Result<Simulator> {
+    let listen = options.listen;
+    Simulator::bind(options)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}")))
 }
 
 fn announce(text: &str) -> io::Result<()> {
