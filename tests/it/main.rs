@@ -2,18 +2,22 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod cli;
 mod codecs;
+mod config;
 mod raw;
 mod rpc_add;
 mod rpc_delete;
 mod rpc_errors;
 mod rpc_reads;
 mod rpc_replace_all;
+mod rpc_settle;
 mod rpc_update;
 mod rpc_values;
 mod simulator;
 mod simulator_vectors;
 mod support;
+mod trace;
 mod update_all;
 mod vectors;
 mod worst_day;
