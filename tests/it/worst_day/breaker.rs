@@ -104,7 +104,7 @@ async fn health_tells_whether_upstream_works_and_readiness_follows_where_asked_t
         })
         .await;
         let mut health = HealthClient::new(channel(world.addr).await);
-        let mut watch = |service: &str| {
+        let watch = |service: &str| {
             let request = HealthCheckRequest {
                 service: service.to_owned(),
             };
@@ -113,7 +113,7 @@ async fn health_tells_whether_upstream_works_and_readiness_follows_where_asked_t
         };
         let mut upstream = watch("upstream.porta").await;
         let mut ready = watch("porta.followme.v1.FollowMeService").await;
-        let mut until = async |stream: &mut tonic::Streaming<_>, wanted: ServingStatus| {
+        let until = async |stream: &mut tonic::Streaming<_>, wanted: ServingStatus| {
             loop {
                 let status: tonic_health::pb::HealthCheckResponse =
                     stream.message().await.expect("watched").expect("goes on");
