@@ -5,6 +5,7 @@
 mod cli;
 mod codecs;
 mod config;
+mod figures;
 mod raw;
 mod rpc_add;
 mod rpc_delete;

@@ -2,7 +2,7 @@
 
 mod breaker;
 mod connections;
-mod deadlines;
+pub(crate) mod deadlines;
 mod drain;
 mod overload;
 mod retries;

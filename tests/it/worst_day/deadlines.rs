@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(300);
 
 /// Calls `List` of account 1001 over HTTP/2 as it is, with a deadline. Where `whole` is false the
 /// request's message never comes. Returns the value of `grpc-status`.
-async fn raw_list(addr: SocketAddr, whole: bool) -> String {
+pub(crate) async fn raw_list(addr: SocketAddr, whole: bool, deadline: Duration) -> String {
     let stream = TcpStream::connect(addr).await.expect("the facade listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     let connection = tokio::spawn(connection);
@@ -29,7 +29,7 @@ async fn raw_list(addr: SocketAddr, whole: bool) -> String {
     ))
     .header("content-type", "application/grpc")
     .header("te", "trailers")
-    .header("grpc-timeout", format!("{}m", SHORT.as_millis()))
+    .header("grpc-timeout", format!("{}m", deadline.as_millis()))
     .body(())
     .expect("a request");
     let (response, mut body) = client.send_request(request, false).expect("sent");
@@ -74,7 +74,12 @@ async fn an_expired_deadline_is_deadline_exceeded_wherever_upstream_hangs() {
         let world = World::start().await;
         world.arm(fault.clone(), Route::GetAll);
         let start = Instant::now();
-        assert_eq!(raw_list(world.addr, true).await, "4", "{}", fault.name());
+        assert_eq!(
+            raw_list(world.addr, true, SHORT).await,
+            "4",
+            "{}",
+            fault.name()
+        );
         assert!(start.elapsed() >= SHORT - Duration::from_millis(50));
         world.assert_fired(fault.name());
     }
@@ -83,7 +88,7 @@ async fn an_expired_deadline_is_deadline_exceeded_wherever_upstream_hangs() {
 #[tokio::test]
 async fn a_call_whose_message_never_comes_is_answered_too() {
     let world = World::start().await;
-    assert_eq!(raw_list(world.addr, false).await, "4");
+    assert_eq!(raw_list(world.addr, false, SHORT).await, "4");
     assert!(world.handle.requests().is_empty());
 }
 

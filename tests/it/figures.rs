@@ -1,0 +1,447 @@
+//! Figures of the worst day: measured and printed, not judged, since they depend on the machine.
+//!
+//! ```sh
+//! cargo test --release --test it figures -- --ignored --nocapture --test-threads 1
+//! ```
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use followme::{
+    grpc::pb::follow_me_service_client::FollowMeServiceClient,
+    simulator::{Fault, FaultKind, Route, When},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+    time::Instant,
+};
+use tonic::{Code, transport::Channel};
+
+use crate::{
+    support::{World, add_to, channel, list, new_number},
+    worst_day::deadlines::raw_list,
+};
+
+/// How long each load lasts.
+const LOAD: Duration = Duration::from_secs(3);
+
+/// What a load was answered.
+#[derive(Default)]
+struct Answers {
+    done: Vec<Duration>,
+    refused: Vec<Duration>,
+    other: usize,
+}
+
+impl Answers {
+    fn merge(&mut self, other: Self) {
+        self.done.extend(other.done);
+        self.refused.extend(other.refused);
+        self.other += other.other;
+    }
+}
+
+fn percentile(times: &mut [Duration], part: f64) -> Duration {
+    times.sort_unstable();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a place in a list"
+    )]
+    let place = ((times.len().saturating_sub(1)) as f64 * part) as usize;
+    times.get(place).copied().unwrap_or_default()
+}
+
+fn resident_kib() -> usize {
+    std::fs::read_to_string("/proc/self/status")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0)
+}
+
+/// Calls in a loop until the time is over; `pause` lies between the calls.
+async fn caller(
+    mut client: FollowMeServiceClient<Channel>,
+    account: i32,
+    until: Instant,
+    pause: Duration,
+) -> Answers {
+    let mut answers = Answers::default();
+    while Instant::now() < until {
+        let start = Instant::now();
+        match client.list(list(account)).await {
+            Ok(_) => answers.done.push(start.elapsed()),
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                answers.refused.push(start.elapsed());
+            }
+            Err(_) => answers.other += 1,
+        }
+        tokio::time::sleep(pause).await;
+    }
+    answers
+}
+
+/// Loads the facade from eight connections.
+async fn load(world: &World, callers: usize, pause: Duration) -> Answers {
+    let mut channels = Vec::new();
+    for _ in 0..8 {
+        channels.push(channel(world.addr).await);
+    }
+    let until = Instant::now() + LOAD;
+    let mut tasks = JoinSet::new();
+    for number in 0..callers {
+        let client = FollowMeServiceClient::new(channels[number % 8].clone());
+        tasks.spawn(caller(client, 1001, until, pause));
+    }
+    let mut answers = Answers::default();
+    while let Some(task) = tasks.join_next().await {
+        answers.merge(task.expect("no panic"));
+    }
+    answers
+}
+
+fn slow_reads(world: &World, ms: u64) {
+    world.handle.arm(
+        Fault::once(FaultKind::Delay { ms })
+            .on(Route::GetAll)
+            .times(u32::MAX),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures: see the head of the file"]
+async fn goodput_under_five_times_overload() {
+    let world = World::configured(|config| {
+        config.upstream.limits.requests = 16;
+        config.upstream.limits.queue = 32;
+    })
+    .await;
+    slow_reads(&world, 20);
+    let seconds = LOAD.as_secs_f64();
+    let rate = |answers: &Answers| answers.done.len() as f64 / seconds;
+    let peak = load(&world, 32, Duration::ZERO).await;
+    let before = resident_kib();
+    // Each of these asks anew at once after a refusal's pause: about five times the peak.
+    let mut over = load(&world, 160, Duration::from_millis(40)).await;
+    println!(
+        "goodput: peak {:.0}/s, overload {:.0}/s ({:.0} %), offered {:.0}/s; refused {}, 99th \
+         percentile of refusals {:?}; other {}; memory {} -> {} KiB",
+        rate(&peak),
+        rate(&over),
+        100.0 * rate(&over) / rate(&peak),
+        (over.done.len() + over.refused.len()) as f64 / seconds,
+        over.refused.len(),
+        percentile(&mut over.refused, 0.99),
+        over.other,
+        before,
+        resident_kib(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures: see the head of the file"]
+async fn a_healthy_caller_beside_a_storm() {
+    let world = World::start().await;
+    slow_reads(&world, 5);
+    let mut alone = caller(
+        world.client(),
+        1002,
+        Instant::now() + LOAD,
+        Duration::from_millis(5),
+    )
+    .await;
+    let storm_channel = channel(world.addr).await;
+    let until = Instant::now() + LOAD;
+    let mut storm = JoinSet::new();
+    for _ in 0..190 {
+        let client = FollowMeServiceClient::new(storm_channel.clone());
+        storm.spawn(caller(client, 1001, until, Duration::from_millis(20)));
+    }
+    let mut beside = caller(world.client(), 1002, until, Duration::from_millis(5)).await;
+    storm.join_all().await;
+    println!(
+        "healthy caller: 99th percentile alone {:?}, beside a storm {:?}; refused {}, other {}",
+        percentile(&mut alone.done, 0.99),
+        percentile(&mut beside.done, 0.99),
+        beside.refused.len(),
+        beside.other,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures: see the head of the file"]
+async fn retry_amplification_in_a_total_outage() {
+    for breaker in [5, u32::MAX] {
+        let world = World::configured(|config| {
+            config.upstream.read_retries = 2;
+            config.upstream.breaker.failures = breaker;
+            config.operations.write_limit = Duration::from_millis(50);
+        })
+        .await;
+        let outage = FaultKind::DefaultRecord {
+            status: 503,
+            when: When::Before,
+        };
+        world.handle.arm(
+            Fault::once(outage.clone())
+                .on(Route::GetAll)
+                .times(u32::MAX),
+        );
+        let (mut calls, until) = (0, Instant::now() + LOAD);
+        while Instant::now() < until {
+            let _ = world.list(list(1001)).await;
+            calls += 1;
+        }
+        let reads = world.handle.fired_count("default_record");
+        world.handle.disarm_all();
+        println!(
+            "outage, breaker after {breaker}: {calls} reads made {reads} requests ({:.3})",
+            reads as f64 / f64::from(calls)
+        );
+    }
+    let world = World::start().await;
+    let outage = FaultKind::DefaultRecord {
+        status: 503,
+        when: When::Before,
+    };
+    world
+        .handle
+        .arm(Fault::once(outage).on(Route::Add).times(u32::MAX));
+    for number in 0..200 {
+        let name = format!("Number {number}");
+        let _ = world.add(add_to(1003, new_number(&name, "15550130"))).await;
+    }
+    println!("outage: 200 adds made {} requests", world.writes().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures: see the head of the file"]
+async fn rolling_restart_under_load() {
+    // Callers learn of a restart as from a balancer: new calls go to the next instance.
+    let first = World::start().await;
+    let handle = first.handle.clone();
+    let mut instances = vec![Instance::start(handle.local_addr()).await];
+    let (current, mut seen) = tokio::sync::watch::channel(instances[0].channel.clone());
+    seen.mark_unchanged();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..16 {
+        let (seen, stop) = (seen.clone(), Arc::clone(&stop));
+        callers.spawn(async move {
+            let (mut done, mut failed) = (0_u32, 0_u32);
+            while !stop.load(Ordering::Relaxed) {
+                let channel = seen.borrow().clone();
+                match FollowMeServiceClient::new(channel).list(list(1001)).await {
+                    Ok(_) => done += 1,
+                    Err(_) => failed += 1,
+                }
+            }
+            (done, failed)
+        });
+    }
+    for _ in 0..5 {
+        let next = Instance::start(handle.local_addr()).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let old = instances.pop().expect("one runs");
+        old.stop.send(()).expect("it runs");
+        current.send_replace(next.channel.clone());
+        drop(old.channel);
+        old.ended.await.expect("no panic").expect("no error");
+        instances.push(next);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (done, failed) = callers
+        .join_all()
+        .await
+        .into_iter()
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    println!("rolling restart, 5 times: {done} calls done, {failed} failed");
+}
+
+struct Instance {
+    channel: Channel,
+    stop: tokio::sync::oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Instance {
+    async fn start(upstream: std::net::SocketAddr) -> Self {
+        let mut config = crate::support::config(upstream);
+        config.server.drain_delay = Duration::from_millis(200);
+        let app = followme::app::App::build(config)
+            .await
+            .expect("a free port");
+        let addr = app.local_addr().expect("an address");
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let ended = tokio::spawn(app.run(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            channel: channel(addr).await,
+            stop,
+            ended,
+        }
+    }
+}
+
+const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures: see the head of the file"]
+async fn idle_silent_and_slow_connections() {
+    let world = World::configured(|config| {
+        config.server.accept.handshake_timeout = Duration::from_secs(2);
+    })
+    .await;
+    // Both ends are in this process: the limit of open files allows for about half as many.
+    let limit = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files: usize = limit
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("Max open files")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(1024);
+    let count = 10_000.min((files - 500) / 2);
+    let before = resident_kib();
+    let mut idle = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(world.addr).await.expect("accepted");
+        stream.write_all(BEGIN).await.expect("sent");
+        idle.push(stream);
+    }
+    let start = Instant::now();
+    world.list(list(1001)).await.expect("read");
+    println!(
+        "{count} idle connections: {} KiB each with both ends, a call beside them {:?}",
+        (resident_kib() - before) / count,
+        start.elapsed()
+    );
+    drop(idle);
+    let (mut silent, mut slow) = (Vec::new(), JoinSet::new());
+    for _ in 0..500 {
+        let mut stream = TcpStream::connect(world.addr).await.expect("accepted");
+        stream.write_all(&BEGIN[..24]).await.expect("sent");
+        silent.push(stream);
+        let mut stream = TcpStream::connect(world.addr).await.expect("accepted");
+        slow.spawn(async move {
+            for byte in BEGIN {
+                if stream.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+    let start = Instant::now();
+    for mut stream in silent {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    slow.join_all().await;
+    println!(
+        "500 connections with a preface only and 500 of a byte a second: all closed after {:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures: see the head of the file"]
+async fn cancelled_calls_and_a_flood_of_resets_on_one_connection() {
+    for (name, count, pause_every) in [("cancelled calls", 10_000, 100), ("a flood", 100_000, 0)] {
+        let world = World::start().await;
+        let stream = TcpStream::connect(world.addr).await.expect("accepted");
+        let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let mut sent = 0;
+        for number in 1..=count {
+            let Ok(mut ready) = client.clone().ready().await else {
+                break;
+            };
+            let request =
+                http::Request::post("http://followme/porta.followme.v1.FollowMeService/List")
+                    .header("content-type", "application/grpc")
+                    .header("te", "trailers")
+                    .body(())
+                    .expect("a request");
+            let Ok((_, mut body)) = ready.send_request(request, false) else {
+                break;
+            };
+            if body
+                .send_data(Bytes::from_static(&[0, 0, 0, 0, 3, 8, 0xe9, 7]), true)
+                .is_err()
+            {
+                break;
+            }
+            body.send_reset(h2::Reason::CANCEL);
+            sent = number;
+            if pause_every > 0 && number % pause_every == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let start = Instant::now();
+        let beside = world.list(list(1001)).await.is_ok();
+        println!(
+            "{name}: {sent} sent, the connection {}; a call on another: {beside} after {:?}; {} KiB",
+            if connection.is_finished() {
+                "was closed"
+            } else {
+                "lives"
+            },
+            start.elapsed(),
+            resident_kib(),
+        );
+        connection.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures: see the head of the file"]
+async fn answers_later_than_the_deadline() {
+    let world = World::start().await;
+    world.handle.arm(
+        Fault::once(FaultKind::Delay { ms: 400 })
+            .on(Route::GetAll)
+            .times(u32::MAX),
+    );
+    let mut late = Vec::new();
+    for round in 0..40_u64 {
+        let mut calls = JoinSet::new();
+        for number in 0..50_u64 {
+            let deadline = Duration::from_millis(40 + (round * 50 + number) % 200);
+            let addr = world.addr;
+            calls.spawn(async move {
+                let start = Instant::now();
+                let status = raw_list(addr, true, deadline).await;
+                assert_eq!(status, "4");
+                start.elapsed().saturating_sub(deadline)
+            });
+        }
+        late.extend(calls.join_all().await);
+    }
+    let worst = late.iter().max().copied().unwrap_or_default();
+    println!(
+        "{} calls with deadlines of 40 to 240 ms: 99.9th percentile {:?} after the deadline, worst \
+         {worst:?}",
+        late.len(),
+        percentile(&mut late, 0.999),
+    );
+}
