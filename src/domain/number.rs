@@ -367,12 +367,15 @@ pub struct List {
     pub numbers: Vec<Number>,
     /// The settings, where upstream sent some.
     pub settings: Option<Settings>,
+    /// How many elements upstream listed that are no numbers of the account: without a positive id,
+    /// or of another account. Each may be a number of which a part was lost.
+    pub left_out: usize,
 }
 
 impl List {
     /// Makes a list, putting the numbers in order.
     #[must_use]
-    pub fn new(mut numbers: Vec<Number>, settings: Option<Settings>) -> Self {
+    pub fn new(mut numbers: Vec<Number>, settings: Option<Settings>, left_out: usize) -> Self {
         numbers.sort_by_key(|number| {
             (
                 number.fields.order.is_none(),
@@ -380,7 +383,11 @@ impl List {
                 number.id,
             )
         });
-        Self { numbers, settings }
+        Self {
+            numbers,
+            settings,
+            left_out,
+        }
     }
 
     /// Finds a number by its id.

@@ -13,7 +13,7 @@ use tonic_types::pb as rpc;
 
 use super::{convert, pb};
 use crate::{
-    domain::{Etag, NumberId, Violations},
+    domain::{Etag, NumberId, Violation, Violations},
     operations::{Error, Incomplete, RequestId},
     upstream::{self, Kind},
 };
@@ -394,16 +394,7 @@ pub(super) fn invalid(violations: &Violations) -> Status {
     let count = all.len();
     let mut shown = count.min(MAX_VIOLATIONS);
     loop {
-        let bad_request = rpc::BadRequest {
-            field_violations: all[..shown]
-                .iter()
-                .map(|violation| rpc::bad_request::FieldViolation {
-                    field: violation.field.clone(),
-                    description: violation.description.clone(),
-                    ..Default::default()
-                })
-                .collect(),
-        };
+        let bad_request = violated(all[..shown].iter());
         let first = all
             .first()
             .map(|violation| format!("{} {}", violation.field, violation.description))
@@ -455,7 +446,8 @@ fn replace_incomplete(
     let done = pb::replace_step::Outcome::Done as i32;
     let count = steps.iter().filter(|step| step.outcome == done).count();
     let message = format!(
-        "{count} of {} steps were done, then one was not; call again with the same list to go on",
+        "{count} of {} steps were done, then one was not; call again with the same list to go on: with \
+         the same request_id, or without etags",
         steps.len()
     );
     steps.sort_by_key(|step| step.outcome == done);
@@ -471,9 +463,13 @@ fn replace_incomplete(
             omitted_steps: i32::try_from(total - steps.len()).unwrap_or(i32::MAX),
             list_etag: list_etag.clone(),
         };
-        let answer = Answer::new(Code::Aborted, reason, message.as_str())
+        let mut answer = Answer::new(Code::Aborted, reason, message.as_str())
             .with("etag", &list_etag)
             .detail("porta.followme.v1.ReplaceIncomplete", &detail);
+        if let Some(violations) = &incomplete.violations {
+            let shown = violations.as_slice().iter().take(MAX_VIOLATIONS);
+            answer = answer.detail("google.rpc.BadRequest", &violated(shown));
+        }
         let status = with_request_id(answer, request_id).into_status();
         if fits(&status) || steps.is_empty() {
             return status;
@@ -485,6 +481,18 @@ fn replace_incomplete(
 /// The message travels twice: in the details and, percent-encoded, in its own trailer.
 fn fits(status: &Status) -> bool {
     status.details().len() + status.message().len() <= MAX_STATUS_BYTES
+}
+
+fn violated<'a>(violations: impl Iterator<Item = &'a Violation>) -> rpc::BadRequest {
+    rpc::BadRequest {
+        field_violations: violations
+            .map(|violation| rpc::bad_request::FieldViolation {
+                field: violation.field.clone(),
+                description: violation.description.clone(),
+                ..Default::default()
+            })
+            .collect(),
+    }
 }
 
 fn bad_request(field: &str, description: &str) -> rpc::BadRequest {

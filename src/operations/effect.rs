@@ -7,15 +7,15 @@ use crate::domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plu
 pub enum Effect {
     /// A new number.
     Add {
-        /// The ids that the list had before.
-        before: Vec<NumberId>,
+        /// What the list had before.
+        before: Before,
         /// What the number shall be.
         target: Box<Fields>,
     },
     /// A number with new values.
     Update {
-        /// The ids that the list had before.
-        before: Vec<NumberId>,
+        /// What the list had before.
+        before: Before,
         /// The number.
         id: NumberId,
         /// What it shall be.
@@ -25,11 +25,33 @@ pub enum Effect {
     },
     /// The absence of a number.
     Delete {
-        /// The ids that the list had before.
-        before: Vec<NumberId>,
+        /// What the list had before.
+        before: Before,
         /// The number.
         id: NumberId,
     },
+}
+
+/// What a list had before a write.
+#[derive(Debug, Clone)]
+pub struct Before {
+    ids: Vec<NumberId>,
+    left_out: usize,
+}
+
+impl Before {
+    fn of(list: &List) -> Self {
+        Self {
+            ids: list.numbers.iter().map(|number| number.id).collect(),
+            left_out: list.left_out,
+        }
+    }
+
+    /// Tells whether a list lacks more elements than before: then what it does not show may be
+    /// there all the same.
+    fn is_clearer_than(&self, list: &List) -> bool {
+        list.left_out > self.left_out
+    }
 }
 
 /// What a list says about a write.
@@ -46,14 +68,14 @@ pub(super) enum Judgement {
 impl Effect {
     pub(super) fn add(before: &List, target: &Fields) -> Self {
         Self::Add {
-            before: ids(before),
+            before: Before::of(before),
             target: Box::new(target.clone()),
         }
     }
 
     pub(super) fn update(before: &List, old: &Number, target: &Fields) -> Self {
         Self::Update {
-            before: ids(before),
+            before: Before::of(before),
             id: old.id,
             target: Box::new(target.clone()),
             changed: target.differences(&old.fields),
@@ -62,8 +84,16 @@ impl Effect {
 
     pub(super) fn delete(before: &List, id: NumberId) -> Self {
         Self::Delete {
-            before: ids(before),
+            before: Before::of(before),
             id,
+        }
+    }
+
+    fn before(&self) -> &Before {
+        match self {
+            Self::Add { before, .. }
+            | Self::Update { before, .. }
+            | Self::Delete { before, .. } => before,
         }
     }
 
@@ -85,11 +115,13 @@ impl Effect {
     /// upstream said that it did an update: then a change that does not show did not take; else a
     /// part of the change must show.
     pub(super) fn judge(&self, list: &List, named: Option<NumberId>, said_done: bool) -> Judgement {
+        let blurred = self.before().is_clearer_than(list);
         match self {
             Self::Add { before, target } => {
                 let candidates = added(before, list, target);
                 match (named.filter(|id| candidates.contains(id)), &candidates[..]) {
                     (Some(id), _) | (None, &[id]) => Judgement::Done(id),
+                    (None, []) if blurred => Judgement::Ambiguous(candidates),
                     (None, []) => Judgement::NotDone,
                     (None, _) => Judgement::Ambiguous(candidates),
                 }
@@ -106,9 +138,11 @@ impl Effect {
                 {
                     Judgement::NotDone
                 }
+                None if blurred => Judgement::Ambiguous(vec![*id]),
                 Some(_) | None => Judgement::Done(*id),
             },
             Self::Delete { id, .. } => match list.find(*id) {
+                None if blurred => Judgement::Ambiguous(vec![*id]),
                 None => Judgement::Done(*id),
                 Some(_) => Judgement::NotDone,
             },
@@ -118,7 +152,10 @@ impl Effect {
     /// Tells whether the list of a write's answer can be the whole one and shows the whole effect.
     /// An answer may hold the written number alone, or the list from before the write.
     pub(super) fn shows_whole(&self, list: &List) -> bool {
-        let has = |before: &[NumberId]| before.iter().all(|id| list.find(*id).is_some());
+        let has = |before: &Before| before.ids.iter().all(|id| list.find(*id).is_some());
+        if self.before().is_clearer_than(list) {
+            return false;
+        }
         match self {
             Self::Add { before, target } => has(before) && added(before, list, target).len() == 1,
             Self::Update {
@@ -140,6 +177,7 @@ impl Effect {
                 !list.numbers.is_empty()
                     && list.find(*id).is_none()
                     && before
+                        .ids
                         .iter()
                         .all(|other| other == id || list.find(*other).is_some())
             }
@@ -176,22 +214,18 @@ impl Effect {
             }
             Self::Delete { before, .. } => (before, None),
         };
-        before.len() * size_of::<NumberId>() + target.map_or(0, |target| target.bytes())
+        before.ids.len() * size_of::<NumberId>() + target.map_or(0, |target| target.bytes())
     }
-}
-
-fn ids(list: &List) -> Vec<NumberId> {
-    list.numbers.iter().map(|number| number.id).collect()
 }
 
 /// Returns the new numbers that may be the one that was added: those with its redirect number,
 /// domain and name; where there is none, those in which a value is missing that the path of the
 /// request did not carry.
-fn added(before: &[NumberId], list: &List, target: &Fields) -> Vec<NumberId> {
+fn added(before: &Before, list: &List, target: &Fields) -> Vec<NumberId> {
     let ids = |wanted: &dyn Fn(&Fields) -> bool| -> Vec<NumberId> {
         list.numbers
             .iter()
-            .filter(|number| !before.contains(&number.id) && wanted(&number.fields))
+            .filter(|number| !before.ids.contains(&number.id) && wanted(&number.fields))
             .map(|number| number.id)
             .collect()
     };

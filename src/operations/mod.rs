@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-pub use effect::Effect;
+pub use effect::{Before, Effect};
 pub use error::Error;
 pub use read::{ListPage, Page};
 pub use replace_all::{Etags, Incomplete, Replaced, StepOutcome, StepReport};

@@ -106,6 +106,8 @@ pub struct Incomplete {
     pub reports: Vec<StepReport>,
     /// The list as it was read back, where that worked.
     pub list: Option<List>,
+    /// The rules that the values of the failed step break, where that is why.
+    pub violations: Option<Violations>,
     /// What to look for before going on, where the outcome of a step is unknown.
     pub(super) pending: Option<Effect>,
 }
@@ -173,7 +175,12 @@ impl Operations {
                 }
                 report
             }));
-            return Err(self.incomplete(run, reports, Some(effect)).await);
+            let unknown = Error::OutcomeUnknown {
+                effect: Box::new(effect),
+                candidates: Vec::new(),
+                source: None,
+            };
+            return Err(self.incomplete(run, reports, Some(unknown)).await);
         }
         if self.client.update_all_mode() == UpdateAll::WholeList
             && steps.iter().any(|step| !matches!(step, Step::Keep { .. }))
@@ -213,11 +220,7 @@ impl Operations {
             );
             reports.push(report);
             reports.extend(steps.map(|step| StepReport::new(step, StepOutcome::NotStarted)));
-            let pending = match error {
-                Error::OutcomeUnknown { effect, .. } => Some(*effect),
-                _ => None,
-            };
-            return Err(self.incomplete(run, reports, pending).await);
+            return Err(self.incomplete(run, reports, Some(error)).await);
         }
         Ok(Replaced {
             numbers: list
@@ -338,17 +341,18 @@ impl Operations {
     }
 
     /// Reads back where a replace-all stands that stopped.
-    async fn incomplete(
-        &self,
-        run: &Run,
-        reports: Vec<StepReport>,
-        pending: Option<Effect>,
-    ) -> Error {
+    async fn incomplete(&self, run: &Run, reports: Vec<StepReport>, cause: Option<Error>) -> Error {
+        let (pending, violations) = match cause {
+            Some(Error::OutcomeUnknown { effect, .. }) => (Some(*effect), None),
+            Some(Error::Invalid(violations)) => (None, Some(violations)),
+            _ => (None, None),
+        };
         let run = run.with_limit(self.config.write_limit);
         let list = self.client.list(&run.context, run.account).await.ok();
         Error::ReplaceIncomplete(Box::new(Incomplete {
             reports,
             list,
+            violations,
             pending,
         }))
     }

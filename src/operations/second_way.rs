@@ -140,7 +140,9 @@ impl Operations {
         after: &List,
     ) -> Result<(), Error> {
         let others = || before.numbers.iter().filter(|number| number.id != id);
-        let emptied = others().next().is_some() && after.numbers.iter().all(|now| now.id == id);
+        let emptied = others().next().is_some()
+            && after.left_out <= before.left_out
+            && after.numbers.iter().all(|now| now.id == id);
         let touched: Vec<(&Number, FieldSet)> = others()
             .filter_map(|old| match after.find(old.id) {
                 Some(now) => {

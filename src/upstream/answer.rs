@@ -26,6 +26,8 @@ pub(super) struct Reply {
 pub(super) struct Answer {
     /// The numbers; `None` where the field is empty, which is no list.
     pub(super) numbers: Option<Vec<Number>>,
+    /// How many elements of the list were left out.
+    pub(super) left_out: usize,
     pub(super) settings: Option<Settings>,
     pub(super) success: Option<bool>,
 }
@@ -33,7 +35,9 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn into_list(self) -> Option<List> {
         let settings = self.settings;
-        self.numbers.map(|numbers| List::new(numbers, settings))
+        let left_out = self.left_out;
+        self.numbers
+            .map(|numbers| List::new(numbers, settings, left_out))
     }
 }
 
@@ -94,6 +98,7 @@ fn answer(
     let field = |column: usize| record.get(column).unwrap_or_default();
     let bad = |what| fail(Kind::BadResponse(what));
 
+    let mut left_out = 0;
     let numbers = match field(numbers) {
         "" => None,
         text => {
@@ -105,6 +110,7 @@ fn answer(
                     "left out elements without a positive id or of another account"
                 );
             }
+            left_out = list.left_out;
             Some(list.numbers)
         }
     };
@@ -114,6 +120,7 @@ fn answer(
     };
     Ok(Answer {
         numbers,
+        left_out,
         settings,
         success: record::bool(field(success)),
     })

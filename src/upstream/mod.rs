@@ -378,7 +378,7 @@ impl Client {
         match answer.into_list() {
             Some(list) => Ok(list),
             None if success == Some(true) && self.config.null_list == NullList::Empty => {
-                Ok(List::new(Vec::new(), settings))
+                Ok(List::new(Vec::new(), settings, 0))
             }
             None => Err(Error::new(Kind::Refused, route).with_status(200)),
         }

@@ -9,8 +9,13 @@ mod unknown;
 use std::time::Duration;
 
 use followme::{
-    grpc::pb,
+    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
     simulator::{EffectKind, Fault, FaultKind, Route, When},
+};
+
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
 };
 
 use crate::support::{World, add_to, new_number};
@@ -39,7 +44,7 @@ fn adds(world: &World) -> usize {
         .count()
 }
 
-/// Gives a request a deadline that only the server heeds: the client's own would answer first.
+/// Gives a request a deadline. [`heedless`] makes a client that leaves it to the server.
 fn within<T>(request: T, time: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(request);
     let value = format!("{}m", time.as_millis());
@@ -50,6 +55,18 @@ fn within<T>(request: T, time: Duration) -> tonic::Request<T> {
             .expect("digits and a letter are visible ASCII"),
     );
     request
+}
+
+/// A client that does not look at its clock: tonic's own answers CANCELLED at the deadline, and on a
+/// busy machine before the server's answer has come.
+fn heedless(world: &World) -> FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>> {
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
+    let origin = format!("http://{}", world.addr)
+        .parse()
+        .expect("an address makes a URL");
+    FollowMeServiceClient::with_origin(client, origin)
 }
 
 /// A world in which an unanswered write is given up soon.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use followme::simulator::{FaultKind, Route, When};
 use tonic::Code;
 
-use super::{add_with_id, adds, hold, within};
+use super::{add_with_id, adds, heedless, hold, within};
 use crate::support::{World, failure};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -14,7 +14,11 @@ const SHORT: Duration = Duration::from_millis(300);
 async fn a_write_whose_deadline_comes_before_it_is_sent_is_never_sent() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
-    let late = failure(world.add(within(add_with_id("id-1", "Desk"), SHORT)).await);
+    let late = failure(
+        heedless(&world)
+            .add(within(add_with_id("id-1", "Desk"), SHORT))
+            .await,
+    );
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "NOT_SENT");
     world.assert_fired("hold");
@@ -28,7 +32,11 @@ async fn a_write_whose_deadline_comes_before_it_is_sent_is_never_sent() {
 async fn a_write_that_has_begun_goes_on_and_its_outcome_is_had_under_its_id() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
-    let late = failure(world.add(within(add_with_id("id-1", "Desk"), SHORT)).await);
+    let late = failure(
+        heedless(&world)
+            .add(within(add_with_id("id-1", "Desk"), SHORT))
+            .await,
+    );
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "WRITE_IN_PROGRESS");
     assert_eq!(late.meta("request_id"), Some("id-1"));
@@ -86,7 +94,11 @@ async fn a_cancelled_call_does_not_stop_a_write_that_was_sent() {
 async fn a_read_whose_deadline_comes_first_says_so() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
-    let late = failure(world.list(within(crate::support::list(1001), SHORT)).await);
+    let late = failure(
+        heedless(&world)
+            .list(within(crate::support::list(1001), SHORT))
+            .await,
+    );
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "DEADLINE_EXCEEDED");
     world.assert_fired("hold");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use followme::simulator::{Route, When};
 use tonic::Code;
 
-use super::{add_with_id, hold, within};
+use super::{add_with_id, heedless, hold, within};
 use crate::support::{World, add_to, failure, new_number};
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn waiting_for_the_turn_counts_against_the_deadline_and_nothing_is_sent() 
         add_to(1003, new_number("Late", "15550131")),
         Duration::from_millis(200),
     );
-    let late = failure(world.add(late).await);
+    let late = failure(heedless(&world).add(late).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "NOT_SENT");
     world.handle.release();

@@ -193,3 +193,23 @@ async fn a_field_that_a_get_update_resets_is_put_back() {
     assert_eq!(after.caller_id_mode, before.caller_id_mode);
     assert_eq!(after.name, "Renamed");
 }
+
+#[tokio::test]
+async fn a_list_that_lost_the_id_of_a_number_proves_no_absence() {
+    let world = impatient().await;
+    world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Delete);
+    let blur = FaultKind::OddElement {
+        odd: followme::simulator::Odd::NoId,
+    };
+    world.handle.arm(
+        followme::simulator::Fault::once(blur)
+            .on(Route::GetAll)
+            .after(1)
+            .times(u32::MAX),
+    );
+    let unknown = failure(world.delete(delete(70001)).await);
+    world.assert_fired("not_success");
+    assert!(world.handle.fired_count("odd_element") > 0);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    assert_eq!(unknown.meta("candidate_number_ids"), Some("70001"));
+}
