@@ -116,7 +116,7 @@ impl Operations {
     /// Reads the list and says what would be done to make it the desired one.
     ///
     /// # Errors
-    /// Those of the read; [`Error::EtagMismatch`], [`Error::Invalid`].
+    /// Those of the read; [`Error::EtagMismatch`], [`Error::Invalid`], [`Error::Unreadable`].
     pub async fn plan_replace_all(
         &self,
         context: &Context,
@@ -136,6 +136,14 @@ impl Operations {
         plan.check(desired, rules, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
         etags.check(before)?;
+        // What cannot be sent back is known before anything is written.
+        for step in &plan.steps {
+            if let Step::Update { id, changed, .. } = step
+                && let Some(old) = before.find(*id)
+            {
+                sendable(old, *changed)?;
+            }
+        }
         Ok(plan)
     }
 
@@ -144,9 +152,10 @@ impl Operations {
     /// `pending` is what an earlier try of the same request left unsettled.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::EtagMismatch`], [`Error::NotSent`], [`Error::Upstream`] before
-    /// the first write; [`Error::ReplaceIncomplete`] after a step that failed, whose outcome is
-    /// unknown, or behind which the caller had gone; [`Error::WroteTooMuch`].
+    /// [`Error::Invalid`], [`Error::EtagMismatch`], [`Error::Unreadable`], [`Error::NotSent`],
+    /// [`Error::Upstream`] before the first write; [`Error::ReplaceIncomplete`] after a step that
+    /// failed, whose outcome is unknown, or behind which the caller had gone;
+    /// [`Error::WroteTooMuch`].
     pub(super) async fn replace_all(
         &self,
         run: &Run,

@@ -392,6 +392,32 @@ async fn what_no_list_can_hold_is_refused_also_where_it_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_position_that_cannot_be_sent_back_is_found_before_the_first_write() {
+    let world = World::start().await;
+    world.seed(
+        1001,
+        vec![
+            stored_number("a", "15550101", 1),
+            stored_number("b", "15550102", -3),
+        ],
+    );
+    let mut numbers = world.read(1001).await.numbers;
+    for number in &mut numbers {
+        number.name = "Bus".to_owned();
+    }
+    let refused = failure(world.replace_all(replace(1001, numbers.clone())).await);
+    assert_eq!(refused.code, Code::FailedPrecondition);
+    assert_eq!(refused.reason, "UNREADABLE_FIELD");
+    assert_eq!(world.writes().len(), 0);
+    numbers[1].order = Some(2);
+    let answer = world
+        .replace_all(replace(1001, numbers))
+        .await
+        .expect("the list is replaced");
+    assert_eq!(answer.numbers[1].order, Some(2));
+}
+
+#[tokio::test]
 async fn a_position_behind_the_last_is_refused() {
     let world = World::start().await;
     let numbers = vec![
