@@ -1,4 +1,5 @@
-//! The worst day: upstream hangs, a client storms, the process is told to end.
+//! The worst day: upstream hangs, a client storms, the process is told to end;
+//! and the TLS on the way to upstream.
 
 mod breaker;
 mod connections;
@@ -6,3 +7,4 @@ pub(crate) mod deadlines;
 mod drain;
 mod overload;
 mod retries;
+mod tls;
