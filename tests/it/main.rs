@@ -6,6 +6,7 @@ mod cli;
 mod codecs;
 mod config;
 mod figures;
+mod histories;
 mod raw;
 mod rpc_add;
 mod rpc_delete;

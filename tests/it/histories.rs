@@ -1,0 +1,176 @@
+//! Histories: many callers write to an account at once, with and without request ids and etags, go
+//! away or run out of time, while upstream delays, breaks and lies. The simulator's log of effects is
+//! the truth; no answer may contradict it, whatever the timing.
+//!
+//! A history follows from its seed; when things happen does not. `cargo test` runs 1,000. More, or
+//! others:
+//!
+//! ```text
+//! FOLLOWME_HISTORIES=100000 FOLLOWME_SEED=1 cargo test --release --test it histories -- --nocapture
+//! ```
+//!
+//! That prints figures, and for the first failure its seed and its log.
+
+mod judge;
+mod judge_tests;
+mod log;
+mod plan;
+mod play;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use crate::support::World;
+use judge::{Judged, judge};
+use log::History;
+
+/// How many histories share a facade and a simulator, whose log is bounded.
+const BATCH: u64 = 50;
+/// How many batches run at once.
+const BATCHES_AT_ONCE: usize = 3;
+/// The number of histories to which the counts of [`plan::KINDS`] belong.
+const USUAL: u64 = 1000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_history_contradicts_the_truth() {
+    let histories = setting("FOLLOWME_HISTORIES", USUAL);
+    let seed = setting("FOLLOWME_SEED", 1);
+    let mut figures = Figures::default();
+    let mut batches = JoinSet::new();
+    let mut next = 0;
+    while next < histories || !batches.is_empty() {
+        if next < histories && batches.len() < BATCHES_AT_ONCE {
+            let end = histories.min(next + BATCH);
+            batches.spawn(batch(
+                (next..end).map(|place| seed.wrapping_add(place)).collect(),
+            ));
+            next = end;
+        } else if let Some(batch) = batches.join_next().await {
+            figures.count(batch.expect("the batch ends"));
+        }
+    }
+    println!("{figures}");
+    if let Some((problem, history)) = &figures.first_failure {
+        panic!("{problem}\n{history}");
+    }
+    for (kind, least) in plan::KINDS {
+        let least = least as u64 * histories / USUAL;
+        let fired = figures.faults.get(kind).copied().unwrap_or_default();
+        assert!(fired >= least, "{kind}: {fired} of {least} faults acted");
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how much a test tries is no configuration of the facade"
+)]
+fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().expect("the setting is a number"),
+        Err(_) => default,
+    }
+}
+
+/// Histories that shared a facade, and how often each kind of fault acted.
+struct Batch {
+    histories: Vec<History>,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+async fn batch(seeds: Vec<u64>) -> Batch {
+    let world = World::configured(|config| {
+        // Soon enough that outcomes stay unknown, and neither breaker nor limits interfere.
+        config.operations.write_limit = Duration::from_millis(300);
+        config.upstream.read_timeout = Duration::from_millis(100);
+        config.upstream.write_timeout = Duration::from_millis(100);
+        config.upstream.breaker.failures = u32::MAX;
+        config.upstream.limits.requests = 10_000;
+        config.upstream.limits.queue = 10_000;
+        config.upstream.limits.caller_share = 1.0;
+    })
+    .await;
+    let world = Arc::new(world);
+    let mut playing = JoinSet::new();
+    for (account, seed) in (1001..).zip(seeds) {
+        playing.spawn(play::play(Arc::clone(&world), account, seed));
+    }
+    let mut histories = playing.join_all().await;
+    play::wait_for_late_effects(&world.handle).await;
+    let mut changes = log::changes(&world.handle);
+    for history in &mut histories {
+        history.changes = changes.remove(&history.account).unwrap_or_default();
+        history.last = log::held(&world.handle, history.account);
+    }
+    let mut faults = BTreeMap::new();
+    for fired in world.handle.fired() {
+        *faults.entry(plan::kind(&fired.kind)).or_default() += 1;
+    }
+    Batch { histories, faults }
+}
+
+#[derive(Default)]
+struct Figures {
+    histories: u64,
+    calls: u64,
+    effects: usize,
+    answers: BTreeMap<String, u64>,
+    faults: BTreeMap<&'static str, u64>,
+    judged: Judged,
+    failures: u64,
+    /// The one with the lowest seed.
+    first_failure: Option<(String, History)>,
+}
+
+impl Figures {
+    fn count(&mut self, batch: Batch) {
+        for (kind, count) in batch.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        for history in batch.histories {
+            self.histories += 1;
+            self.effects += history.changes.len();
+            for call in &history.calls {
+                self.calls += 1;
+                let label = format!("{} {}", call.asked.rpc(), call.answer.label());
+                *self.answers.entry(label).or_default() += 1;
+            }
+            match judge(&history) {
+                Ok(judged) => self.judged.add(judged),
+                Err(problem) => {
+                    self.failures += 1;
+                    let first = self.first_failure.as_ref();
+                    if first.is_none_or(|(_, first)| history.seed < first.seed) {
+                        self.first_failure = Some((problem, history));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            histories,
+            calls,
+            effects,
+            judged,
+            failures,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "{histories} histories, {calls} calls, {effects} effects, {failures} failures"
+        )?;
+        writeln!(f, "{judged:?}")?;
+        for (answer, count) in &self.answers {
+            writeln!(f, "{count:>8} {answer}")?;
+        }
+        writeln!(f, "faults that acted:")?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "{count:>8} {kind}")?;
+        }
+        Ok(())
+    }
+}

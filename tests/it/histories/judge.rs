@@ -1,0 +1,584 @@
+//! Compares what the callers were told with what happened upstream.
+//!
+//! The effects upstream, replayed, give the states that an account went through. What it held when
+//! a call began and ended places the call among them: at the first state that is so, and the last.
+//! What cannot be told apart counts for the facade.
+
+use std::{collections::HashMap, ops::RangeInclusive};
+
+use followme::{
+    grpc::pb::{
+        self,
+        replace_step::{Action, Outcome},
+    },
+    simulator::EffectKind,
+};
+
+use super::log::{Answer, Asked, Call, Change, Failed, Held, History, Reply, State};
+
+/// What was judged, so that the figures show that something was.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Judged {
+    /// Writes with etags that had an effect.
+    pub(super) etags: usize,
+    /// Replace-alls that ended in the desired list.
+    pub(super) replaced: usize,
+    /// Those of which that cannot be said, since a write of unknown outcome came between.
+    pub(super) disturbed: usize,
+    /// Replace-alls that say what is missing.
+    pub(super) incomplete: usize,
+}
+
+/// Judges a history.
+///
+/// # Errors
+/// Says which rule is broken, and how.
+pub(super) fn judge(history: &History) -> Result<Judged, String> {
+    let judge = Judge::new(history)?;
+    let mut judged = Judged::default();
+    judge.adds_once()?;
+    for call in &history.calls {
+        let said = |rule: &str, problem: String| {
+            format!("{rule}: {} {}: {problem}", call.asked.rpc(), call.tag)
+        };
+        judge
+            .answer_is_true(call)
+            .map_err(|problem| said("an answer contradicts the truth", problem))?;
+        judged.etags += usize::from(
+            judge
+                .nothing_is_lost(call)
+                .map_err(|problem| said("an update is lost", problem))?,
+        );
+        judge
+            .replaced(call, &mut judged)
+            .map_err(|problem| said("a replace-all is not what it says", problem))?;
+    }
+    Ok(judged)
+}
+
+struct Judge<'a> {
+    history: &'a History,
+    /// The states of the account: before the first effect, and after each.
+    states: Vec<State>,
+    calls: HashMap<&'a str, &'a Call>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(history: &'a History) -> Result<Self, String> {
+        let mut state = history.initial.clone();
+        let mut states = vec![state.clone()];
+        let calls: HashMap<&str, &Call> = history
+            .calls
+            .iter()
+            .map(|call| (call.tag.as_str(), call))
+            .collect();
+        for change in &history.changes {
+            if !calls.contains_key(change.tag.as_str()) {
+                return Err(format!("an effect of no call: {change:?}"));
+            }
+            match &change.after {
+                Some(after) => state.insert(change.id, after.clone()),
+                None => state.remove(&change.id),
+            };
+            states.push(state.clone());
+        }
+        if state != history.last {
+            return Err(format!("the effects end in {state:?}"));
+        }
+        Ok(Self {
+            history,
+            states,
+            calls,
+        })
+    }
+
+    fn first(&self, state: &State) -> Result<usize, String> {
+        let place = self.states.iter().position(|known| known == state);
+        place.ok_or_else(|| format!("the account never held {state:?}"))
+    }
+
+    fn last(&self, state: &State) -> Result<usize, String> {
+        let place = self.states.iter().rposition(|known| known == state);
+        place.ok_or_else(|| format!("the account never held {state:?}"))
+    }
+
+    /// Returns the states that a call may have seen.
+    fn window(&self, call: &Call) -> Result<RangeInclusive<usize>, String> {
+        Ok(self.first(&call.before)?..=self.last(&call.after)?)
+    }
+
+    /// Returns the states that a call, and those of the same id before it, may have seen: the first
+    /// outcome is returned again.
+    fn long_window(&self, call: &Call) -> Result<RangeInclusive<usize>, String> {
+        let mut first = self.first(&call.before)?;
+        for other in self.of_intent(call) {
+            first = first.min(self.first(&other.before)?);
+        }
+        Ok(first..=self.last(&call.after)?)
+    }
+
+    fn of_intent<'b>(&'b self, call: &'b Call) -> impl Iterator<Item = &'b Call> {
+        let calls = self.history.calls.iter();
+        calls.filter(|other| other.intent == call.intent)
+    }
+
+    /// Returns the effects of a call and of those of the same id, of the first so many.
+    fn effects_of_intent<'b>(
+        &'b self,
+        call: &'b Call,
+        until: usize,
+    ) -> impl DoubleEndedIterator<Item = (usize, &'b Change)> {
+        let changes = self
+            .history
+            .changes
+            .iter()
+            .take(until)
+            .enumerate()
+            .collect::<Vec<_>>();
+        changes
+            .into_iter()
+            .filter(|(_, change)| self.caused(change).intent == call.intent)
+    }
+
+    fn caused(&self, change: &Change) -> &Call {
+        // `new` has looked for it.
+        self.calls[change.tag.as_str()]
+    }
+
+    fn effects_of_call<'b>(&'b self, call: &'b Call) -> impl Iterator<Item = (usize, &'b Change)> {
+        let changes = self.history.changes.iter().enumerate();
+        changes.filter(|(_, change)| change.tag == call.tag)
+    }
+
+    /// At most one upstream add per request id; without an id, per call; for a replace-all, per
+    /// number.
+    fn adds_once(&self) -> Result<(), String> {
+        let mut known: HashMap<(usize, &str), &Change> = HashMap::new();
+        for change in &self.history.changes {
+            let (EffectKind::Add, Some(after)) = (change.kind, &change.after) else {
+                continue;
+            };
+            let key = (self.caused(change).intent, after.name.as_str());
+            if let Some(first) = known.insert(key, change) {
+                return Err(format!("a number was added twice: {first:?}, {change:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_is_true(&self, call: &Call) -> Result<(), String> {
+        let window = self.window(call)?;
+        let until = *window.end();
+        match &call.answer {
+            Answer::None => Ok(()),
+            Answer::Ok(Reply::Listed(list)) => check(
+                window.clone().any(|place| self.states[place] == *list),
+                || "a list that the account did not hold".to_owned(),
+            ),
+            Answer::Ok(Reply::Written {
+                id,
+                held,
+                unapplied,
+            }) => {
+                check(
+                    self.effects_of_intent(call, until).any(|(_, change)| {
+                        change.id == *id && is_as_asked(call, change, unapplied)
+                    }),
+                    || "OK, but not done".to_owned(),
+                )?;
+                let mut window = self.long_window(call)?;
+                check(
+                    window.any(|place| self.states[place].get(id) == Some(held)),
+                    || format!("OK, with a number that was never {held:?}"),
+                )
+            }
+            Answer::Ok(Reply::Deleted) => match &call.asked {
+                Asked::Delete(asked) => {
+                    check(!self.states[until].contains_key(&asked.number_id), || {
+                        "OK, but the number is there".to_owned()
+                    })
+                }
+                _ => Err("OK of a delete".to_owned()),
+            },
+            Answer::Ok(Reply::Replaced { numbers, .. }) => {
+                let mut window = self.long_window(call)?;
+                check(window.any(|place| self.states[place] == *numbers), || {
+                    "OK, with a list that the account did not hold".to_owned()
+                })
+            }
+            Answer::Failed(Failed { reason, .. }) => match reason.as_str() {
+                "OUTCOME_UNKNOWN" | "WRITE_IN_PROGRESS" => Ok(()),
+                // Judged by its steps.
+                "REPLACE_INCOMPLETE" => Ok(()),
+                "FIELDS_NOT_APPLIED" | "NUMBER_VANISHED" | "UPSTREAM_WROTE_TOO_MUCH" => {
+                    check(self.effects_of_intent(call, until).next().is_some(), || {
+                        format!("{reason}, but nothing was written")
+                    })
+                }
+                reason => {
+                    if let Some((place, change)) = self.effects_of_call(call).next() {
+                        return Err(format!("{reason}, but done: effect {place}, {change:?}"));
+                    }
+                    self.reason_is_true(call, reason, window)
+                }
+            },
+        }
+    }
+
+    /// Checks what an answer says of the account rather than of the write.
+    fn reason_is_true(
+        &self,
+        call: &Call,
+        reason: &str,
+        mut window: RangeInclusive<usize>,
+    ) -> Result<(), String> {
+        match reason {
+            "NUMBER_NOT_FOUND" => check(
+                window.any(|place| {
+                    named(&call.asked).is_some_and(|id| !self.states[place].contains_key(&id))
+                }),
+                || "the number is said to be missing, and is there".to_owned(),
+            ),
+            "ETAG_MISMATCH" => {
+                let Some(seen) = self.seen(call)? else {
+                    return Err("an etag that was not sent does not match".to_owned());
+                };
+                let seen = &self.states[seen];
+                let condition = conditions(&call.asked);
+                check(
+                    window.any(|place| !condition.holds(seen, &self.states[place])),
+                    || "nothing has changed".to_owned(),
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the last state that can be the one in which the caller saw the list.
+    fn seen(&self, call: &Call) -> Result<Option<usize>, String> {
+        let Some(seen) = &call.seen else {
+            return Ok(None);
+        };
+        let list = super::log::shown(&seen.numbers);
+        let mut window = self.first(&seen.before)?..=self.last(&seen.after)?;
+        let place = window.rfind(|place| self.states[*place] == list);
+        place
+            .map(Some)
+            .ok_or_else(|| "it saw what never was".to_owned())
+    }
+
+    /// A write with an etag overwrites nothing that its caller has not seen, but for writes whose
+    /// outcome was unknown: those can come at any time. Tells whether there was something to judge.
+    fn nothing_is_lost(&self, call: &Call) -> Result<bool, String> {
+        let condition = conditions(&call.asked);
+        let resumed = matches!(call.asked, Asked::ReplaceAll(_))
+            && self
+                .of_intent(call)
+                .any(|other| other.tag != call.tag && (is_open(other) || is_incomplete(other)));
+        if matches!(&condition, Condition::Numbers(ids) if ids.is_empty())
+            || is_open(call)
+            || resumed
+        {
+            return Ok(false);
+        }
+        let (Some(seen), Some((place, own))) =
+            (self.seen(call)?, self.effects_of_call(call).next())
+        else {
+            return Ok(false);
+        };
+        // A replace-all can bring back what was there before.
+        let as_seen = (0..=place)
+            .rfind(|place| condition.holds(&self.states[seen], &self.states[*place]))
+            .unwrap_or(seen);
+        let lost = self
+            .history
+            .changes
+            .iter()
+            .take(place)
+            .skip(as_seen)
+            .filter(|change| match &condition {
+                Condition::List => true,
+                Condition::Numbers(ids) => ids.contains(&change.id),
+            })
+            .find(|change| {
+                let cause = self.caused(change);
+                cause.intent != call.intent && !is_open(cause)
+            });
+        match lost {
+            Some(lost) => Err(format!(
+                "{own:?} over {lost:?}, which its caller had not seen"
+            )),
+            None => Ok(true),
+        }
+    }
+
+    fn replaced(&self, call: &Call, judged: &mut Judged) -> Result<(), String> {
+        let Asked::ReplaceAll(asked) = &call.asked else {
+            return Ok(());
+        };
+        match &call.answer {
+            Answer::Ok(Reply::Replaced {
+                unapplied: false, ..
+            }) => {
+                if self.ends_as_desired(call, asked)? {
+                    judged.replaced += 1;
+                } else {
+                    judged.disturbed += 1;
+                }
+                Ok(())
+            }
+            Answer::Failed(Failed {
+                incomplete: Some(incomplete),
+                ..
+            }) => {
+                judged.incomplete += 1;
+                self.says_what_is_missing(call, asked, incomplete)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the list was the desired one after the last effect. Returns false where a write
+    /// of unknown outcome came after the plan was made.
+    fn ends_as_desired(&self, call: &Call, asked: &pb::ReplaceAllRequest) -> Result<bool, String> {
+        let mut desired: Vec<Held> = asked.numbers.iter().map(Held::from).collect();
+        desired.sort();
+        let window = self.long_window(call)?;
+        let last = self.effects_of_intent(call, *window.end()).next_back();
+        let from = last.map_or(*window.start(), |(place, _)| place + 1);
+        let as_desired = |place: usize| {
+            let mut held: Vec<&Held> = self.states[place].values().collect();
+            held.sort();
+            held.into_iter().eq(&desired)
+        };
+        if (from..=*window.end()).any(as_desired) {
+            return Ok(true);
+        }
+        // The effect before the last run of its own.
+        let between = last.and_then(|(place, _)| {
+            let before = self.history.changes.iter().take(place).rev();
+            before
+                .map(|change| self.caused(change))
+                .find(|cause| cause.intent != call.intent)
+        });
+        check(between.is_some_and(is_open), || {
+            "OK, but the list was not the desired one".to_owned()
+        })?;
+        Ok(false)
+    }
+
+    fn says_what_is_missing(
+        &self,
+        call: &Call,
+        asked: &pb::ReplaceAllRequest,
+        incomplete: &pb::ReplaceIncomplete,
+    ) -> Result<(), String> {
+        let window = self.window(call)?;
+        let until = *window.end();
+        for step in &incomplete.steps {
+            let name = usize::try_from(step.index)
+                .ok()
+                .and_then(|index| asked.numbers.get(index))
+                .map_or("", |number| number.name.as_str());
+            // Not every field took: then it may hold another name.
+            let whole = step.unapplied_fields.is_empty();
+            let is_it = |change: &Change| {
+                let named = change
+                    .after
+                    .as_ref()
+                    .is_some_and(|after| after.name == name);
+                match (step.action(), change.kind) {
+                    (Action::Add, EffectKind::Add) => named,
+                    (Action::Update, EffectKind::Update) => {
+                        change.id == step.number_id && (named || !whole)
+                    }
+                    (Action::Delete, EffectKind::Delete) => change.id == step.number_id,
+                    _ => false,
+                }
+            };
+            let said = |problem: &str| format!("{problem}: {step:?}");
+            match (step.outcome(), step.action()) {
+                (Outcome::Done, Action::Keep) => check(
+                    window
+                        .clone()
+                        .any(|place| self.states[place].contains_key(&step.number_id)),
+                    || said("DONE, but not there"),
+                )?,
+                (Outcome::Done, Action::Delete) => {
+                    check(!self.states[until].contains_key(&step.number_id), || {
+                        said("DONE, but there")
+                    })?
+                }
+                (Outcome::Done, _) => check(
+                    self.effects_of_intent(call, until)
+                        .any(|(_, change)| change.id == step.number_id && is_it(change)),
+                    || said("DONE, but not done"),
+                )?,
+                (Outcome::Failed, _)
+                    if matches!(
+                        step.reason.as_str(),
+                        "FIELDS_NOT_APPLIED" | "NUMBER_VANISHED"
+                    ) => {}
+                (Outcome::Failed | Outcome::NotStarted, _) => check(
+                    !self.effects_of_call(call).any(|(_, change)| is_it(change)),
+                    || said("not done, but done"),
+                )?,
+                (Outcome::Unknown, _) => {}
+                (Outcome::Unspecified, _) => return Err(said("no outcome")),
+            }
+        }
+        if incomplete.omitted_steps > 0 {
+            return Ok(());
+        }
+        for index in 0..asked.numbers.len() {
+            let steps = incomplete.steps.iter();
+            let count = steps
+                .filter(|step| usize::try_from(step.index) == Ok(index))
+                .count();
+            check(count == 1, || format!("number {index} has {count} steps"))?;
+        }
+        let alone = self
+            .history
+            .changes
+            .iter()
+            .take(until)
+            .skip(*window.start())
+            .all(|change| change.tag == call.tag);
+        let settled = incomplete
+            .steps
+            .iter()
+            .all(|step| step.outcome() != Outcome::Unknown);
+        if alone && settled {
+            for id in self.states[until].keys() {
+                let steps = &mut incomplete.steps.iter();
+                check(steps.any(|step| step.number_id == *id), || {
+                    format!("no step says what becomes of number {id}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem()) }
+}
+
+/// Tells whether an effect is what an add or an update asked for.
+fn is_as_asked(call: &Call, change: &Change, unapplied: &[String]) -> bool {
+    let Some(after) = &change.after else {
+        return false;
+    };
+    match &call.asked {
+        Asked::Add(asked) => {
+            let asked = asked.number.as_ref().map(Held::from);
+            change.kind == EffectKind::Add
+                && (!unapplied.is_empty() || asked.as_ref() == Some(after))
+        }
+        Asked::Update(asked) => {
+            let asked_number = asked.number.as_ref().map(Held::from);
+            let mask = asked.update_mask.as_ref();
+            change.kind == EffectKind::Update
+                && asked_number.is_some_and(|asked| {
+                    mask.is_some_and(|mask| {
+                        mask.paths
+                            .iter()
+                            .filter(|path| !unapplied.contains(path))
+                            .all(|path| match path.as_str() {
+                                "name" => after.name == asked.name,
+                                "ring_timeout" => after.ring_timeout == asked.ring_timeout,
+                                _ => false,
+                            })
+                    })
+                })
+        }
+        Asked::List(_) | Asked::Delete(_) | Asked::ReplaceAll(_) => false,
+    }
+}
+
+/// What must not have changed since the caller saw it.
+enum Condition {
+    List,
+    Numbers(Vec<i32>),
+}
+
+impl Condition {
+    fn holds(&self, seen: &State, now: &State) -> bool {
+        match self {
+            Self::List => seen == now,
+            Self::Numbers(ids) => ids.iter().all(|id| seen.get(id) == now.get(id)),
+        }
+    }
+}
+
+fn conditions(asked: &Asked) -> Condition {
+    let one = |etag: &str, id: i32| {
+        Condition::Numbers(if etag.is_empty() {
+            Vec::new()
+        } else {
+            vec![id]
+        })
+    };
+    match asked {
+        Asked::List(_) | Asked::Add(_) => Condition::Numbers(Vec::new()),
+        Asked::Update(asked) => one(&asked.etag, named_in(asked)),
+        Asked::Delete(asked) => one(&asked.etag, asked.number_id),
+        Asked::ReplaceAll(asked) if !asked.list_etag.is_empty() => Condition::List,
+        Asked::ReplaceAll(asked) => Condition::Numbers(
+            asked
+                .numbers
+                .iter()
+                .filter(|number| !number.etag.is_empty())
+                .map(|number| number.number_id)
+                .collect(),
+        ),
+    }
+}
+
+fn named_in(asked: &pb::UpdateRequest) -> i32 {
+    asked.number.as_ref().map_or(0, |number| number.number_id)
+}
+
+fn named(asked: &Asked) -> Option<i32> {
+    match asked {
+        Asked::Update(asked) => Some(named_in(asked)),
+        Asked::Delete(asked) => Some(asked.number_id),
+        Asked::List(_) | Asked::Add(_) | Asked::ReplaceAll(_) => None,
+    }
+}
+
+/// Tells whether the caller does not know what became of a write: its effect can come at any time.
+fn is_open(call: &Call) -> bool {
+    match &call.answer {
+        Answer::None => true,
+        Answer::Ok(_) => false,
+        Answer::Failed(failed) => {
+            matches!(
+                failed.reason.as_str(),
+                "OUTCOME_UNKNOWN" | "WRITE_IN_PROGRESS"
+            ) || failed.incomplete.as_ref().is_some_and(|incomplete| {
+                let mut steps = incomplete.steps.iter();
+                steps.any(|step| step.outcome() == Outcome::Unknown)
+            })
+        }
+    }
+}
+
+fn is_incomplete(call: &Call) -> bool {
+    matches!(
+        &call.answer,
+        Answer::Failed(Failed {
+            incomplete: Some(_),
+            ..
+        })
+    )
+}
+
+impl Judged {
+    pub(super) fn add(&mut self, other: Self) {
+        self.etags += other.etags;
+        self.replaced += other.replaced;
+        self.disturbed += other.disturbed;
+        self.incomplete += other.incomplete;
+    }
+}

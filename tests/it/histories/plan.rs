@@ -1,0 +1,290 @@
+//! A history as its seed says it: who calls what, when who goes away, and what goes wrong.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use followme::simulator::{Fault, FaultKind, HangAt, Route, When};
+
+/// What will happen to one account.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// How many numbers the account has at first.
+    pub(super) numbers: usize,
+    /// The moves of each caller.
+    pub(super) callers: Vec<Vec<Move>>,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// One call that a caller makes when the one before is over.
+#[derive(Debug, Clone)]
+pub(super) struct Move {
+    pub(super) what: What,
+    pub(super) manner: Manner,
+    pub(super) with_id: bool,
+}
+
+/// What is called. What it is about is taken from the list that the caller saw last.
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    List,
+    /// Adds the number of this caller's and this move's: two callers may share one, and its id.
+    Add {
+        caller: usize,
+        step: usize,
+    },
+    Update {
+        pick: usize,
+        etag: bool,
+        ring_timeout: Option<i64>,
+    },
+    Delete {
+        pick: usize,
+        etag: bool,
+        allow_missing: bool,
+    },
+    ReplaceAll {
+        /// For each number that was seen, what becomes of it.
+        fates: Vec<Fate>,
+        /// How many are new.
+        new: usize,
+        list_etag: bool,
+        number_etags: bool,
+    },
+    /// The caller's last write that had an id, once more.
+    Again,
+}
+
+/// What a replace-all makes of a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fate {
+    Keep,
+    Rename,
+    Drop,
+}
+
+/// How long a caller waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Manner {
+    Patient,
+    /// With a deadline that the facade knows.
+    Deadline(Duration),
+    /// Until it goes away without a word.
+    Cancel(Duration),
+}
+
+impl Plan {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let numbers = rng.usize(0..4);
+        let mut callers: Vec<Vec<Move>> = Vec::new();
+        for caller in 0..rng.usize(2..=4) {
+            let first = Move {
+                what: What::List,
+                manner: Manner::Patient,
+                with_id: false,
+            };
+            let mut moves = vec![first];
+            for step in 1..=rng.usize(3..=6) {
+                let what = what(&mut rng, caller, step, &callers);
+                moves.push(Move {
+                    with_id: matches!(&what, What::Add { caller: of, .. } if *of != caller)
+                        || rng.u8(..4) > 0,
+                    what,
+                    manner: manner(&mut rng),
+                });
+            }
+            callers.push(moves);
+        }
+        // Two callers who share an add share its id.
+        for caller in 0..callers.len() {
+            for step in 0..callers[caller].len() {
+                if let What::Add {
+                    caller: of,
+                    step: at,
+                } = callers[caller][step].what
+                {
+                    callers[of][at].with_id |= of != caller;
+                }
+            }
+        }
+        let faults = (0..rng.usize(1..=6)).map(|_| fault(&mut rng)).collect();
+        Self {
+            numbers,
+            callers,
+            faults,
+        }
+    }
+}
+
+fn what(rng: &mut Rng, caller: usize, step: usize, before: &[Vec<Move>]) -> What {
+    let pick = rng.usize(..16);
+    match rng.u8(..100) {
+        0..16 => What::List,
+        16..38 => {
+            let shared = before.iter().enumerate().find_map(|(caller, moves)| {
+                let step = moves.iter().position(
+                    |known| matches!(known.what, What::Add { caller: of, .. } if of == caller),
+                )?;
+                Some(What::Add { caller, step })
+            });
+            match shared {
+                Some(shared) if rng.u8(..4) == 0 => shared,
+                _ => What::Add { caller, step },
+            }
+        }
+        38..58 => What::Update {
+            pick,
+            etag: rng.bool(),
+            ring_timeout: rng.bool().then(|| rng.i64(10..60)),
+        },
+        58..70 => What::Delete {
+            pick,
+            etag: rng.bool(),
+            allow_missing: rng.bool(),
+        },
+        70..83 => What::ReplaceAll {
+            fates: (0..8)
+                .map(|_| match rng.u8(..4) {
+                    0 => Fate::Drop,
+                    1 => Fate::Rename,
+                    _ => Fate::Keep,
+                })
+                .collect(),
+            new: rng.usize(0..=2),
+            list_etag: rng.bool(),
+            number_etags: rng.u8(..4) == 0,
+        },
+        _ => What::Again,
+    }
+}
+
+fn manner(rng: &mut Rng) -> Manner {
+    let ms = rng.u64(1..250);
+    match rng.u8(..10) {
+        0..2 => Manner::Deadline(Duration::from_millis(ms)),
+        2..4 => Manner::Cancel(Duration::from_millis(ms / 2)),
+        _ => Manner::Patient,
+    }
+}
+
+fn fault(rng: &mut Rng) -> Fault {
+    let when = if rng.bool() {
+        When::Before
+    } else {
+        When::After
+    };
+    let route = match rng.u8(..10) {
+        0..4 => Route::Add,
+        4..6 => Route::Update,
+        6 => Route::UpdateAll,
+        7 => Route::Delete,
+        _ => Route::GetAll,
+    };
+    let kind = match rng.u8(..14) {
+        // Within the time of a write, beyond it, and beyond that of its settling.
+        0 => FaultKind::Delay { ms: rng.u64(5..50) },
+        1 => FaultKind::Delay {
+            ms: rng.u64(150..200),
+        },
+        2 => FaultKind::Delay {
+            ms: rng.u64(400..500),
+        },
+        3 => FaultKind::Reset { when },
+        4 => FaultKind::Close { when },
+        5 => FaultKind::Html { status: 500 },
+        6 => FaultKind::Exception {
+            type_name: "SqlException".to_owned(),
+            when,
+        },
+        7 => FaultKind::Truncated {
+            bytes: rng.usize(..200),
+        },
+        8 => FaultKind::TruncatedQuietly {
+            bytes: rng.usize(..200),
+        },
+        9 => FaultKind::DefaultRecord {
+            status: if rng.bool() { 500 } else { 400 },
+            when,
+        },
+        10 => FaultKind::NotSuccess { when },
+        11 => FaultKind::NullList,
+        12 => FaultKind::Hang {
+            at: if rng.bool() {
+                HangAt::BeforeHead
+            } else {
+                HangAt::MidBody
+            },
+        },
+        _ => FaultKind::Status {
+            status: 503,
+            reason: None,
+            body: "busy".to_owned(),
+            content_type: Some("text/html".to_owned()),
+        },
+    };
+    Fault::once(kind)
+        .on(route)
+        .times(rng.u32(1..=2))
+        .after(rng.u32(..3))
+}
+
+/// The kinds of faults as the figures count them, and how often each must have acted in 1,000
+/// histories.
+pub(super) const KINDS: [(&str, usize); 19] = [
+    ("delay", 10),
+    ("delay beyond the timeout", 10),
+    ("delay beyond the write's limit", 10),
+    ("reset before the effect", 10),
+    ("reset after the effect", 10),
+    ("close before the effect", 10),
+    ("close after the effect", 10),
+    ("5xx after the effect", 10),
+    ("exception before the effect", 10),
+    ("exception after the effect", 10),
+    ("truncated", 10),
+    ("truncated quietly", 10),
+    ("default record before the effect", 10),
+    ("default record after the effect", 10),
+    ("success=False before the effect", 10),
+    ("success=False after the effect", 10),
+    ("null list", 10),
+    ("silence after the effect", 10),
+    ("503 before the effect", 10),
+];
+
+/// Names the kind of a fault as [`KINDS`] does.
+pub(super) fn kind(kind: &FaultKind) -> &'static str {
+    let at = |when: When, before: &'static str, after: &'static str| match when {
+        When::Before => before,
+        When::After => after,
+    };
+    match kind {
+        FaultKind::Delay { ms: ..100 } => "delay",
+        FaultKind::Delay { ms: ..300 } => "delay beyond the timeout",
+        FaultKind::Delay { .. } => "delay beyond the write's limit",
+        FaultKind::Reset { when } => at(*when, "reset before the effect", "reset after the effect"),
+        FaultKind::Close { when } => at(*when, "close before the effect", "close after the effect"),
+        FaultKind::Html { .. } => "5xx after the effect",
+        FaultKind::Exception { when, .. } => at(
+            *when,
+            "exception before the effect",
+            "exception after the effect",
+        ),
+        FaultKind::Truncated { .. } => "truncated",
+        FaultKind::TruncatedQuietly { .. } => "truncated quietly",
+        FaultKind::DefaultRecord { when, .. } => at(
+            *when,
+            "default record before the effect",
+            "default record after the effect",
+        ),
+        FaultKind::NotSuccess { when } => at(
+            *when,
+            "success=False before the effect",
+            "success=False after the effect",
+        ),
+        FaultKind::NullList => "null list",
+        FaultKind::Hang { .. } => "silence after the effect",
+        FaultKind::Status { .. } => "503 before the effect",
+        _ => "another",
+    }
+}

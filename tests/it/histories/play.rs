@@ -1,0 +1,385 @@
+//! Lets a history happen: its callers call the facade at the same time, each call after the one
+//! before, and write down what they asked, were answered, and what the account held meanwhile.
+
+use std::{sync::Arc, time::Duration};
+
+use followme::{
+    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
+    simulator::{Handle, Received, Route, StoredNumber},
+};
+use tokio::{task::JoinSet, time::timeout};
+use tonic::{Request, Status, transport::Channel};
+
+use super::{
+    log::{Answer, Asked, Call, Held, History, Reply, Seen, held, shown},
+    plan::{Fate, Manner, Move, Plan, What},
+};
+use crate::{
+    raw::PATIENCE,
+    support::{World, new_number, seconds, stored_number},
+};
+
+/// Plays the history of a seed on an account of its own. Its effects are not in it yet: some come
+/// later.
+pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History {
+    let plan = Plan::new(seed);
+    let numbers: Vec<StoredNumber> = (0_i32..)
+        .zip(0..plan.numbers)
+        .map(|(order, place)| {
+            let redirect_number = (15_550_190 + place).to_string();
+            stored_number(&format!("first{place}"), &redirect_number, order + 1)
+        })
+        .collect();
+    world.seed(account, numbers);
+    for fault in plan.faults {
+        world.handle.arm(fault.for_account(account));
+    }
+    let initial = held(&world.handle, account);
+    let mut callers = JoinSet::new();
+    for (number, moves) in plan.callers.into_iter().enumerate() {
+        let caller = Caller {
+            number,
+            account,
+            seed,
+            client: world.client(),
+            handle: world.handle.clone(),
+            seen: None,
+            calls: Vec::new(),
+        };
+        callers.spawn(caller.play(moves));
+    }
+    let mut calls = callers.join_all().await.concat();
+    calls.sort_by(|one: &Call, other| one.tag.cmp(&other.tag));
+    History {
+        seed,
+        account,
+        initial,
+        calls,
+        changes: Vec::new(),
+        last: held(&world.handle, account),
+    }
+}
+
+/// Waits until every write that a fault delays has had its effect, or can have none any more since
+/// its number is gone.
+pub(super) async fn wait_for_late_effects(handle: &Handle) {
+    handle
+        .wait_until(|handle| {
+            let effects = handle.effects();
+            let requests = handle.requests();
+            let over = |request: &Received| match request.route {
+                Some(Route::Update | Route::UpdateAll | Route::Delete) => {
+                    let id = request.bound.as_ref().and_then(|bound| {
+                        bound
+                            .get("IFollowMeNumber")
+                            .and_then(serde_json::Value::as_i64)
+                    });
+                    id.is_none_or(|id| {
+                        !handle.accounts().values().flatten().any(|(_, account)| {
+                            account
+                                .numbers
+                                .iter()
+                                .any(|number| i64::from(number.id) == id)
+                        })
+                    })
+                }
+                Some(Route::Add) => false,
+                _ => true,
+            };
+            handle
+                .fired()
+                .iter()
+                .filter(|fired| fired.kind.name() == "delay")
+                .filter(|fired| !effects.iter().any(|effect| effect.request == fired.request))
+                .all(|fired| {
+                    requests
+                        .iter()
+                        .find(|request| request.sequence == fired.request)
+                        .is_none_or(over)
+                })
+        })
+        .await;
+}
+
+struct Caller {
+    number: usize,
+    account: i32,
+    seed: u64,
+    client: FollowMeServiceClient<Channel>,
+    handle: Handle,
+    seen: Option<Arc<Seen>>,
+    calls: Vec<Call>,
+}
+
+impl Caller {
+    async fn play(mut self, moves: Vec<Move>) -> Vec<Call> {
+        for (
+            step,
+            Move {
+                what,
+                manner,
+                with_id,
+            },
+        ) in moves.into_iter().enumerate()
+        {
+            let (intent, asked, seen) = match what {
+                What::Again => match self
+                    .calls
+                    .iter()
+                    .rev()
+                    .find(|call| !call.asked.request_id().is_empty())
+                {
+                    Some(last) => (last.intent, last.asked.clone(), last.seen.clone()),
+                    None => (intent(self.number, step), self.list(), None),
+                },
+                What::Add { caller, step } => {
+                    let intent = intent(caller, step);
+                    (intent, self.add(intent, with_id), None)
+                }
+                what => {
+                    let intent = intent(self.number, step);
+                    let seen = self.seen.clone();
+                    let asked = match &seen {
+                        Some(seen) => self.from_seen(intent, &what, seen, with_id),
+                        None => self.list(),
+                    };
+                    (intent, asked, seen)
+                }
+            };
+            self.call(step, intent, asked, seen, manner).await;
+        }
+        self.calls
+    }
+
+    async fn call(
+        &mut self,
+        step: usize,
+        intent: usize,
+        asked: Asked,
+        seen: Option<Arc<Seen>>,
+        manner: Manner,
+    ) {
+        let tag = format!("c{}n{step}", self.number);
+        let before = held(&self.handle, self.account);
+        let sent = send(self.client.clone(), asked.clone(), &tag, manner);
+        let result = match manner {
+            Manner::Cancel(after) => timeout(after, sent).await.ok(),
+            Manner::Patient | Manner::Deadline(_) => Some(
+                timeout(PATIENCE, sent)
+                    .await
+                    .expect("the call ends in time"),
+            ),
+        };
+        let after = held(&self.handle, self.account);
+        let answer = match result {
+            None => Answer::None,
+            Some(Err(status)) => Answer::from(status),
+            Some(Ok((reply, list))) => {
+                if let Some(list) = list {
+                    self.seen = Some(Arc::new(Seen {
+                        numbers: list.numbers,
+                        list_etag: list.list_etag,
+                        before: before.clone(),
+                        after: after.clone(),
+                    }));
+                }
+                Answer::Ok(reply)
+            }
+        };
+        self.calls.push(Call {
+            tag,
+            intent,
+            asked,
+            seen,
+            before,
+            after,
+            answer,
+        });
+    }
+
+    fn list(&self) -> Asked {
+        Asked::List(crate::support::list(self.account))
+    }
+
+    fn request_id(&self, intent: usize, with_id: bool) -> String {
+        if with_id {
+            format!("{}-{intent}", self.seed)
+        } else {
+            String::new()
+        }
+    }
+
+    fn add(&self, intent: usize, with_id: bool) -> Asked {
+        Asked::Add(pb::AddRequest {
+            account_id: self.account,
+            number: Some(number(&format!("add{intent}"), intent)),
+            request_id: self.request_id(intent, with_id),
+            ..pb::AddRequest::default()
+        })
+    }
+
+    /// Makes a request about the list that was seen. Where it had no number, one is added.
+    fn from_seen(&self, intent: usize, what: &What, seen: &Seen, with_id: bool) -> Asked {
+        let picked = |pick: usize| seen.numbers.get(pick % seen.numbers.len().max(1));
+        match what {
+            What::List => self.list(),
+            What::Update {
+                pick,
+                etag,
+                ring_timeout,
+            } if let Some(picked) = picked(*pick) => {
+                let mut paths = vec!["name".to_owned()];
+                paths.extend(ring_timeout.map(|_| "ring_timeout".to_owned()));
+                Asked::Update(pb::UpdateRequest {
+                    number: Some(pb::FollowMeNumber {
+                        account_id: self.account,
+                        number_id: picked.number_id,
+                        name: format!("update{intent}"),
+                        ring_timeout: ring_timeout.and_then(seconds),
+                        ..pb::FollowMeNumber::default()
+                    }),
+                    update_mask: Some(prost_types::FieldMask { paths }),
+                    etag: etag.then(|| picked.etag.clone()).unwrap_or_default(),
+                    request_id: self.request_id(intent, with_id),
+                    ..pb::UpdateRequest::default()
+                })
+            }
+            What::Delete {
+                pick,
+                etag,
+                allow_missing,
+            } if let Some(picked) = picked(*pick) => Asked::Delete(pb::DeleteRequest {
+                account_id: self.account,
+                number_id: picked.number_id,
+                etag: etag.then(|| picked.etag.clone()).unwrap_or_default(),
+                allow_missing: *allow_missing,
+                request_id: self.request_id(intent, with_id),
+                ..pb::DeleteRequest::default()
+            }),
+            What::ReplaceAll {
+                fates,
+                new,
+                list_etag,
+                number_etags,
+            } => {
+                let mut numbers: Vec<pb::FollowMeNumber> = seen
+                    .numbers
+                    .iter()
+                    .zip(fates.iter().cycle())
+                    .filter_map(|(number, fate)| {
+                        let mut number = number.clone();
+                        if !number_etags {
+                            number.etag.clear();
+                        }
+                        match fate {
+                            Fate::Keep => {}
+                            Fate::Rename => {
+                                number.name = format!("rename{intent}i{}", number.number_id);
+                            }
+                            Fate::Drop => return None,
+                        }
+                        Some(number)
+                    })
+                    .collect();
+                numbers.extend(
+                    (0..*new).map(|new| number(&format!("new{intent}i{new}"), intent + new)),
+                );
+                Asked::ReplaceAll(pb::ReplaceAllRequest {
+                    account_id: self.account,
+                    numbers,
+                    list_etag: list_etag
+                        .then(|| seen.list_etag.clone())
+                        .unwrap_or_default(),
+                    allow_empty: true,
+                    request_id: self.request_id(intent, with_id),
+                    ..pb::ReplaceAllRequest::default()
+                })
+            }
+            _ => self.add(intent, with_id),
+        }
+    }
+}
+
+fn intent(caller: usize, step: usize) -> usize {
+    caller * 20 + step
+}
+
+fn number(name: &str, place: usize) -> pb::FollowMeNumber {
+    pb::FollowMeNumber {
+        ring_timeout: seconds(20),
+        ..new_number(name, &(15_550_100 + place % 90).to_string())
+    }
+}
+
+/// Sends a call. Also returns the list, where that was asked for.
+async fn send(
+    mut client: FollowMeServiceClient<Channel>,
+    asked: Asked,
+    tag: &str,
+    manner: Manner,
+) -> Result<(Reply, Option<pb::ListResponse>), Status> {
+    let deadline = match manner {
+        Manner::Deadline(after) => Some(after),
+        Manner::Patient | Manner::Cancel(_) => None,
+    };
+    let reply = match asked {
+        Asked::List(request) => {
+            let list = client
+                .list(tagged(request, tag, deadline))
+                .await?
+                .into_inner();
+            return Ok((Reply::Listed(shown(&list.numbers)), Some(list)));
+        }
+        Asked::Add(request) => {
+            let response = client
+                .add(tagged(request, tag, deadline))
+                .await?
+                .into_inner();
+            written(response.number, response.unapplied_fields)
+        }
+        Asked::Update(request) => {
+            let response = client
+                .update(tagged(request, tag, deadline))
+                .await?
+                .into_inner();
+            written(response.number, response.unapplied_fields)
+        }
+        Asked::Delete(request) => {
+            client.delete(tagged(request, tag, deadline)).await?;
+            Reply::Deleted
+        }
+        Asked::ReplaceAll(request) => {
+            let response = client
+                .replace_all(tagged(request, tag, deadline))
+                .await?
+                .into_inner();
+            Reply::Replaced {
+                numbers: shown(&response.numbers),
+                unapplied: response
+                    .steps
+                    .iter()
+                    .any(|step| !step.unapplied_fields.is_empty()),
+            }
+        }
+    };
+    Ok((reply, None))
+}
+
+fn written(number: Option<pb::FollowMeNumber>, unapplied: Vec<String>) -> Reply {
+    let number = number.unwrap_or_default();
+    Reply::Written {
+        id: number.number_id,
+        held: Held::from(&number),
+        unapplied,
+    }
+}
+
+fn tagged<T>(message: T, tag: &str, deadline: Option<Duration>) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(deadline) = deadline {
+        request.set_timeout(deadline);
+    }
+    let tag = tag.parse().expect("a tag is visible ASCII");
+    request.metadata_mut().insert("x-porta-feature-name", tag);
+    request
+}
