@@ -19,7 +19,7 @@ mod play;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::support::World;
 use judge::{Judged, judge};
@@ -27,8 +27,10 @@ use log::History;
 
 /// How many histories share a facade and a simulator, whose log is bounded.
 const BATCH: u64 = 50;
-/// How many batches run at once.
-const BATCHES_AT_ONCE: usize = 3;
+/// How many batches run at once, and how many histories of each: so many that the machine is not
+/// what most calls wait for.
+const BATCHES_AT_ONCE: usize = 2;
+const HISTORIES_AT_ONCE: usize = 10;
 /// The number of histories to which the counts of [`plan::KINDS`] belong.
 const USUAL: u64 = 1000;
 
@@ -92,8 +94,13 @@ async fn batch(seeds: Vec<u64>) -> Batch {
     .await;
     let world = Arc::new(world);
     let mut playing = JoinSet::new();
+    let places = Arc::new(Semaphore::new(HISTORIES_AT_ONCE));
     for (account, seed) in (1001..).zip(seeds) {
-        playing.spawn(play::play(Arc::clone(&world), account, seed));
+        let (places, world) = (Arc::clone(&places), Arc::clone(&world));
+        playing.spawn(async move {
+            let _place = places.acquire().await;
+            play::play(world, account, seed).await
+        });
     }
     let mut histories = playing.join_all().await;
     play::wait_for_late_effects(&world.handle).await;

@@ -84,7 +84,7 @@ impl Plan {
                 with_id: false,
             };
             let mut moves = vec![first];
-            for step in 1..=rng.usize(3..=6) {
+            for step in 1..rng.usize(3..=6) {
                 let what = what(&mut rng, caller, step, &callers);
                 moves.push(Move {
                     with_id: matches!(&what, What::Add { caller: of, .. } if *of != caller)
@@ -159,10 +159,9 @@ fn what(rng: &mut Rng, caller: usize, step: usize, before: &[Vec<Move>]) -> What
 }
 
 fn manner(rng: &mut Rng) -> Manner {
-    let ms = rng.u64(1..250);
     match rng.u8(..10) {
-        0..2 => Manner::Deadline(Duration::from_millis(ms)),
-        2..4 => Manner::Cancel(Duration::from_millis(ms / 2)),
+        0..2 => Manner::Deadline(Duration::from_millis(rng.u64(50..400))),
+        2..4 => Manner::Cancel(Duration::from_millis(rng.u64(1..150))),
         _ => Manner::Patient,
     }
 }
@@ -231,25 +230,25 @@ fn fault(rng: &mut Rng) -> Fault {
 /// The kinds of faults as the figures count them, and how often each must have acted in 1,000
 /// histories.
 pub(super) const KINDS: [(&str, usize); 19] = [
-    ("delay", 10),
-    ("delay beyond the timeout", 10),
-    ("delay beyond the write's limit", 10),
-    ("reset before the effect", 10),
-    ("reset after the effect", 10),
-    ("close before the effect", 10),
-    ("close after the effect", 10),
-    ("5xx after the effect", 10),
-    ("exception before the effect", 10),
-    ("exception after the effect", 10),
-    ("truncated", 10),
-    ("truncated quietly", 10),
-    ("default record before the effect", 10),
-    ("default record after the effect", 10),
-    ("success=False before the effect", 10),
-    ("success=False after the effect", 10),
-    ("null list", 10),
-    ("silence after the effect", 10),
-    ("503 before the effect", 10),
+    ("delay", 25),
+    ("delay beyond the timeout", 25),
+    ("delay beyond the write's limit", 25),
+    ("reset before the effect", 25),
+    ("reset after the effect", 25),
+    ("close before the effect", 25),
+    ("close after the effect", 25),
+    ("5xx after the effect", 25),
+    ("exception before the effect", 25),
+    ("exception after the effect", 25),
+    ("truncated", 25),
+    ("truncated quietly", 25),
+    ("default record before the effect", 25),
+    ("default record after the effect", 25),
+    ("success=False before the effect", 25),
+    ("success=False after the effect", 25),
+    ("null list", 25),
+    ("silence after the effect", 25),
+    ("503 before the effect", 25),
 ];
 
 /// Names the kind of a fault as [`KINDS`] does.

@@ -140,7 +140,7 @@ impl Caller {
                     let intent = intent(self.number, step);
                     let seen = self.seen.clone();
                     let asked = match &seen {
-                        Some(seen) => self.from_seen(intent, &what, seen, with_id),
+                        Some(seen) => self.about(intent, &what, seen, with_id),
                         None => self.list(),
                     };
                     (intent, asked, seen)
@@ -219,7 +219,7 @@ impl Caller {
     }
 
     /// Makes a request about the list that was seen. Where it had no number, one is added.
-    fn from_seen(&self, intent: usize, what: &What, seen: &Seen, with_id: bool) -> Asked {
+    fn about(&self, intent: usize, what: &What, seen: &Seen, with_id: bool) -> Asked {
         let picked = |pick: usize| seen.numbers.get(pick % seen.numbers.len().max(1));
         match what {
             What::List => self.list(),
