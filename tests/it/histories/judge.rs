@@ -150,16 +150,20 @@ impl<'a> Judge<'a> {
         changes.filter(|(_, change)| change.tag == call.tag)
     }
 
-    /// At most one upstream add per request id; without an id, per call; for a replace-all, per
-    /// number.
+    /// At most one upstream add per request id; without an id, per call. A replace-all adds a number
+    /// again only after somebody has deleted it.
     fn adds_once(&self) -> Result<(), String> {
         let mut known: HashMap<(usize, &str), &Change> = HashMap::new();
-        for change in &self.history.changes {
+        for (place, change) in self.history.changes.iter().enumerate() {
             let (EffectKind::Add, Some(after)) = (change.kind, &change.after) else {
                 continue;
             };
-            let key = (self.caused(change).intent, after.name.as_str());
-            if let Some(first) = known.insert(key, change) {
+            let cause = self.caused(change);
+            let again = matches!(cause.asked, Asked::ReplaceAll(_));
+            let first = known.insert((cause.intent, after.name.as_str()), change);
+            if let Some(first) =
+                first.filter(|first| !again || self.states[place].contains_key(&first.id))
+            {
                 return Err(format!("a number was added twice: {first:?}, {change:?}"));
             }
         }
@@ -210,7 +214,12 @@ impl<'a> Judge<'a> {
                 "OUTCOME_UNKNOWN" | "WRITE_IN_PROGRESS" => Ok(()),
                 // Judged by its steps.
                 "REPLACE_INCOMPLETE" => Ok(()),
-                "FIELDS_NOT_APPLIED" | "NUMBER_VANISHED" | "UPSTREAM_WROTE_TOO_MUCH" => {
+                // Whether it was written before it was deleted, that does not say.
+                "NUMBER_VANISHED" => check(
+                    named(&call.asked).is_none_or(|id| !self.states[until].contains_key(&id)),
+                    || "the number is said to be gone, and is there".to_owned(),
+                ),
+                "FIELDS_NOT_APPLIED" | "UPSTREAM_WROTE_TOO_MUCH" => {
                     check(self.effects_of_intent(call, until).next().is_some(), || {
                         format!("{reason}, but nothing was written")
                     })

@@ -127,6 +127,22 @@ fn a_second_add_of_one_id_is_found() {
 }
 
 #[test]
+fn a_second_add_by_a_replace_all_is_found_unless_the_first_was_deleted() {
+    let mut history = replaced(Answer::None, 3);
+    history
+        .changes
+        .push(change("replace", EffectKind::Add, 4, "d"));
+    history.last.insert(4, held("d"));
+    history.calls[0].after = history.last.clone();
+    assert_false(&history, "added twice");
+    let deleted = change("replace", EffectKind::Delete, 3, "");
+    history.changes.insert(3, deleted);
+    history.last.remove(&3);
+    history.calls[0].after = history.last.clone();
+    assert_true(&history);
+}
+
+#[test]
 fn an_ok_of_what_was_not_done_is_found() {
     let mut history = added();
     history.changes.clear();
