@@ -32,7 +32,12 @@ impl App {
     pub async fn build(config: Config) -> io::Result<Self> {
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let operations = Arc::new(Operations::new(client, config.operations));
-        let health = Health::new(&["", SERVICE], config.readiness_follows_upstream).await;
+        let health = Health::new(
+            &["", SERVICE],
+            config.readiness_follows_upstream,
+            config.probe_after,
+        )
+        .await;
         let listener = TcpListener::bind(config.listen).await?;
         Ok(Self {
             listener,

@@ -40,6 +40,8 @@ pub struct Config {
     /// `server.readiness_follows_upstream`: whether the facade says that it is not ready while
     /// upstream does not work (false).
     pub readiness_follows_upstream: bool,
+    /// `upstream.probe_after`: how long upstream may go unheard of before it is asked (10 s).
+    pub probe_after: Duration,
 }
 
 /// What the command line says.
@@ -173,6 +175,7 @@ impl Config {
                 drain_limit: Duration::from_secs(30),
             },
             readiness_follows_upstream: false,
+            probe_after: Duration::from_secs(10),
         }
     }
 
@@ -254,6 +257,7 @@ impl Config {
             pem.ok()
         });
         transport.identity = identity(&mut file);
+        file.duration("upstream.probe_after", &mut config.probe_after);
         let mut retries = upstream.read_retries as usize;
         file.size("upstream.read_retries", 0..=10, &mut retries);
         upstream.read_retries = u32::try_from(retries).unwrap_or(u32::MAX);

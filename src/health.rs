@@ -14,9 +14,6 @@ use crate::upstream::Client;
 /// The name under which upstream's state is told.
 pub const UPSTREAM: &str = "upstream.porta";
 
-/// How long upstream may go unheard of before it is asked.
-const IDLE: Duration = Duration::from_secs(10);
-
 /// Tells the health of the facade.
 #[derive(Clone)]
 pub(crate) struct Health {
@@ -24,16 +21,23 @@ pub(crate) struct Health {
     /// The names that say whether the facade is ready to serve.
     ready: Arc<[&'static str]>,
     follows_upstream: bool,
+    /// How long upstream may go unheard of before it is asked.
+    probe_after: Duration,
     stopped: watch::Sender<bool>,
 }
 
 impl Health {
     /// Nothing serves yet.
-    pub(crate) async fn new(ready: &[&'static str], follows_upstream: bool) -> Self {
+    pub(crate) async fn new(
+        ready: &[&'static str],
+        follows_upstream: bool,
+        probe_after: Duration,
+    ) -> Self {
         let health = Self {
             reporter: HealthReporter::new(),
             ready: ready.into(),
             follows_upstream,
+            probe_after,
             stopped: watch::Sender::new(false),
         };
         health.report_ready(false).await;
@@ -55,7 +59,7 @@ impl Health {
         if !self.follows_upstream {
             self.report_ready(true).await;
         }
-        let mut ask = tokio::time::interval(IDLE / 2);
+        let mut ask = tokio::time::interval(self.probe_after / 2);
         loop {
             tokio::select! {
                 changed = working.changed() => {
@@ -70,7 +74,7 @@ impl Health {
                     }
                 }
                 _ = ask.tick() => {
-                    client.probe_when_idle(IDLE).await;
+                    client.probe_when_idle(self.probe_after).await;
                 }
                 () = async {
                     // The sender is our own.

@@ -150,3 +150,25 @@ async fn health_tells_whether_upstream_works_and_readiness_follows_where_asked_t
         assert_eq!(check.status(), ServingStatus::Serving);
     }
 }
+
+#[tokio::test]
+async fn an_upstream_of_which_nothing_is_heard_is_asked_for_nothing_without_the_license() {
+    let world = World::configured(|config| config.probe_after = Duration::from_millis(20)).await;
+    let mut health = HealthClient::new(channel(world.addr).await);
+    let request = HealthCheckRequest {
+        service: "upstream.porta".to_owned(),
+    };
+    let mut watch = health.watch(request).await.expect("watched").into_inner();
+    loop {
+        let status = watch.message().await.expect("watched").expect("goes on");
+        if status.status() == ServingStatus::Serving {
+            break;
+        }
+    }
+    let asked = world.handle.requests();
+    assert!(
+        asked.iter().all(|request| request.target == "/"),
+        "{asked:?}"
+    );
+    assert!(!asked.is_empty());
+}
