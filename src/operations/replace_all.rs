@@ -5,6 +5,7 @@ use super::{
     add::asked,
     check_etag,
     effect::Effect,
+    settle::is_over,
     update::{Way, sendable},
 };
 use crate::{
@@ -319,7 +320,7 @@ impl Operations {
             return Ok((before, steps));
         }
         // Of an unanswered post, only the whole list proves that it is over.
-        let over = sent.is_ok() || sent.as_ref().is_err_and(upstream::Error::answered);
+        let over = sent.as_ref().err().is_none_or(is_over);
         let done = |list: &List| Plan::new(list, desired, &self.config.rules).writes_nothing();
         let Some(list) = self.read_until(run, |list| over || done(list)).await else {
             reports.extend(steps.into_iter().map(|step| {

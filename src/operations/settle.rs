@@ -28,6 +28,12 @@ pub(super) enum Outcome {
     Unknown(Vec<NumberId>),
 }
 
+/// Tells whether the service is done with a request that failed: an answer came. A gateway that
+/// lost the service, or its patience, says nothing about that.
+pub(super) fn is_over(error: &upstream::Error) -> bool {
+    error.answered() && !matches!(error.status(), Some(502 | 504))
+}
+
 impl Operations {
     /// Finds out what became of a write that was sent, within its limit. Returns the list that
     /// shows its effect, and the number.
@@ -78,7 +84,7 @@ impl Operations {
                 }
                 true
             }
-            Err(error) => error.answered(),
+            Err(error) => is_over(error),
         };
         let mut ambiguous = Vec::new();
         let list = self
@@ -151,7 +157,7 @@ impl Operations {
         };
         match effect.judge(&list, None, false) {
             Judgement::Done(id) => Ok(Some((list, id))),
-            Judgement::NotDone if effect.is_idempotent() => Ok(None),
+            Judgement::NotDone | Judgement::Ambiguous(_) if effect.is_idempotent() => Ok(None),
             Judgement::NotDone => unknown(Vec::new()),
             Judgement::Ambiguous(candidates) => unknown(candidates),
         }

@@ -191,12 +191,12 @@ async fn a_write_that_failed_and_was_not_done_may_be_tried_again() {
             (FaultKind::DefaultRecord { status: 503, when }, "503"),
             (
                 FaultKind::Status {
-                    status: 502,
+                    status: 500,
                     reason: None,
                     body: "DEMO-KEY".to_owned(),
                     content_type: None,
                 },
-                "502",
+                "500",
             ),
             (
                 FaultKind::Status {
