@@ -18,6 +18,8 @@ pub enum Effect {
         before: Before,
         /// The number.
         id: NumberId,
+        /// What it was.
+        old: Box<Fields>,
         /// What it shall be.
         target: Box<Fields>,
         /// The fields that change.
@@ -61,7 +63,8 @@ pub(super) enum Judgement {
     Done(NumberId),
     /// It did not.
     NotDone,
-    /// Each of these may be its effect.
+    /// Each of these may be its effect; where there is none, somebody else wrote meanwhile, so that
+    /// the list does not tell.
     Ambiguous(Vec<NumberId>),
 }
 
@@ -77,6 +80,7 @@ impl Effect {
         Self::Update {
             before: Before::of(before),
             id: old.id,
+            old: Box::new(old.fields.clone()),
             target: Box::new(target.clone()),
             changed: target.differences(&old.fields),
         }
@@ -113,7 +117,7 @@ impl Effect {
     ///
     /// `named` is the new number where the answer to an add named it. `said_done` tells whether
     /// upstream said that it did an update: then a change that does not show did not take; else a
-    /// part of the change must show.
+    /// part of the change must show, or the number must be as it was before.
     pub(super) fn judge(&self, list: &List, named: Option<NumberId>, said_done: bool) -> Judgement {
         let blurred = self.before().is_clearer_than(list);
         match self {
@@ -128,19 +132,31 @@ impl Effect {
             }
             Self::Update {
                 id,
+                old,
                 target,
                 changed,
                 ..
-            } => match list.find(*id) {
-                Some(now)
-                    if !said_done
-                        && target.differences(&now.fields).intersection(*changed) == *changed =>
-                {
-                    Judgement::NotDone
+            } => {
+                let Some(now) = list.find(*id) else {
+                    // It is gone, or its id was lost on the way.
+                    return if blurred {
+                        Judgement::Ambiguous(vec![*id])
+                    } else {
+                        Judgement::Done(*id)
+                    };
+                };
+                if said_done {
+                    return Judgement::Done(*id);
                 }
-                None if blurred => Judgement::Ambiguous(vec![*id]),
-                Some(_) | None => Judgement::Done(*id),
-            },
+                let differs = |from: &Fields| from.differences(&now.fields).intersection(*changed);
+                if differs(target) != *changed {
+                    Judgement::Done(*id)
+                } else if differs(old).is_empty() {
+                    Judgement::NotDone
+                } else {
+                    Judgement::Ambiguous(Vec::new())
+                }
+            }
             Self::Delete { id, .. } => match list.find(*id) {
                 None if blurred => Judgement::Ambiguous(vec![*id]),
                 None => Judgement::Done(*id),
@@ -163,6 +179,7 @@ impl Effect {
                 id,
                 target,
                 changed,
+                ..
             } => {
                 has(before)
                     && list.find(*id).is_some_and(|now| {
@@ -208,13 +225,17 @@ impl Effect {
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        let (before, target) = match self {
-            Self::Add { before, target } | Self::Update { before, target, .. } => {
-                (before, Some(target))
-            }
-            Self::Delete { before, .. } => (before, None),
+        let (before, texts) = match self {
+            Self::Add { before, target } => (before, target.bytes()),
+            Self::Update {
+                before,
+                old,
+                target,
+                ..
+            } => (before, old.bytes() + target.bytes()),
+            Self::Delete { before, .. } => (before, 0),
         };
-        before.ids.len() * size_of::<NumberId>() + target.map_or(0, |target| target.bytes())
+        before.ids.len() * size_of::<NumberId>() + texts
     }
 }
 
