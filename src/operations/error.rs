@@ -170,6 +170,22 @@ impl Error {
         )
     }
 
+    /// Tells whether the caller would take it that the write was not done.
+    pub(super) fn says_not_done(&self) -> bool {
+        !self.write_was_done() && !matches!(self, Self::OutcomeUnknown { .. })
+    }
+
+    /// Takes out what upstream did, where that is the cause.
+    pub(super) fn into_upstream(self) -> Option<upstream::Error> {
+        match self {
+            Self::AccountNotFound { source, .. } | Self::Upstream { source, .. } => Some(source),
+            Self::Refused { source }
+            | Self::NotDone { source }
+            | Self::OutcomeUnknown { source, .. } => source,
+            _ => None,
+        }
+    }
+
     /// Returns what upstream did, where that is the cause.
     #[must_use]
     pub fn upstream(&self) -> Option<&upstream::Error> {

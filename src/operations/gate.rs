@@ -11,6 +11,7 @@ pub(super) struct Gate(Arc<Mutex<State>>);
 struct State {
     begun: bool,
     closed: bool,
+    sent_earlier: bool,
 }
 
 /// The gate was closed before the write began.
@@ -50,11 +51,17 @@ impl Gate {
         Ok(())
     }
 
-    /// Lets nothing begin from now on. Returns whether something has.
+    /// Notes whether another call with the same request id may have sent the write.
+    pub(super) fn sent_earlier(&self, may_be: bool) {
+        self.state().sent_earlier = may_be;
+    }
+
+    /// Lets nothing begin from now on. Returns whether the write may have been sent, by this call
+    /// or by another one with the same request id.
     pub(super) fn close(&self) -> bool {
         let mut state = self.state();
         state.closed = true;
-        state.begun
+        state.begun || state.sent_earlier
     }
 
     /// Tells whether something has begun.
@@ -68,7 +75,7 @@ impl Gate {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Two booleans cannot be left half written.
+        // Booleans cannot be left half written.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

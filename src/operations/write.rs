@@ -156,11 +156,13 @@ impl Operations {
             loop {
                 match self.request_ids.enter(&key, *content, &gate) {
                     Entered::Do(ticket, memory) => {
+                        gate.sent_earlier(memory.is_some());
                         entered = Some((ticket, memory));
                         break;
                     }
                     Entered::Answer(answer) => return answer,
                     Entered::Wait(mut running) => {
+                        gate.sent_earlier(true);
                         // An error means that it is over.
                         let _ = running.changed().await;
                     }
@@ -190,8 +192,31 @@ impl Operations {
         }
     }
 
-    /// Does a write: what is left unsettled from before is settled first.
+    /// Does a write. An earlier try whose outcome is unknown may have been done, or may still be,
+    /// whatever becomes of this one: until one of them is proved done, that is the answer.
     async fn perform(
+        &self,
+        write: Write,
+        memory: Option<Memory>,
+        gate: Gate,
+    ) -> Result<Reply, Error> {
+        let unknown = match &memory {
+            Some(Memory::Unknown(effect)) => effect.clone(),
+            _ => None,
+        };
+        let result = self.settle_and_perform(write, memory, gate).await;
+        match (result, unknown) {
+            (Err(error), Some(effect)) if error.says_not_done() => Err(Error::OutcomeUnknown {
+                effect: Box::new(effect),
+                candidates: Vec::new(),
+                source: error.into_upstream(),
+            }),
+            (result, _) => result,
+        }
+    }
+
+    /// Settles what is left unsettled from before, then does what is left to do.
+    async fn settle_and_perform(
         &self,
         write: Write,
         memory: Option<Memory>,
