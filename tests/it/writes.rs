@@ -4,21 +4,21 @@ mod deadlines;
 mod etags;
 mod order;
 mod request_ids;
+mod taking_up;
 mod unknown;
 
 use std::time::Duration;
 
 use followme::{
     grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
-    simulator::{EffectKind, Fault, FaultKind, Route, When},
+    simulator::{EffectKind, Fault, FaultKind, Route, StoredNumber, When},
 };
-
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 
-use crate::support::{World, add_to, new_number};
+use crate::support::{LICENSE, World, add_to, delete, new_number};
 
 /// An add to the empty account 1003 with a request id.
 fn add_with_id(id: &str, name: &str) -> pb::AddRequest {
@@ -44,7 +44,21 @@ fn adds(world: &World) -> usize {
         .count()
 }
 
-/// Gives a request a deadline. [`heedless`] makes a client that leaves it to the server.
+/// A client without timers: tonic's own channel heeds `grpc-timeout` as well, and answers in the
+/// server's place where the machine is busy.
+type Patient = FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>>;
+
+fn patient(world: &World) -> Patient {
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
+    let origin = format!("http://{}", world.addr)
+        .parse()
+        .expect("an address makes a URL");
+    FollowMeServiceClient::with_origin(client, origin)
+}
+
+/// Gives a request a deadline. To be sent by a [`patient`] client.
 fn within<T>(request: T, time: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(request);
     let value = format!("{}m", time.as_millis());
@@ -57,16 +71,40 @@ fn within<T>(request: T, time: Duration) -> tonic::Request<T> {
     request
 }
 
-/// A client that does not look at its clock: tonic's own answers CANCELLED at the deadline, and on a
-/// busy machine before the server's answer has come.
-fn heedless(world: &World) -> FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>> {
-    let client = Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .build_http();
-    let origin = format!("http://{}", world.addr)
-        .parse()
-        .expect("an address makes a URL");
-    FollowMeServiceClient::with_origin(client, origin)
+/// Returns when every write to an account that came before is finished.
+async fn writes_are_over(world: &World, account: i32) {
+    // It has nothing to delete, and waits for its turn.
+    let last = pb::DeleteRequest {
+        account_id: account,
+        allow_missing: true,
+        ..delete(i32::MAX)
+    };
+    world.delete(last).await.expect("there is nothing to do");
+}
+
+/// Returns the names of an account's numbers, as upstream keeps them.
+fn names(world: &World, account: i32) -> Vec<String> {
+    world
+        .handle
+        .numbers(LICENSE, account)
+        .expect("the account exists")
+        .into_iter()
+        .filter_map(|number| number.name)
+        .collect()
+}
+
+/// Changes a number of account 1001 at the service itself, as somebody else would.
+fn changed_by_others(world: &World, id: i32, edit: impl FnOnce(&mut StoredNumber)) {
+    let mut numbers = world
+        .handle
+        .numbers(LICENSE, 1001)
+        .expect("the account exists");
+    let number = numbers
+        .iter_mut()
+        .find(|number| number.id == id)
+        .expect("the number exists");
+    edit(number);
+    world.seed(1001, numbers);
 }
 
 /// A world in which an unanswered write is given up soon.

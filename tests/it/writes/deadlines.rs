@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use followme::simulator::{FaultKind, Route, When};
+use followme::{
+    grpc::pb,
+    simulator::{FaultKind, Route, When},
+};
 use tonic::Code;
 
-use super::{add_with_id, adds, heedless, hold, within};
-use crate::support::{World, failure};
+use super::{add_with_id, adds, hold, names, patient, within, writes_are_over};
+use crate::support::{World, failure, list, new_number, replace};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -14,11 +17,8 @@ const SHORT: Duration = Duration::from_millis(300);
 async fn a_write_whose_deadline_comes_before_it_is_sent_is_never_sent() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
-    let late = failure(
-        heedless(&world)
-            .add(within(add_with_id("id-1", "Desk"), SHORT))
-            .await,
-    );
+    let request = within(add_with_id("id-1", "Desk"), SHORT);
+    let late = failure(patient(&world).add(request).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "NOT_SENT");
     world.assert_fired("hold");
@@ -32,11 +32,8 @@ async fn a_write_whose_deadline_comes_before_it_is_sent_is_never_sent() {
 async fn a_write_that_has_begun_goes_on_and_its_outcome_is_had_under_its_id() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
-    let late = failure(
-        heedless(&world)
-            .add(within(add_with_id("id-1", "Desk"), SHORT))
-            .await,
-    );
+    let request = within(add_with_id("id-1", "Desk"), SHORT);
+    let late = failure(patient(&world).add(request).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "WRITE_IN_PROGRESS");
     assert_eq!(late.meta("request_id"), Some("id-1"));
@@ -94,12 +91,63 @@ async fn a_cancelled_call_does_not_stop_a_write_that_was_sent() {
 async fn a_read_whose_deadline_comes_first_says_so() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
-    let late = failure(
-        heedless(&world)
-            .list(within(crate::support::list(1001), SHORT))
-            .await,
-    );
+    let late = failure(patient(&world).list(within(list(1001), SHORT)).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "DEADLINE_EXCEEDED");
     world.assert_fired("hold");
+}
+
+/// A replace-all of two adds to the empty account 1003, of which the first is held.
+fn two_adds() -> pb::ReplaceAllRequest {
+    pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..replace(
+            1003,
+            vec![new_number("A", "15550140"), new_number("B", "15550141")],
+        )
+    }
+}
+
+#[tokio::test]
+async fn a_replace_all_starts_no_step_after_its_deadline_and_goes_on_under_its_id() {
+    let world = World::start().await;
+    hold(&world, Route::Add, When::Before);
+    let late = failure(patient(&world).replace_all(within(two_adds(), SHORT)).await);
+    assert_eq!(late.code, Code::DeadlineExceeded);
+    assert_eq!(late.reason, "WRITE_IN_PROGRESS");
+    world.assert_fired("hold");
+    world.handle.release();
+    writes_are_over(&world, 1003).await;
+    assert_eq!(names(&world, 1003), ["A"]);
+    world.replace_all(two_adds()).await.expect("it goes on");
+    assert_eq!(names(&world, 1003), ["A", "B"]);
+    assert_eq!(adds(&world), 2);
+}
+
+#[tokio::test]
+async fn a_replace_all_that_is_cancelled_finishes_its_step_and_starts_no_other() {
+    let world = World::start().await;
+    hold(&world, Route::Add, When::Before);
+    let call = tokio::spawn({
+        let mut client = world.client();
+        async move { client.replace_all(two_adds()).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    call.abort();
+    // The reset of the stream reaches the server before this call, on the same connection.
+    world.read(1002).await;
+    world.handle.release();
+    writes_are_over(&world, 1003).await;
+    assert_eq!(names(&world, 1003), ["A"]);
+}
+
+#[tokio::test]
+async fn a_replace_all_that_is_late_before_its_first_step_is_not_sent() {
+    let world = World::start().await;
+    world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
+    let late = failure(patient(&world).replace_all(within(two_adds(), SHORT)).await);
+    assert_eq!(late.reason, "NOT_SENT");
+    world.handle.release();
+    writes_are_over(&world, 1003).await;
+    assert!(world.effects().is_empty());
 }

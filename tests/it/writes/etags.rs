@@ -191,3 +191,39 @@ async fn join_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn get_list_and_every_write_agree_on_etags_and_so_does_every_replica() {
+    let world = World::start().await;
+    let updated = world
+        .update(update(70001, &["name"], new_number("First", "")))
+        .await
+        .expect("updated");
+    let read = world.read(1001).await;
+    let etag = updated.number.expect("a number").etag;
+    assert_eq!(updated.list_etag, read.list_etag);
+    assert_eq!(read.numbers[0].etag, etag);
+    let got = world
+        .get(crate::support::get(1001, 70001))
+        .await
+        .expect("read");
+    assert_eq!(got.number.expect("a number").etag, etag);
+    let deleted = world.delete(delete(70003)).await.expect("deleted");
+    let read = world.read(1001).await;
+    assert_eq!(deleted.list_etag, read.list_etag);
+
+    let replica = world.with_license(crate::support::LICENSE).await;
+    assert_eq!(replica.read(1001).await, read);
+}
+
+#[tokio::test]
+async fn an_etag_is_checked_also_where_there_is_nothing_to_change() {
+    let world = World::start().await;
+    let number = world.number(1001, 70001).await;
+    let same = pb::UpdateRequest {
+        etag: "0".repeat(32),
+        ..update(70001, &["name"], number)
+    };
+    assert_eq!(failure(world.update(same).await).reason, "ETAG_MISMATCH");
+    assert!(world.writes().is_empty());
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use followme::simulator::{Route, When};
 use tonic::Code;
 
-use super::{add_with_id, heedless, hold, within};
-use crate::support::{World, add_to, failure, new_number};
+use super::{add_with_id, hold, names, patient, within};
+use crate::support::{LICENSE, World, add_to, failure, new_number, with_metadata};
 
 #[tokio::test]
 async fn the_writes_of_an_account_wait_for_each_other_and_other_accounts_do_not() {
@@ -51,7 +51,7 @@ async fn waiting_for_the_turn_counts_against_the_deadline_and_nothing_is_sent() 
         add_to(1003, new_number("Late", "15550131")),
         Duration::from_millis(200),
     );
-    let late = failure(heedless(&world).add(late).await);
+    let late = failure(patient(&world).add(late).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "NOT_SENT");
     world.handle.release();
@@ -61,12 +61,80 @@ async fn waiting_for_the_turn_counts_against_the_deadline_and_nothing_is_sent() 
         .add(add_to(1003, new_number("Next", "15550132")))
         .await
         .expect("added");
-    let names: Vec<String> = world
-        .read(1003)
-        .await
-        .numbers
+    assert_eq!(names(&world, 1003), ["First", "Next"]);
+}
+
+#[tokio::test]
+async fn writes_are_done_in_the_order_in_which_they_came() {
+    let world = World::start().await;
+    hold(&world, Route::Add, When::Before);
+    let mut calls = Vec::new();
+    let wanted: Vec<String> = (0..5).map(|place| format!("Number {place}")).collect();
+    for (place, name) in wanted.iter().enumerate() {
+        let request = add_to(1003, new_number(name, &format!("{}", 15_550_160 + place)));
+        let mut client = world.client();
+        calls.push(tokio::spawn(async move { client.add(request).await }));
+        // What came before on the same connection is in the queue when a whole read is over.
+        world.read(1002).await;
+    }
+    world.assert_fired("hold");
+    world.handle.release();
+    for call in calls {
+        call.await.expect("no panic").expect("added");
+    }
+    assert_eq!(names(&world, 1003), wanted);
+}
+
+#[tokio::test]
+async fn reads_and_the_same_account_of_another_license_are_not_held_up() {
+    let world = World::configured(|config| config.defaults.caller_license = true).await;
+    world
+        .handle
+        .seed("OTHER-KEY", 1003, vec![], Default::default());
+    hold(&world, Route::Add, When::Before);
+    let first = tokio::spawn({
+        let mut client = world.client();
+        async move { client.add(add_with_id("id-1", "First")).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    assert_eq!(world.read(1003).await.total_size, 0);
+    let other = with_metadata(
+        add_to(1003, new_number("Other", "15550150")),
+        &[("x-porta-license", "OTHER-KEY")],
+    );
+    world.add(other).await.expect("it is another account");
+    world.handle.release();
+    first.await.expect("no panic").expect("added");
+    let licenses: Vec<String> = world
+        .effects()
         .into_iter()
-        .map(|number| number.name)
+        .map(|effect| effect.license)
         .collect();
-    assert_eq!(names, ["First", "Next"]);
+    assert_eq!(licenses, ["OTHER-KEY", LICENSE]);
+}
+
+#[tokio::test]
+async fn who_is_cancelled_while_waiting_leaves_the_queue() {
+    let world = World::start().await;
+    hold(&world, Route::Add, When::Before);
+    let first = tokio::spawn({
+        let mut client = world.client();
+        async move { client.add(add_with_id("id-1", "First")).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    let second = tokio::spawn({
+        let mut client = world.client();
+        async move { client.add(add_with_id("id-2", "Second")).await }
+    });
+    world.read(1002).await;
+    second.abort();
+    // The reset of the stream reaches the server before this call, on the same connection.
+    world.read(1002).await;
+    world.handle.release();
+    first.await.expect("no panic").expect("added");
+    world
+        .add(add_with_id("id-3", "Third"))
+        .await
+        .expect("added");
+    assert_eq!(names(&world, 1003), ["First", "Third"]);
 }

@@ -8,8 +8,8 @@ use followme::{
 };
 use tonic::Code;
 
-use super::{add_with_id, adds, heedless, hold, impatient, within};
-use crate::support::{World, failure, new_number, replace, stored_number, update};
+use super::{add_with_id, adds, hold, impatient, patient, within};
+use crate::support::{World, add_to, failure, new_number, replace, stored_number, update};
 
 #[tokio::test]
 async fn the_same_id_with_the_same_content_answers_again_without_writing() {
@@ -83,9 +83,11 @@ async fn a_second_call_waits_no_longer_than_its_own_deadline() {
     });
     world.handle.wait_for_fired("hold", 1).await;
     let second = within(add_with_id("id-1", "Desk"), Duration::from_millis(200));
-    let second = failure(heedless(&world).add(second).await);
+    let second = failure(patient(&world).add(second).await);
     assert_eq!(second.code, Code::DeadlineExceeded);
-    assert_eq!(second.reason, "NOT_SENT");
+    // Not NOT_SENT: the write of this id was sent.
+    assert_eq!(second.reason, "WRITE_IN_PROGRESS");
+    assert_eq!(second.meta("request_id"), Some("id-1"));
     world.handle.release();
     first.await.expect("no panic").expect("added");
     assert_eq!(adds(&world), 1);
@@ -321,4 +323,68 @@ async fn a_replace_all_whose_add_is_unknown_does_not_add_it_again() {
     let done = world.replace_all(request).await.expect("goes on");
     assert_eq!(done.numbers.len(), 2);
     assert_eq!(adds(&world), 2);
+}
+
+#[tokio::test]
+async fn what_is_proved_not_to_have_run_frees_the_id() {
+    let world = World::start().await;
+    let refusal = FaultKind::Status {
+        status: 400,
+        reason: None,
+        body: "ResponseStatus\r\n\
+               \"{ErrorCode:RequestBindingException,Message:bad,Errors:[]}\"\r\n"
+            .to_owned(),
+        content_type: Some("text/csv".to_owned()),
+    };
+    world.arm(refusal, Route::Add);
+    let refused = failure(world.add(add_with_id("id-1", "Desk")).await);
+    assert_eq!(refused.reason, "UPSTREAM_REFUSED");
+    world.assert_fired("status");
+    world
+        .add(add_with_id("id-1", "Mobile"))
+        .await
+        .expect("another content under a free id");
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn what_was_done_and_not_as_asked_is_remembered() {
+    let world = World::with(
+        followme::simulator::Options {
+            knobs: followme::simulator::Knobs {
+                query_values: false,
+                ..Default::default()
+            },
+            ..crate::support::demo()
+        },
+        |config| config.upstream.update_all = followme::upstream::UpdateAll::Off,
+    )
+    .await;
+    let mut number = new_number("Desk", "15550130");
+    number.domain = "sip.example.com".to_owned();
+    let request = pb::AddRequest {
+        request_id: "id-1".to_owned(),
+        ..add_to(1003, number)
+    };
+    for _ in 0..2 {
+        let failed = failure(world.add(request.clone()).await);
+        assert_eq!(failed.reason, "FIELDS_NOT_APPLIED");
+        assert_eq!(failed.meta("unapplied_fields"), Some("domain"));
+    }
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn outcomes_take_no_more_memory_than_they_may() {
+    let world = World::configured(|config| config.operations.request_ids.bytes = 1).await;
+    for id in ["id-1", "id-2"] {
+        world.add(add_with_id(id, "Desk")).await.expect("added");
+    }
+    world.add(add_with_id("id-2", "Desk")).await.expect("known");
+    assert_eq!(adds(&world), 2);
+    world
+        .add(add_with_id("id-1", "Desk"))
+        .await
+        .expect("forgotten");
+    assert_eq!(adds(&world), 3);
 }

@@ -3,7 +3,7 @@
 use followme::simulator::{EffectKind, FaultKind, HangAt, Route, When};
 use tonic::Code;
 
-use super::{add_with_id, adds, impatient};
+use super::{add_with_id, adds, changed_by_others, impatient};
 use crate::support::{World, delete, failure, new_number, stored_number, update};
 
 /// What can become of an answer after the write took effect.
@@ -192,6 +192,119 @@ async fn a_field_that_a_get_update_resets_is_put_back() {
     assert_eq!(after.period, before.period);
     assert_eq!(after.caller_id_mode, before.caller_id_mode);
     assert_eq!(after.name, "Renamed");
+}
+
+#[tokio::test]
+async fn a_gateway_that_lost_the_service_or_its_patience_proves_nothing() {
+    for status in [502, 504] {
+        let world = impatient().await;
+        let gateway = FaultKind::Status {
+            status,
+            reason: None,
+            body: "<html></html>".to_owned(),
+            content_type: Some("text/html".to_owned()),
+        };
+        world.arm(gateway, Route::Add);
+        let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
+        world.assert_fired("status");
+        assert_eq!(unknown.code, Code::Unknown);
+        assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+        // The service was still at it.
+        let late = followme::simulator::StoredNumber {
+            redirect_number: Some("15550130".to_owned()),
+            name: Some("Desk".to_owned()),
+            order: Some(1),
+            timeout: Some(30),
+            active: Some("Y".to_owned()),
+            ..Default::default()
+        };
+        world.seed(1003, vec![late]);
+        let found = world.add(add_with_id("id-1", "Desk")).await;
+        assert_eq!(
+            found.expect("found").list_etag,
+            world.read(1003).await.list_etag
+        );
+        assert_eq!(world.writes().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_somebody_else_wrote_over_is_not_told_not_done() {
+    let world = impatient().await;
+    world.arm(
+        FaultKind::DefaultRecord {
+            status: 500,
+            when: When::After,
+        },
+        Route::Update,
+    );
+    // The read that settles it.
+    world.handle.arm(
+        followme::simulator::Fault::once(FaultKind::Hold { when: When::Before })
+            .on(Route::GetAll)
+            .after(1),
+    );
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        changed_by_others(&world, 70001, |number| {
+            number.name = Some("Theirs".to_owned());
+        });
+        world.handle.release();
+    };
+    let (result, ()) = tokio::join!(
+        world.update(update(70001, &["name"], new_number("Ours", ""))),
+        others
+    );
+    world.assert_fired("default_record");
+    assert_eq!(world.effects().len(), 1, "it was done");
+    assert_eq!(failure(result).reason, "OUTCOME_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_reset_field_that_somebody_else_set_meanwhile_is_not_put_back() {
+    let world = World::knobs(followme::simulator::Knobs {
+        update_resets_unseen: true,
+        query_values: false,
+        write_answer: followme::simulator::WriteAnswer::Null,
+        ..Default::default()
+    })
+    .await;
+    world.arm(FaultKind::Hold { when: When::After }, Route::Update);
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        assert_eq!(world.stored(1001, 70002).period, None, "it was reset");
+        changed_by_others(&world, 70002, |number| {
+            number.period = Some("wd{mo}".to_owned());
+        });
+        world.handle.release();
+    };
+    let (updated, ()) = tokio::join!(
+        world.update(update(70002, &["name"], new_number("Renamed", ""))),
+        others
+    );
+    let after = updated.expect("updated").number.expect("a number");
+    assert_eq!(after.period, "wd{mo}");
+    assert_eq!(after.period_description, "Evenings: and weekends");
+    assert_eq!(after.name, "Renamed");
+}
+
+#[tokio::test]
+async fn a_delete_that_somebody_else_did_meanwhile_is_done() {
+    let world = impatient().await;
+    world.arm(FaultKind::Hold { when: When::Before }, Route::Delete);
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        let mut left = world
+            .handle
+            .numbers(crate::support::LICENSE, 1001)
+            .expect("seeded");
+        left.retain(|number| number.id != 70002);
+        world.seed(1001, left);
+        world.handle.release();
+    };
+    let (deleted, ()) = tokio::join!(world.delete(delete(70002)), others);
+    deleted.expect("it is gone");
+    assert_eq!(world.read(1001).await.total_size, 2);
 }
 
 #[tokio::test]

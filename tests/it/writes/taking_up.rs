@@ -1,0 +1,158 @@
+//! What a call is told that takes a request id up again, when an earlier try may have been done.
+
+use std::time::Duration;
+
+use followme::{
+    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
+    simulator::{FaultKind, Route, When},
+};
+use tonic::{Code, transport::Channel};
+
+use super::{add_with_id, adds, changed_by_others, hold, impatient, patient, within};
+use crate::support::{Failure, World, delete, failure, new_number, update};
+
+/// A world in which the add of `id-1` was sent, and nobody knows whether it was done.
+async fn unknown_add() -> World {
+    let world = impatient().await;
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    world.handle.arm(
+        followme::simulator::Fault::once(FaultKind::NullList)
+            .on(Route::GetAll)
+            .after(1)
+            .times(100),
+    );
+    assert_unknown(&failure(world.add(add_with_id("id-1", "Desk")).await));
+    world.assert_fired("reset");
+    world.handle.disarm_all();
+    assert_eq!(adds(&world), 1, "it was done");
+    world
+}
+
+fn assert_unknown(failed: &Failure) {
+    assert_eq!(failed.code, Code::Unknown);
+    assert_eq!(failed.reason, "OUTCOME_UNKNOWN");
+    assert_eq!(failed.meta("request_id"), Some("id-1"));
+}
+
+#[tokio::test]
+async fn a_read_that_fails_leaves_an_unknown_outcome_unknown() {
+    let world = unknown_add().await;
+    world.arm(FaultKind::Html { status: 503 }, Route::GetAll);
+    // Not UNAVAILABLE, which says that nothing was changed.
+    let failed = failure(world.add(add_with_id("id-1", "Desk")).await);
+    world.assert_fired("html");
+    assert_unknown(&failed);
+    assert_eq!(failed.meta("upstream_http_status"), Some("503"));
+    world.add(add_with_id("id-1", "Desk")).await.expect("found");
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn a_deadline_during_the_settling_of_an_unknown_outcome_does_not_say_not_sent() {
+    let world = unknown_add().await;
+    hold(&world, Route::GetAll, When::Before);
+    let request = within(add_with_id("id-1", "Desk"), Duration::from_millis(100));
+    let late = failure(patient(&world).add(request).await);
+    assert_eq!(late.reason, "WRITE_IN_PROGRESS");
+    world.handle.release();
+    world.add(add_with_id("id-1", "Desk")).await.expect("found");
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn an_update_that_may_have_been_done_is_not_told_refused_for_its_etag() {
+    let world = impatient().await;
+    let before = world.number(1001, 70001).await;
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        etag: before.etag,
+        ..update(70001, &["name"], new_number("Desk 2", ""))
+    };
+    hold(&world, Route::Update, When::Before);
+    assert_unknown(&failure(world.update(request.clone()).await));
+    world.handle.release();
+    world.handle.wait_for_effects(1).await;
+    // It was done late, and then somebody else wrote: nobody can tell any more.
+    changed_by_others(&world, 70001, |number| {
+        number.name = Some("Desk 3".to_owned());
+    });
+    assert_unknown(&failure(world.update(request).await));
+    assert_eq!(world.stored(1001, 70001).name.as_deref(), Some("Desk 3"));
+    assert_eq!(world.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn an_update_that_is_refused_when_done_again_stays_unknown() {
+    let world = impatient().await;
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        ..update(70001, &["name"], new_number("Desk 2", ""))
+    };
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Update);
+    assert_unknown(&failure(world.update(request.clone()).await));
+    world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Update);
+    // The first one may still come.
+    assert_unknown(&failure(world.update(request.clone()).await));
+    world.assert_fired("reset");
+    world.assert_fired("not_success");
+    world.update(request).await.expect("done");
+    assert_eq!(world.stored(1001, 70001).name.as_deref(), Some("Desk 2"));
+}
+
+#[tokio::test]
+async fn an_update_or_delete_that_came_late_is_found_and_not_sent_again() {
+    let world = impatient().await;
+    let rename = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        ..update(70001, &["name"], new_number("Desk 2", ""))
+    };
+    let remove = pb::DeleteRequest {
+        request_id: "id-1".to_owned(),
+        ..delete(70002)
+    };
+    hold(&world, Route::Update, When::Before);
+    hold(&world, Route::Delete, When::Before);
+    assert_unknown(&failure(world.update(rename.clone()).await));
+    assert_unknown(&failure(world.delete(remove.clone()).await));
+    world.handle.release();
+    world.handle.wait_for_effects(2).await;
+    let renamed = world.update(rename).await.expect("found");
+    assert_eq!(renamed.number.expect("a number").name, "Desk 2");
+    world.delete(remove).await.expect("found");
+    assert_eq!(world.writes().len(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_one_that_is_cancelled_does_the_write() {
+    let world = World::start().await;
+    hold(&world, Route::GetAll, When::Before);
+    let call = |mut client: FollowMeServiceClient<Channel>| async move {
+        client.add(add_with_id("id-1", "Desk")).await
+    };
+    let first = tokio::spawn(call(world.client()));
+    world.handle.wait_for_fired("hold", 1).await;
+    let second = tokio::spawn(call(world.client()));
+    world.read(1002).await;
+    first.abort();
+    // The reset of the stream reaches the server before this call, on the same connection.
+    world.read(1002).await;
+    world.handle.release();
+    second.await.expect("no panic").expect("added");
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn a_conflict_is_told_while_the_first_is_still_running() {
+    let world = World::start().await;
+    hold(&world, Route::Add, When::Before);
+    let first = tokio::spawn({
+        let mut client = world.client();
+        async move { client.add(add_with_id("id-1", "Desk")).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    let conflict = failure(world.add(add_with_id("id-1", "Mobile")).await);
+    assert_eq!(conflict.reason, "REQUEST_ID_CONFLICT");
+    world.handle.release();
+    first.await.expect("no panic").expect("added");
+    assert_eq!(adds(&world), 1);
+}
