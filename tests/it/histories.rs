@@ -30,7 +30,7 @@ const BATCH: u64 = 50;
 /// How many batches run at once, and how many histories of each: so many that the machine is not
 /// what most calls wait for.
 const BATCHES_AT_ONCE: usize = 2;
-const HISTORIES_AT_ONCE: usize = 10;
+const HISTORIES_AT_ONCE: usize = 15;
 /// The number of histories to which the counts of [`plan::KINDS`] belong.
 const USUAL: u64 = 1000;
 

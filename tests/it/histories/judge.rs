@@ -4,13 +4,12 @@
 //! a call began and ended places the call among them: at the first state that is so, and the last.
 //! What cannot be told apart counts for the facade.
 
+mod replace;
+
 use std::{collections::HashMap, ops::RangeInclusive};
 
 use followme::{
-    grpc::pb::{
-        self,
-        replace_step::{Action, Outcome},
-    },
+    grpc::pb::{self, replace_step::Outcome},
     simulator::EffectKind,
 };
 
@@ -319,153 +318,6 @@ impl<'a> Judge<'a> {
             )),
             None => Ok(true),
         }
-    }
-
-    fn replaced(&self, call: &Call, judged: &mut Judged) -> Result<(), String> {
-        let Asked::ReplaceAll(asked) = &call.asked else {
-            return Ok(());
-        };
-        match &call.answer {
-            Answer::Ok(Reply::Replaced {
-                unapplied: false, ..
-            }) => {
-                if self.ends_as_desired(call, asked)? {
-                    judged.replaced += 1;
-                } else {
-                    judged.disturbed += 1;
-                }
-                Ok(())
-            }
-            Answer::Failed(Failed {
-                incomplete: Some(incomplete),
-                ..
-            }) => {
-                judged.incomplete += 1;
-                self.says_what_is_missing(call, asked, incomplete)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that the list was the desired one after the last effect. Returns false where a write
-    /// of unknown outcome came after the plan was made.
-    fn ends_as_desired(&self, call: &Call, asked: &pb::ReplaceAllRequest) -> Result<bool, String> {
-        let mut desired: Vec<Held> = asked.numbers.iter().map(Held::from).collect();
-        desired.sort();
-        let window = self.long_window(call)?;
-        let last = self.effects_of_intent(call, *window.end()).next_back();
-        let from = last.map_or(*window.start(), |(place, _)| place + 1);
-        let as_desired = |place: usize| {
-            let mut held: Vec<&Held> = self.states[place].values().collect();
-            held.sort();
-            held.into_iter().eq(&desired)
-        };
-        if (from..=*window.end()).any(as_desired) {
-            return Ok(true);
-        }
-        // The effect before the last run of its own.
-        let between = last.and_then(|(place, _)| {
-            let before = self.history.changes.iter().take(place).rev();
-            before
-                .map(|change| self.caused(change))
-                .find(|cause| cause.intent != call.intent)
-        });
-        check(between.is_some_and(is_open), || {
-            "OK, but the list was not the desired one".to_owned()
-        })?;
-        Ok(false)
-    }
-
-    fn says_what_is_missing(
-        &self,
-        call: &Call,
-        asked: &pb::ReplaceAllRequest,
-        incomplete: &pb::ReplaceIncomplete,
-    ) -> Result<(), String> {
-        let window = self.window(call)?;
-        let until = *window.end();
-        for step in &incomplete.steps {
-            let name = usize::try_from(step.index)
-                .ok()
-                .and_then(|index| asked.numbers.get(index))
-                .map_or("", |number| number.name.as_str());
-            // Not every field took: then it may hold another name.
-            let whole = step.unapplied_fields.is_empty();
-            let is_it = |change: &Change| {
-                let named = change
-                    .after
-                    .as_ref()
-                    .is_some_and(|after| after.name == name);
-                match (step.action(), change.kind) {
-                    (Action::Add, EffectKind::Add) => named,
-                    (Action::Update, EffectKind::Update) => {
-                        change.id == step.number_id && (named || !whole)
-                    }
-                    (Action::Delete, EffectKind::Delete) => change.id == step.number_id,
-                    _ => false,
-                }
-            };
-            let said = |problem: &str| format!("{problem}: {step:?}");
-            match (step.outcome(), step.action()) {
-                (Outcome::Done, Action::Keep) => check(
-                    window
-                        .clone()
-                        .any(|place| self.states[place].contains_key(&step.number_id)),
-                    || said("DONE, but not there"),
-                )?,
-                (Outcome::Done, Action::Delete) => {
-                    check(!self.states[until].contains_key(&step.number_id), || {
-                        said("DONE, but there")
-                    })?
-                }
-                (Outcome::Done, _) => check(
-                    self.effects_of_intent(call, until)
-                        .any(|(_, change)| change.id == step.number_id && is_it(change)),
-                    || said("DONE, but not done"),
-                )?,
-                (Outcome::Failed, _)
-                    if matches!(
-                        step.reason.as_str(),
-                        "FIELDS_NOT_APPLIED" | "NUMBER_VANISHED"
-                    ) => {}
-                (Outcome::Failed | Outcome::NotStarted, _) => check(
-                    !self.effects_of_call(call).any(|(_, change)| is_it(change)),
-                    || said("not done, but done"),
-                )?,
-                (Outcome::Unknown, _) => {}
-                (Outcome::Unspecified, _) => return Err(said("no outcome")),
-            }
-        }
-        if incomplete.omitted_steps > 0 {
-            return Ok(());
-        }
-        for index in 0..asked.numbers.len() {
-            let steps = incomplete.steps.iter();
-            let count = steps
-                .filter(|step| usize::try_from(step.index) == Ok(index))
-                .count();
-            check(count == 1, || format!("number {index} has {count} steps"))?;
-        }
-        let alone = self
-            .history
-            .changes
-            .iter()
-            .take(until)
-            .skip(*window.start())
-            .all(|change| change.tag == call.tag);
-        let settled = incomplete
-            .steps
-            .iter()
-            .all(|step| step.outcome() != Outcome::Unknown);
-        if alone && settled {
-            for id in self.states[until].keys() {
-                let steps = &mut incomplete.steps.iter();
-                check(steps.any(|step| step.number_id == *id), || {
-                    format!("no step says what becomes of number {id}")
-                })?;
-            }
-        }
-        Ok(())
     }
 }
 
