@@ -5,6 +5,10 @@ use std::{
     any::Any,
     future::Future,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,12 +21,30 @@ use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
 use super::{accept::Peer, deadline, status};
 
 /// When a call has to be answered; stands in the extensions of its request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AnswerBy(pub(super) Instant);
+#[derive(Debug, Clone)]
+pub(super) struct AnswerBy {
+    at: Instant,
+    taken: Arc<AtomicBool>,
+}
+
+impl AnswerBy {
+    fn new(at: Instant) -> Self {
+        Self {
+            at,
+            taken: Arc::default(),
+        }
+    }
+
+    /// Returns the instant to the handler, who from now on answers for the call.
+    pub(super) fn take(&self) -> Instant {
+        self.taken.store(true, Ordering::Relaxed);
+        self.at
+    }
+}
 
 /// Ends calls at their deadline.
 ///
-/// tonic does that too, but answers CANCELLED. The handler answers first where it runs, since it
+/// tonic does that too, but answers CANCELLED. The handler answers where it runs, since it alone
 /// knows what became of the call; this layer is for the calls whose request never comes whole.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeadlineLayer {
@@ -69,18 +91,24 @@ where
         // A health watch is a call that lasts.
         let watches = times.is_default && request.uri().path().ends_with("/Watch");
         let streams = times.is_default && request.uri().path().contains("ServerReflection/");
-        request.extensions_mut().insert(AnswerBy(times.answer_by));
+        let answer_by = AnswerBy::new(times.answer_by);
+        let taken = Arc::clone(&answer_by.taken);
+        request.extensions_mut().insert(answer_by);
         let counted = request.extensions().get::<Peer>().map(Peer::call);
-        let answer = self.inner.call(request);
+        let mut answer = Box::pin(self.inner.call(request));
         Box::pin(async move {
             let _counted = counted;
             if watches || streams {
                 return answer.await;
             }
-            match timeout_at(times.last_call, answer).await {
-                Ok(answer) => answer,
-                Err(_) => Ok(status::deadline_exceeded().into_http()),
+            if let Ok(answer) = timeout_at(times.last_call, &mut answer).await {
+                return answer;
             }
+            if taken.load(Ordering::Relaxed) {
+                // On a busy machine it is late, but on its way.
+                return answer.await;
+            }
+            Ok(status::deadline_exceeded().into_http())
         })
     }
 }
@@ -107,6 +135,26 @@ impl ResponseForPanic for Panicked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_handler_answers_itself_and_for_a_missing_message_the_layer_does() {
+        for (takes, code) in [(true, "0"), (false, "4")] {
+            let handler = tower::service_fn(move |request: http::Request<Body>| async move {
+                if takes && let Some(answer_by) = request.extensions().get::<AnswerBy>() {
+                    answer_by.take();
+                }
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                Ok::<_, std::convert::Infallible>(Status::ok("").into_http::<Body>())
+            });
+            let default = Duration::from_secs(1);
+            let mut service = DeadlineLayer { default }.layer(handler);
+            let answer = service
+                .call(http::Request::new(Body::empty()))
+                .await
+                .unwrap();
+            assert_eq!(answer.headers()["grpc-status"], code);
+        }
+    }
 
     #[tokio::test]
     async fn a_panic_becomes_internal_with_details() {

@@ -104,7 +104,7 @@ fn without_output(number: &mut pb::FollowMeNumber) {
 
 /// Returns when the call has to be answered.
 fn answer_by(extensions: &Extensions) -> Option<Instant> {
-    extensions.get::<AnswerBy>().map(|answer_by| answer_by.0)
+    extensions.get::<AnswerBy>().map(AnswerBy::take)
 }
 
 /// Names who shares the places for upstream requests with others: the connection.
