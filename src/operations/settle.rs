@@ -157,7 +157,9 @@ impl Operations {
         };
         match effect.judge(&list, None, false) {
             Judgement::Done(id) => Ok(Some((list, id))),
-            Judgement::NotDone | Judgement::Ambiguous(_) if effect.is_idempotent() => Ok(None),
+            Judgement::NotDone if effect.is_idempotent() => Ok(None),
+            // Somebody else wrote meanwhile.
+            Judgement::Ambiguous(ids) if ids.is_empty() && effect.is_idempotent() => Ok(None),
             Judgement::NotDone => unknown(Vec::new()),
             Judgement::Ambiguous(candidates) => unknown(candidates),
         }
