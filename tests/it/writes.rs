@@ -46,9 +46,9 @@ fn adds(world: &World) -> usize {
 
 /// A client without timers: tonic's own channel heeds `grpc-timeout` as well, and answers in the
 /// server's place where the machine is busy.
-type Patient = FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>>;
+pub(crate) type Patient = FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>>;
 
-fn patient(world: &World) -> Patient {
+pub(crate) fn patient(world: &World) -> Patient {
     let client = Client::builder(TokioExecutor::new())
         .http2_only(true)
         .build_http();

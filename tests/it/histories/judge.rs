@@ -224,7 +224,14 @@ impl<'a> Judge<'a> {
                     })
                 }
                 reason => {
-                    if let Some((place, change)) = self.effects_of_call(call).next() {
+                    // An id names one write: what was done under it before the call, too, is done.
+                    let before = match &call.asked {
+                        Asked::ReplaceAll(_) => 0,
+                        _ => *window.start(),
+                    };
+                    let earlier = self.effects_of_intent(call, before);
+                    if let Some((place, change)) = self.effects_of_call(call).chain(earlier).next()
+                    {
                         return Err(format!("{reason}, but done: effect {place}, {change:?}"));
                     }
                     self.reason_is_true(call, reason, window)

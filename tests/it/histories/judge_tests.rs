@@ -127,6 +127,18 @@ fn a_second_add_of_one_id_is_found() {
 }
 
 #[test]
+fn not_done_of_what_was_done_before_under_the_same_id_is_found() {
+    for reason in ["NOT_SENT", "UPSTREAM_UNAVAILABLE", "WRITE_NOT_DONE"] {
+        let mut history = added();
+        history.calls[1].answer = failed(reason);
+        assert_false(&history, "but done");
+        // Without the id in common it says nothing of the other call.
+        history.calls[1].intent = 1;
+        assert_true(&history);
+    }
+}
+
+#[test]
 fn a_second_add_by_a_replace_all_is_found_unless_the_first_was_deleted() {
     let mut history = replaced(Answer::None, 3);
     history

@@ -4,11 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use followme::{
-    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
+    grpc::pb,
     simulator::{Handle, Received, Route, StoredNumber},
 };
 use tokio::{task::JoinSet, time::timeout};
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Request, Status};
 
 use super::{
     log::{Answer, Asked, Call, Held, History, Reply, Seen, held, shown},
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     raw::PATIENCE,
     support::{World, new_number, seconds, stored_number},
+    writes::{Patient, patient},
 };
 
 /// Plays the history of a seed on an account of its own. Its effects are not in it yet: some come
@@ -35,13 +36,14 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
         world.handle.arm(fault.for_account(account));
     }
     let initial = held(&world.handle, account);
+    let client = patient(&world);
     let mut callers = JoinSet::new();
     for (number, moves) in plan.callers.into_iter().enumerate() {
         let caller = Caller {
             number,
             account,
             seed,
-            client: world.client(),
+            client: client.clone(),
             handle: world.handle.clone(),
             seen: None,
             calls: Vec::new(),
@@ -105,7 +107,7 @@ struct Caller {
     number: usize,
     account: i32,
     seed: u64,
-    client: FollowMeServiceClient<Channel>,
+    client: Patient,
     handle: Handle,
     seen: Option<Arc<Seen>>,
     calls: Vec<Call>,
@@ -313,7 +315,7 @@ fn number(name: &str, place: usize) -> pb::FollowMeNumber {
 
 /// Sends a call. Also returns the list, where that was asked for.
 async fn send(
-    mut client: FollowMeServiceClient<Channel>,
+    mut client: Patient,
     asked: Asked,
     tag: &str,
     manner: Manner,
