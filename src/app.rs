@@ -1,17 +1,18 @@
 //! The composition root: the only room that sees all others.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
-    config::Config,
+    config::{Config, Watch},
     grpc::{
         Service,
         server::{self, SERVICE},
     },
     health::Health,
     operations::Operations,
+    security::Guard,
     upstream::Client,
 };
 
@@ -21,6 +22,8 @@ pub struct App {
     operations: Arc<Operations>,
     service: Service,
     health: Health,
+    guard: Arc<Guard>,
+    watch: Option<Watch>,
     config: server::Config,
 }
 
@@ -28,8 +31,13 @@ impl App {
     /// Builds the facade and binds its address. Nothing is sent upstream yet.
     ///
     /// # Errors
-    /// Fails where the address cannot be bound or the HTTP client cannot be made.
+    /// Fails where the address cannot be bound, others reach it and nothing keeps them out, or the
+    /// HTTP client cannot be made.
     pub async fn build(config: Config) -> io::Result<Self> {
+        if let Some(mistake) = config.exposure() {
+            let kind = io::ErrorKind::InvalidInput;
+            return Err(io::Error::new(kind, mistake.to_string()));
+        }
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let operations = Arc::new(Operations::new(client, config.operations));
         let health = Health::new(
@@ -39,9 +47,12 @@ impl App {
         )
         .await;
         let listener = TcpListener::bind(config.listen).await?;
+        let guard = Arc::new(Guard::new(config.security));
         Ok(Self {
             listener,
-            service: Service::new(Arc::clone(&operations), config.defaults),
+            service: Service::new(Arc::clone(&operations), Arc::clone(&guard), config.defaults),
+            guard,
+            watch: config.watch,
             operations,
             health,
             config: config.server,
@@ -68,15 +79,18 @@ impl App {
             operations,
             service,
             health,
+            guard,
+            watch,
             config,
         } = self;
+        let followed = watch.map(|watch| tokio::spawn(follow(watch, Arc::clone(&guard))));
         let watched = {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
             tokio::spawn(async move { health.watch(operations.client()).await })
         };
         let (stopping, mut stopped) = tokio::sync::watch::channel(false);
         let limit = config.drain_delay + config.drain_limit;
-        let serving = server::serve(listener, service, health, config, async move {
+        let serving = server::serve(listener, service, health, guard, config, async move {
             shutdown.await;
             stopping.send_replace(true);
         });
@@ -99,6 +113,46 @@ impl App {
             }
         };
         watched.abort();
+        if let Some(followed) = followed {
+            followed.abort();
+        }
         result
+    }
+}
+
+/// How often the files of the configuration are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Looks at the files of the configuration again and again, and takes over what changes in them.
+async fn follow(mut watch: Watch, guard: Arc<Guard>) {
+    loop {
+        tokio::time::sleep(RELOAD_INTERVAL).await;
+        let looked = tokio::task::spawn_blocking(move || {
+            let changes = watch.look();
+            (watch, changes)
+        });
+        let Ok((looked, changes)) = looked.await else {
+            tracing::error!("the files of the configuration are not looked at any more");
+            return;
+        };
+        watch = looked;
+        for mistake in &changes.mistakes {
+            tracing::error!(%mistake, "a file was not taken over; what was there stays in place");
+        }
+        for key in &changes.restart {
+            tracing::warn!(key, "a change takes a restart");
+        }
+        if let Some(policy) = changes.policy {
+            tracing::info!(
+                read_only = policy.read_only,
+                callers = policy.callers.len(),
+                "took over who may call"
+            );
+            guard.replace(policy);
+        }
+        if let (Some(config), Some(tls)) = (changes.tls, guard.tls()) {
+            tracing::info!("took over the certificates");
+            tls.replace(config);
+        }
     }
 }

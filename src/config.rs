@@ -1,26 +1,40 @@
 //! The configuration: TOML file, environment, flags, in this order, later wins. It is parsed into
-//! checked types here, and every mistake is reported at once with its key.
+//! checked types here, and every mistake is reported at once with its key and its place.
+//!
+//! `keys` is the one list of keys: reading, checking, printing and the names of variables follow it.
+//! `watch` looks at the files while the facade runs.
 //!
 //! Architecture invariant: this is the only room that reads the environment and files.
 
+mod callers;
+mod file;
+mod keys;
+mod print;
 mod reader;
+mod watch;
 
 use std::{
-    fmt, fs,
+    collections::BTreeMap,
+    fmt,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
 use reqwest::Url;
-use zeroize::Zeroizing;
+
+pub use watch::{Changes, Watch};
 
 use crate::{
-    domain::{Field, FieldSet, License, Rules, check},
+    domain::{Field, License, Rules},
     grpc, operations,
+    security::{self, Caller, Tokens},
     upstream::{self, TransportConfig},
 };
-use reader::Reader;
+use callers::CallerSettings;
+use file::File;
+use print::Effective;
+use reader::{Findings, Flag, Reader};
 
 /// Everything that `serve` depends on.
 #[derive(Debug, Clone)]
@@ -28,12 +42,14 @@ pub struct Config {
     /// `listen` / `FOLLOWME_LISTEN` / `--listen`: the address of the gRPC server
     /// (127.0.0.1:50051). Port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// `insecure` / `--insecure`: whether others than this machine may be listened to without TLS
+    /// or without callers (false).
+    pub insecure: bool,
     /// `[upstream]`.
     pub upstream: upstream::Config,
     /// `[calls]`.
     pub operations: operations::Config,
-    /// What holds for a caller who says nothing: `upstream.content_id`, `upstream.feature_name`,
-    /// and the License.
+    /// What holds for a caller who says nothing: `upstream.content_id`, `upstream.feature_name`.
     pub defaults: grpc::Defaults,
     /// `[server]`.
     pub server: grpc::server::Config,
@@ -42,6 +58,40 @@ pub struct Config {
     pub readiness_follows_upstream: bool,
     /// `upstream.probe_after`: how long upstream may go unheard of before it is asked (10 s).
     pub probe_after: Duration,
+    /// `[tls]`, `[callers.NAME]`, `tokens_file`, `read_only`, and the Licenses.
+    pub security: security::Config,
+    /// What looks at the files while the facade runs; `None` where nothing was read from any.
+    pub watch: Option<Watch>,
+    settings: Settings,
+}
+
+/// The values that stand for files, and those that are looked at again while the facade runs.
+#[derive(Debug, Clone, Default)]
+struct Settings {
+    has_url: bool,
+    /// Whether a License is named, be it there or not.
+    has_license: bool,
+    read_only: bool,
+    tokens_file: Option<PathBuf>,
+    license_file: Option<PathBuf>,
+    /// The License of `FOLLOWME_LICENSE`, in place of the file's.
+    license: Option<License>,
+    caller_license: bool,
+    upstream_ca_file: Option<PathBuf>,
+    upstream_certificate_file: Option<PathBuf>,
+    upstream_key_file: Option<PathBuf>,
+    certificate_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    client_ca_file: Option<PathBuf>,
+    require_client_certificate: bool,
+    callers: Vec<CallerSettings>,
+}
+
+impl Settings {
+    /// Tells whether callers are configured, so that everybody else is refused.
+    fn has_callers(&self) -> bool {
+        self.tokens_file.is_some() || !self.callers.is_empty()
+    }
 }
 
 /// What the command line says.
@@ -55,20 +105,57 @@ pub struct Flags {
     pub upstream_url: Option<String>,
     /// `--license-file`.
     pub license_file: Option<PathBuf>,
+    /// `--insecure`.
+    pub insecure: bool,
+}
+
+impl Flags {
+    fn values(&self) -> Vec<Flag> {
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        [
+            ("listen", "--listen", self.listen.clone()),
+            ("upstream.url", "--upstream-url", self.upstream_url.clone()),
+            (
+                "upstream.license_file",
+                "--license-file",
+                self.license_file.as_ref().map(path),
+            ),
+            (
+                "insecure",
+                "--insecure",
+                self.insecure.then(|| "true".to_owned()),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(key, name, value)| {
+            Some(Flag {
+                key,
+                name,
+                value: value?,
+            })
+        })
+        .collect()
+    }
 }
 
 /// A mistake in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where it stands: a TOML key, a variable or a flag.
+    /// What it is about: a TOML key, a variable or a flag.
     pub key: String,
     /// What is wrong, and what to do.
     pub problem: String,
+    /// Where it stands, as `FILE:LINE`, if in the file.
+    pub place: Option<String>,
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.problem)
+        write!(f, "{}: {}", self.key, self.problem)?;
+        match &self.place {
+            Some(place) => write!(f, " ({place})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -76,6 +163,11 @@ impl fmt::Display for Mistake {
 pub trait Environment {
     /// Returns the value of a variable that is set and not empty.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// Returns the names of the variables that are set, so that one that is not known is refused.
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The environment of the process.
@@ -89,6 +181,43 @@ impl Environment for ProcessEnvironment {
     )]
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    fn names(&self) -> Vec<String> {
+        std::env::vars_os()
+            .filter(|(_, value)| !value.is_empty())
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect()
+    }
+}
+
+/// The environment as it was when the configuration was read.
+#[derive(Clone, Default)]
+struct Snapshot(BTreeMap<String, String>);
+
+impl Snapshot {
+    /// Keeps what the keys ask for.
+    fn new(environment: &impl Environment, keys: &[Effective]) -> Self {
+        let names = keys.iter().filter_map(|key| reader::variable(&key.key));
+        let names = names.chain(["FOLLOWME_LICENSE", "FOLLOWME_CONFIG"].map(str::to_owned));
+        Self(
+            names
+                .filter_map(|name| environment.variable(&name).map(|value| (name, value)))
+                .collect(),
+        )
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One of the values may be a License.
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Environment for Snapshot {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
     }
 }
 
@@ -156,9 +285,8 @@ impl Config {
                     bytes: 64 * 1024 * 1024,
                 },
             },
+            insecure: false,
             defaults: grpc::Defaults {
-                license,
-                caller_license: false,
                 content_id: None,
                 feature_name: None,
             },
@@ -168,6 +296,7 @@ impl Config {
                     handshake_timeout: Duration::from_secs(10),
                     idle_timeout: Duration::from_secs(15 * 60),
                 },
+                reflection: true,
                 default_deadline: Duration::from_secs(15),
                 max_calls_per_connection: 200,
                 max_connection_age: Duration::from_secs(30 * 60),
@@ -176,336 +305,131 @@ impl Config {
             },
             readiness_follows_upstream: false,
             probe_after: Duration::from_secs(10),
+            security: security::Config {
+                tls: None,
+                policy: security::Policy {
+                    closed: false,
+                    read_only: false,
+                    anonymous: Caller::anonymous(license),
+                    callers: Vec::new(),
+                    tokens: Tokens::default(),
+                },
+            },
+            settings: Settings {
+                has_url: true,
+                ..Settings::default()
+            },
+            watch: None,
         }
     }
 
-    /// Reads the configuration.
+    /// Reads the configuration, and every file that it names.
     ///
     /// # Errors
     /// Returns every mistake that can be seen.
     pub fn load(flags: &Flags, environment: &impl Environment) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let table = table(flags, environment, &mut mistakes);
-        let mut file = Reader::new(table, &mut mistakes);
-
-        // The keys of the file are taken in any case: one that is overridden is no unknown key.
-        let (listen_in_file, url_in_file) = (file.text("listen"), file.text("upstream.url"));
-        let listen =
-            source(&flags.listen, "--listen", environment, "FOLLOWME_LISTEN").or(listen_in_file);
-        let url = source(
-            &flags.upstream_url,
-            "--upstream-url",
-            environment,
-            "FOLLOWME_UPSTREAM_URL",
-        )
-        .or(url_in_file);
-        // A URL has to be there for the defaults; the mistake stops the one made up from use.
-        let url = match url {
-            None => file.mistake(
-                "upstream.url",
-                "is missing: set it, FOLLOWME_UPSTREAM_URL or --upstream-url to the address of the \
-                 service, for example http://127.0.0.1:8080",
-            ),
-            Some(text) => upstream_url(&text.value)
-                .map_err(|problem| file.mistake::<()>(&text.key, &problem))
-                .ok(),
-        };
-        let license_file = file.text("upstream.license_file");
-        let unset = Url::parse("http://upstream.invalid/");
-        let Some(mut config) = url.or(unset.ok()).map(|url| Self::new(url, None)) else {
-            return Err(mistakes);
-        };
-
-        if let Some(listen) = listen {
-            match listen.value.parse() {
-                Ok(address) => config.listen = address,
-                Err(_) => {
-                    file.mistake::<()>(
-                        &listen.key,
-                        "must be an IP address and a port, for example 127.0.0.1:50051",
-                    );
-                }
+        let path = watch::config_file(flags, environment);
+        let text = path.as_ref().map(|(key, path)| {
+            watch::read_text(path).map_err(|problem| Mistake {
+                key: (*key).to_owned(),
+                problem,
+                place: None,
+            })
+        });
+        let text = text.transpose().unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            None
+        });
+        let file = match (&path, &text) {
+            (Some((option, path)), Some(text)) => {
+                parse(option, path, text).unwrap_or_else(|mistake| {
+                    mistakes.push(mistake);
+                    File::default()
+                })
             }
-        }
-        let defaults = &mut config.defaults;
-        file.set("upstream.caller_license", &mut defaults.caller_license);
-        file.set_some("upstream.content_id", &mut defaults.content_id);
-        file.set_some("upstream.feature_name", &mut defaults.feature_name);
-        file.check("upstream.feature_name", || {
-            let name = defaults.feature_name.as_deref().unwrap_or_default();
-            (name.len() <= grpc::MAX_FEATURE_NAME_BYTES && !name.chars().any(char::is_control))
-                .then_some(())
-                .ok_or_else(|| "must be at most 128 bytes without control characters".to_owned())
-        });
-        let upstream = &mut config.upstream;
-        let transport = &mut upstream.transport;
-        file.duration("upstream.connect_timeout", &mut transport.connect_timeout);
-        file.duration("upstream.idle_timeout", &mut transport.idle_timeout);
-        file.duration("upstream.read_timeout", &mut upstream.read_timeout);
-        file.duration("upstream.write_timeout", &mut upstream.write_timeout);
-        file.size(
-            "upstream.max_answer_bytes",
-            1024..=1024 * 1024 * 1024,
-            &mut transport.max_answer_bytes,
-        );
-        file.duration(
-            "upstream.max_connection_age",
-            &mut transport.max_connection_age,
-        );
-        transport.ca = file.text("upstream.ca_file").and_then(|path| {
-            let pem = read_file(&path).map_err(|problem| file.mistake::<()>(&path.key, &problem));
-            pem.ok()
-        });
-        transport.identity = identity(&mut file);
-        file.duration("upstream.probe_after", &mut config.probe_after);
-        let mut retries = upstream.read_retries as usize;
-        file.size("upstream.read_retries", 0..=10, &mut retries);
-        upstream.read_retries = u32::try_from(retries).unwrap_or(u32::MAX);
-        file.size(
-            "upstream.max_requests",
-            1..=100_000,
-            &mut upstream.limits.requests,
-        );
-        file.size(
-            "upstream.max_queue",
-            0..=1_000_000,
-            &mut upstream.limits.queue,
-        );
-        file.set("upstream.caller_share", &mut upstream.limits.caller_share);
-        let share = upstream.limits.caller_share;
-        file.check("upstream.caller_share", || {
-            (share > 0.0 && share <= 1.0)
-                .then_some(())
-                .ok_or_else(|| "must be more than 0 and at most 1".to_owned())
-        });
-        let breaker = &mut upstream.breaker;
-        let mut failures = breaker.failures as usize;
-        file.size("upstream.breaker_failures", 1..=1000, &mut failures);
-        breaker.failures = u32::try_from(failures).unwrap_or(u32::MAX);
-        file.duration("upstream.breaker_open", &mut breaker.open);
-        file.duration("upstream.breaker_open_max", &mut breaker.open_max);
-        file.set("upstream.unsafe_values", &mut upstream.unsafe_values);
-        file.set("upstream.null_list", &mut upstream.null_list);
-        file.set("upstream.update_all", &mut upstream.update_all);
-        file.set("upstream.post_format", &mut upstream.post_format);
-        let operations = &mut config.operations;
-        file.set("calls.strip_plus", &mut operations.rules.strip_plus);
-        let mut ring = Duration::from_secs(30);
-        file.duration("calls.default_ring_timeout", &mut ring);
-        file.check("calls.default_ring_timeout", || {
-            let seconds = i64::try_from(ring.as_secs()).unwrap_or(i64::MAX);
-            check::ring_timeout(seconds, ring.subsec_nanos().cast_signed())
-        });
-        operations.rules.default_ring_timeout = i32::try_from(ring.as_secs()).unwrap_or(30);
-        file.duration("calls.write_limit", &mut operations.write_limit);
-        file.size("calls.max_numbers", 1..=1000, &mut operations.max_numbers);
-        if let Some(names) = file.take::<Vec<String>>("calls.strict_fields") {
-            operations.strict_fields = FieldSet::EMPTY;
-            for name in names {
-                match Field::from_name(&name) {
-                    Some(field) => operations.strict_fields.insert(field),
-                    None => {
-                        let problem = format!("{name:?} is not a field of FollowMeNumber");
-                        file.mistake::<()>("calls.strict_fields", &problem);
-                    }
-                }
-            }
-        }
-        let server = &mut config.server;
-        let accept = &mut server.accept;
-        file.size(
-            "server.max_connections",
-            1..=1_000_000,
-            &mut accept.max_connections,
-        );
-        file.duration("server.handshake_timeout", &mut accept.handshake_timeout);
-        file.duration("server.idle_timeout", &mut accept.idle_timeout);
-        file.duration("server.default_deadline", &mut server.default_deadline);
-        let mut calls = server.max_calls_per_connection as usize;
-        file.size("server.max_calls_per_connection", 1..=10_000, &mut calls);
-        server.max_calls_per_connection = u32::try_from(calls).unwrap_or(u32::MAX);
-        file.duration("server.max_connection_age", &mut server.max_connection_age);
-        file.duration_or_zero("server.drain_delay", &mut server.drain_delay);
-        file.duration("server.drain_limit", &mut server.drain_limit);
-        file.set(
-            "server.readiness_follows_upstream",
-            &mut config.readiness_follows_upstream,
-        );
-        let ids = &mut operations.request_ids;
-        file.duration("calls.request_id_ttl", &mut ids.ttl);
-        file.size("calls.request_id_entries", 1..=10_000_000, &mut ids.entries);
-        file.size("calls.request_id_bytes", 1024..=1 << 40, &mut ids.bytes);
-        file.finish();
-
-        let found = mistakes.len();
-        config.defaults.license = license(flags, environment, license_file, &mut mistakes);
-        if config.defaults.license.is_none()
-            && !config.defaults.caller_license
-            && mistakes.len() == found
-        {
-            mistakes.push(Mistake {
-                key: "upstream.license_file".to_owned(),
-                problem: "is missing: set it, FOLLOWME_LICENSE_FILE, --license-file or \
-                          FOLLOWME_LICENSE, or let callers bring their own with \
-                          upstream.caller_license = true"
-                    .to_owned(),
-            });
-        }
+            _ => File::default(),
+        };
+        let (mut config, mut findings) = Self::read(file, flags, environment);
+        mistakes.append(&mut findings.mistakes);
+        let sources = watch::Sources {
+            flags: flags.clone(),
+            environment: Snapshot::new(environment, &findings.effective),
+            file: path,
+        };
+        let mut watch = Watch::new(sources, text.as_deref(), config.settings.clone(), findings);
+        watch.fill(&mut config, &mut mistakes);
+        config.watch = Some(watch);
         if mistakes.is_empty() {
             Ok(config)
         } else {
             Err(mistakes)
         }
     }
-}
 
-/// A value, and where it stands.
-#[derive(Debug, Clone)]
-struct Sourced {
-    key: String,
-    value: String,
-}
-
-fn source(
-    flag: &Option<String>,
-    flag_name: &str,
-    environment: &impl Environment,
-    variable: &str,
-) -> Option<Sourced> {
-    let flag = flag.clone().map(|value| (flag_name, value));
-    let (key, value) = flag.or_else(|| {
-        environment
-            .variable(variable)
-            .map(|value| (variable, value))
-    })?;
-    Some(Sourced {
-        key: key.to_owned(),
-        value,
-    })
-}
-
-/// Reads the TOML file, where one is named.
-fn table(
-    flags: &Flags,
-    environment: &impl Environment,
-    mistakes: &mut Vec<Mistake>,
-) -> toml::Table {
-    let named = flags
-        .config
-        .clone()
-        .map(|path| ("--config", path))
-        .or_else(|| {
-            let path = environment.variable("FOLLOWME_CONFIG")?;
-            Some(("FOLLOWME_CONFIG", path.into()))
-        });
-    let Some((key, path)) = named else {
-        return toml::Table::new();
-    };
-    let mut fail = |problem: String| {
-        mistakes.push(Mistake {
-            key: key.to_owned(),
-            problem,
-        });
-        toml::Table::new()
-    };
-    match fs::read_to_string(&path) {
-        Err(error) => fail(format!("cannot read {}: {error}", path.display())),
-        Ok(text) => text.parse().unwrap_or_else(|error: toml::de::Error| {
-            let line = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count() + 1);
-            fail(format!("{}:{line}: {}", path.display(), error.message()))
-        }),
+    /// Takes what flags, environment and file say, but for what stands in other files.
+    fn read(file: File, flags: &Flags, environment: &dyn Environment) -> (Self, Findings) {
+        let mut config = Self::new(unset_url(), None);
+        config.settings.has_url = false;
+        let mut reader = Reader::new(file, flags.values(), environment);
+        keys::read(&mut reader, &mut config);
+        let settings = &mut config.settings;
+        watch::license_of_environment(&mut reader, settings);
+        (config, reader.finish())
     }
-}
 
-fn read_file(path: &Sourced) -> Result<Vec<u8>, String> {
-    fs::read(&path.value).map_err(|error| format!("cannot read {}: {error}", path.value))
-}
+    /// Returns what is wrong with the address: others reach it, and nothing keeps them out.
+    #[must_use]
+    pub fn exposure(&self) -> Option<Mistake> {
+        let closed = self.security.tls.is_some() && self.security.policy.closed;
+        let exposed = !self.listen.ip().is_loopback() && !closed && !self.insecure;
+        exposed.then(|| Mistake {
+            key: "listen".to_owned(),
+            problem: keys::EXPOSED.to_owned(),
+            place: None,
+        })
+    }
 
-/// Reads our own certificate for upstream and its key.
-fn identity(file: &mut Reader<'_>) -> Option<Zeroizing<Vec<u8>>> {
-    let certificate = file.text("upstream.client_certificate_file");
-    let key = file.text("upstream.client_key_file");
-    match (certificate, key) {
-        (None, None) => None,
-        (Some(certificate), Some(key)) => {
-            let mut pem = Zeroizing::new(Vec::new());
-            for path in [&certificate, &key] {
-                match read_file(path) {
-                    Ok(bytes) => pem.extend_from_slice(&Zeroizing::new(bytes)),
-                    Err(problem) => return file.mistake(&path.key, &problem),
-                }
-                pem.push(b'\n');
-            }
-            Some(pem)
-        }
-        (Some(alone), None) | (None, Some(alone)) => file.mistake(
-            &alone.key,
-            "needs both client_certificate_file and client_key_file",
-        ),
-    }
-}
-
-fn upstream_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("must start with http:// or https:// and name a host".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must not have a query or a fragment".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a user name or a password".to_owned());
-    }
-    Ok(url)
-}
-
-/// Finds the License. No problem prints any of it.
-fn license(
-    flags: &Flags,
-    environment: &impl Environment,
-    file: Option<Sourced>,
-    mistakes: &mut Vec<Mistake>,
-) -> Option<License> {
-    let path_from_environment = environment.variable("FOLLOWME_LICENSE_FILE");
-    let mut fail = |key: &str, problem: String| {
-        mistakes.push(Mistake {
-            key: key.to_owned(),
-            problem,
-        });
-        None
-    };
-    let (key, path) = if let Some(path) = &flags.license_file {
-        ("--license-file".to_owned(), path.clone())
-    } else if let Some(text) = environment.variable("FOLLOWME_LICENSE") {
-        if path_from_environment.is_some() {
-            return fail(
-                "FOLLOWME_LICENSE",
-                "is set and FOLLOWME_LICENSE_FILE too: set one of them".to_owned(),
-            );
-        }
-        return match License::new(text) {
-            Ok(license) => Some(license),
-            Err(rule) => fail("FOLLOWME_LICENSE", rule.to_owned()),
+    /// Prints the configuration in force, as TOML that can be read back. What is secret stands in
+    /// files of its own, of which only the paths are printed.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        let mut copy = self.clone();
+        let environment = Snapshot::default();
+        let mut reader = Reader::new(File::default(), Vec::new(), &environment);
+        keys::read(&mut reader, &mut copy);
+        let note = if self.settings.license.is_some() {
+            "# The License is that of FOLLOWME_LICENSE.\n"
+        } else {
+            ""
         };
-    } else if let Some(path) = path_from_environment {
-        ("FOLLOWME_LICENSE_FILE".to_owned(), path.into())
-    } else {
-        let file = file?;
-        (file.key, PathBuf::from(file.value))
-    };
-    match read_license(&path) {
-        Ok(license) => Some(license),
-        Err(problem) => fail(&key, problem),
+        format!("{note}{}", print::render(&reader.finish().effective))
+    }
+
+    /// Returns every key but those of callers, and its default as TOML; `None` where there is none.
+    #[must_use]
+    pub fn defaults() -> Vec<(String, Option<toml::Value>)> {
+        let environment = Snapshot::default();
+        let (_, findings) = Self::read(File::default(), &Flags::default(), &environment);
+        findings
+            .effective
+            .into_iter()
+            .map(|Effective { key, value }| (key, value))
+            .collect()
     }
 }
 
-fn read_license(path: &Path) -> Result<License, String> {
-    let text = fs::read_to_string(path)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    License::new(text.trim_end_matches(['\r', '\n']))
-        .map_err(|rule| format!("the License in {} {rule}", path.display()))
+/// Stands for the URL of upstream where none is given; the mistake stops it from use.
+fn unset_url() -> Url {
+    #[expect(clippy::expect_used, reason = "the text is a URL")]
+    Url::parse("http://upstream.invalid/").expect("a URL")
+}
+
+/// Parses the TOML file; a mistake in it is named by the option that names the file.
+fn parse(option: &str, path: &std::path::Path, text: &str) -> Result<File, Mistake> {
+    File::parse(&path.display().to_string(), text).map_err(|(place, problem)| Mistake {
+        key: option.to_owned(),
+        problem: format!("{place}: {problem}"),
+        place: None,
+    })
 }

@@ -5,6 +5,7 @@
 //! `Update` of a number, as an example:
 //!
 //! 1. [`grpc::server`] accepts the connection and opens the server span, a child of the caller's.
+//!    [`security::Guard`] says who calls and whether they may.
 //! 2. [`grpc::Service`] takes the request apart: the metadata becomes a [`upstream::Context`], the
 //!    message a [`domain::Draft`]; every rule that it breaks is said at once.
 //! 3. [`operations::Operations::write`] looks the request id up, waits for the account's turn, and
@@ -22,7 +23,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | `main.rs` | the command line: `serve`, `demo`, `simulate` |
+//! | `main.rs` | the command line: `serve`, `demo`, `simulate`, `config` |
 //! | [`app`] | the composition root: builds the facade from its configuration |
 //! | [`config`] | TOML file, environment and flags, parsed and checked |
 //! | [`domain`] | checked types: ids, numbers, drafts, periods, etags, the plan of a replace-all |
@@ -30,6 +31,7 @@
 //! | [`upstream`] | the typed client: routes, targets, answers, errors, what is remembered of the host |
 //! | [`operations`] | what each RPC does in terms of the client; request ids, turns, settling |
 //! | [`grpc`] | generated code, the tonic service, conversion, statuses, deadlines, the server |
+//! | [`security`] | who may call, over what, and what they may: TLS, callers, tokens, rates |
 //! | [`health`] | what `grpc.health.v1` says of the facade and of upstream |
 //! | [`simulator`] | the upstream's double: framework, service, faults |
 //! | [`telemetry`] | the subscriber |
@@ -42,7 +44,8 @@
 //! - `simulator` shares with the rest only `format`.
 //! - Generated types stop at `grpc`; wire records stop at `upstream`.
 //! - `tonic::Status` is built in `grpc/status.rs` only.
-//! - The environment and files are read by `config` only.
+//! - The environment and files are read by `config` only, at start and while the facade runs.
+//! - Nobody is admitted, and no License taken, because something is missing or cannot be read.
 //! - The text of a License is asked for by `upstream` only; nothing of upstream's own texts reaches
 //!   a caller, and they reach a log only scrubbed.
 //! - Nothing imports `app`.
@@ -59,6 +62,7 @@ pub mod format;
 pub mod grpc;
 pub mod health;
 pub mod operations;
+pub mod security;
 pub mod simulator;
 pub mod telemetry;
 pub mod upstream;

@@ -1,4 +1,4 @@
-//! Command line of followme: `serve`, `demo`, `simulate`.
+//! Command line of followme: `serve`, `demo`, `simulate`, `config`.
 
 use std::{
     io::{self, Write as _},
@@ -42,6 +42,17 @@ enum Command {
     Demo(Demo),
     /// Serves the simulated upstream alone.
     Simulate(Simulate),
+    /// Checks or prints the configuration that `serve` would have with the same flags.
+    #[command(subcommand, disable_help_subcommand = true)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Reads the configuration and every file that it names, and says what is wrong.
+    Check(Serve),
+    /// Prints the configuration in force, without secrets, as TOML that can be read back.
+    Print(Serve),
 }
 
 #[derive(Args)]
@@ -59,6 +70,10 @@ struct Serve {
     /// FOLLOWME_LICENSE].
     #[arg(long, value_name = "FILE")]
     license_file: Option<PathBuf>,
+    /// Listens to others than this machine even without TLS or without callers
+    /// [env: FOLLOWME_INSECURE].
+    #[arg(long)]
+    insecure: bool,
 }
 
 #[derive(Args)]
@@ -69,6 +84,9 @@ struct Demo {
     /// The address of the simulated upstream.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     simulator_listen: SocketAddr,
+    /// Listens to others than this machine.
+    #[arg(long)]
+    insecure: bool,
     #[command(flatten)]
     host: Host,
 }
@@ -148,12 +166,22 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let result = match cli.command {
-        Command::Serve(args) => match serve_config(args) {
+        Command::Serve(args) => match serve_config(&args) {
             Ok(config) => serve(config).await,
             Err(mistakes) => return misconfigured(&mistakes),
         },
         Command::Demo(args) => demo(args).await,
         Command::Simulate(args) => simulate(args).await,
+        Command::Config(command) => {
+            let (ConfigCommand::Check(args) | ConfigCommand::Print(args)) = &command;
+            match serve_config(args) {
+                Ok(config) => announce(&match command {
+                    ConfigCommand::Check(_) => "the configuration is good".to_owned(),
+                    ConfigCommand::Print(_) => config.redacted().trim_end().to_owned(),
+                }),
+                Err(mistakes) => return misconfigured(&mistakes),
+            }
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -164,12 +192,13 @@ async fn main() -> ExitCode {
     }
 }
 
-fn serve_config(args: Serve) -> Result<Config, Vec<Mistake>> {
+fn serve_config(args: &Serve) -> Result<Config, Vec<Mistake>> {
     let flags = Flags {
-        config: args.config,
-        listen: args.listen,
-        upstream_url: args.upstream_url,
-        license_file: args.license_file,
+        config: args.config.clone(),
+        listen: args.listen.clone(),
+        upstream_url: args.upstream_url.clone(),
+        license_file: args.license_file.clone(),
+        insecure: args.insecure,
     };
     Config::load(&flags, &ProcessEnvironment)
 }
@@ -210,6 +239,7 @@ async fn demo(args: Demo) -> io::Result<()> {
     let license = License::new(DEMO_LICENSE).map_err(io::Error::other)?;
     let mut config = Config::new(url, Some(license));
     config.listen = args.listen;
+    config.insecure = args.insecure;
     // Nobody has to take note that a demo ends.
     config.server.drain_delay = std::time::Duration::ZERO;
     let app = build(config).await?;

@@ -1,9 +1,10 @@
-//! Checked types of the follow-me domain: ids, numbers, lists, drafts of numbers, etags, and the
-//! plan of a replace-all.
+//! Checked types of the follow-me domain: ids, numbers, lists, drafts of numbers, etags, the plan
+//! of a replace-all, and the destinations that a caller may forward to.
 //!
 //! Architecture invariant: this room knows no wire, no proto and no HTTP, and imports no other room.
 
 pub mod check;
+mod destination;
 mod draft;
 mod etag;
 mod id;
@@ -12,6 +13,7 @@ mod number;
 mod period;
 mod replace;
 
+pub use destination::Destinations;
 pub use draft::{Draft, Rules, Span, Violation, Violations};
 pub use etag::Etag;
 pub use id::{AccountId, NumberId};

@@ -23,8 +23,11 @@ use tokio::{
     task::JoinSet,
     time::{Instant, Sleep, sleep_until, timeout},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
+
+use crate::security::tls::{Session, Tls};
 
 /// What connections may do.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ pub struct Peer {
     pub remote: SocketAddr,
     /// The number of the connection, counted from 1.
     pub connection: u64,
+    /// What TLS tells of it; `None` over plaintext.
+    pub session: Option<Session>,
     activity: Arc<Activity>,
 }
 
@@ -90,9 +95,25 @@ impl Activity {
     }
 }
 
+/// What a connection is made of.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Does the same to either kind of stream.
+macro_rules! either {
+    ($stream:expr, $inner:ident => $do:expr) => {
+        match $stream {
+            Stream::Plain($inner) => $do,
+            Stream::Tls($inner) => $do,
+        }
+    };
+}
+
 /// A connection on which HTTP/2 has begun.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// What was read of the beginning, to be read again.
     begun: io::Cursor<Vec<u8>>,
     peer: Peer,
@@ -104,14 +125,20 @@ pub(super) struct Connection {
 /// Accepts connections until the stream that is returned is dropped.
 pub(super) fn accept(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     config: Config,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(run(listener, config, sender));
+    tokio::spawn(run(listener, tls, config, sender));
     ReceiverStream::new(receiver)
 }
 
-async fn run(listener: TcpListener, config: Config, sender: mpsc::Sender<io::Result<Connection>>) {
+async fn run(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    config: Config,
+    sender: mpsc::Sender<io::Result<Connection>>,
+) {
     let places = Arc::new(Semaphore::new(config.max_connections));
     let numbers = AtomicU64::new(1);
     let mut handshakes = JoinSet::new();
@@ -129,12 +156,15 @@ async fn run(listener: TcpListener, config: Config, sender: mpsc::Sender<io::Res
                     let peer = Peer {
                         remote,
                         connection: numbers.fetch_add(1, Ordering::Relaxed),
+                        session: None,
                         activity: Arc::new(Activity {
                             calls: AtomicUsize::new(0),
                             last: Mutex::new(Instant::now()),
                         }),
                     };
-                    handshakes.spawn(handshake(stream, peer, place, config.clone(), sender.clone()));
+                    let tls = tls.clone();
+                    let (config, sender) = (config.clone(), sender.clone());
+                    handshakes.spawn(handshake(stream, tls, peer, place, config, sender));
                 }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "could not accept");
@@ -145,21 +175,31 @@ async fn run(listener: TcpListener, config: Config, sender: mpsc::Sender<io::Res
     }
 }
 
-/// Waits for the beginning of HTTP/2 and hands the connection over; drops it where that does not
-/// come.
+/// Waits for TLS, where it is spoken, and the beginning of HTTP/2, and hands the connection over;
+/// drops it where that does not come.
 async fn handshake(
-    mut stream: TcpStream,
-    peer: Peer,
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    mut peer: Peer,
     place: OwnedSemaphorePermit,
     config: Config,
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
     let begun = timeout(config.handshake_timeout, async {
         stream.set_nodelay(true)?;
-        begin(&mut stream).await
+        let mut stream = match tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let (stream, session) = tls.accept(stream).await?;
+                peer.session = Some(session);
+                Stream::Tls(Box::new(stream))
+            }
+        };
+        let begun = either!(&mut stream, stream => begin(stream).await)?;
+        Ok((stream, begun))
     });
     match begun.await {
-        Ok(Ok(begun)) => {
+        Ok(Ok((stream, begun))) => {
             let idle = Box::pin(sleep_until(Instant::now() + config.idle_timeout));
             let connection = Connection {
                 stream,
@@ -173,6 +213,7 @@ async fn handshake(
             let _ = sender.send(Ok(connection)).await;
         }
         Ok(Err(error)) => {
+            let error: io::Error = error;
             tracing::debug!(
                 remote = %peer.remote,
                 error = &error as &dyn std::error::Error,
@@ -229,7 +270,9 @@ impl AsyncRead for Connection {
         if buffer.filled().len() > filled {
             return Poll::Ready(Ok(()));
         }
-        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(context, buffer) {
+        if let Poll::Ready(result) =
+            either!(&mut this.stream, stream => Pin::new(stream).poll_read(context, buffer))
+        {
             return Poll::Ready(result);
         }
         // Nothing came. A connection that has been without calls for too long ends here, as if its
@@ -256,7 +299,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, buffer)
+        either!(&mut self.stream, stream => Pin::new(stream).poll_write(context, buffer))
     }
 
     fn poll_write_vectored(
@@ -264,18 +307,18 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        either!(&mut self.stream, stream => Pin::new(stream).poll_write_vectored(context, buffers))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        either!(&self.stream, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        either!(&mut self.stream, stream => Pin::new(stream).poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        either!(&mut self.stream, stream => Pin::new(stream).poll_shutdown(context))
     }
 }

@@ -6,16 +6,13 @@ use tonic::metadata::MetadataMap;
 
 use crate::{
     domain::{License, Violations},
+    security::Caller,
     upstream::Context,
 };
 
 /// What holds for a caller who says nothing.
 #[derive(Debug, Clone)]
 pub struct Defaults {
-    /// The License; `None` where each caller brings their own.
-    pub license: Option<License>,
-    /// Whether callers may bring their own in `x-porta-license`.
-    pub caller_license: bool,
     /// The ContentId.
     pub content_id: Option<i32>,
     /// The FeatureName.
@@ -30,7 +27,8 @@ impl Defaults {
     pub(super) fn context(
         &self,
         metadata: &MetadataMap,
-        caller: Arc<str>,
+        caller: &Caller,
+        place: Arc<str>,
         violations: &mut Violations,
     ) -> Option<Context> {
         let content_id = match metadata.get("x-porta-content-id") {
@@ -46,11 +44,11 @@ impl Defaults {
         let feature_name = feature_name(metadata, violations).or_else(|| self.feature_name.clone());
         let brought = metadata.get("x-porta-license");
         let license = match brought {
-            Some(_) if !self.caller_license => {
+            Some(_) if !caller.brings_license => {
                 violations.push(
                     "metadata.x-porta-license",
-                    "is not taken: the configuration (upstream.caller_license) does not let \
-                     callers bring their own",
+                    "is not taken: the configuration (upstream.caller_license, or that of the \
+                     caller) does not let this caller bring one",
                 );
                 None
             }
@@ -66,13 +64,13 @@ impl Defaults {
                 }
             },
             None => {
-                if self.license.is_none() {
+                if caller.license.is_none() {
                     violations.push(
                         "metadata.x-porta-license",
                         "is required: no License is configured",
                     );
                 }
-                self.license.clone()
+                caller.license.clone()
             }
         };
         Some(Context {
@@ -80,8 +78,9 @@ impl Defaults {
             license_is_callers: brought.is_some(),
             content_id,
             feature_name,
+            destinations: Arc::clone(&caller.destinations),
             deadline: None,
-            caller,
+            caller: place,
             place: None,
             settles: false,
         })

@@ -4,6 +4,7 @@
 //! only.
 
 pub mod accept;
+mod access;
 mod convert;
 mod deadline;
 mod layers;

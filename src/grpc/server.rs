@@ -1,6 +1,6 @@
 //! The gRPC server: the service, health, reflection, the span of each call, and how it ends.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -11,16 +11,19 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::{
     Service,
     accept::{self, accept},
+    access::AccessLayer,
     layers::{DeadlineLayer, catch_panic},
     pb,
 };
-use crate::health::Health;
+use crate::{health::Health, security::Guard};
 
 /// How the server serves.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// What connections may do.
     pub accept: accept::Config,
+    /// Whether the reflection services are there. They tell no more than the contract does.
+    pub reflection: bool,
     /// The time of a call that names none.
     pub default_deadline: Duration,
     /// How many calls one connection may have at once.
@@ -63,11 +66,18 @@ pub(crate) async fn serve(
     listener: TcpListener,
     service: Service,
     health: Health,
+    guard: Arc<Guard>,
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let v1 = reflection().build_v1().map_err(io::Error::other)?;
-    let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
+    let mut reflections = None;
+    if config.reflection {
+        let v1 = reflection().build_v1().map_err(io::Error::other)?;
+        let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
+        reflections = Some((v1, v1alpha));
+    }
+    let (v1, v1alpha) = reflections.unzip();
+    let tls = guard.tls().cloned();
     let follow_me = pb::follow_me_service_server::FollowMeServiceServer::new(service)
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     // Replicas that start together must not ask all their clients back together.
@@ -88,11 +98,12 @@ pub(crate) async fn serve(
         .layer(DeadlineLayer {
             default: config.default_deadline,
         })
+        .layer(AccessLayer { guard })
         .add_service(health.service())
-        .add_service(v1)
-        .add_service(v1alpha)
+        .add_optional_service(v1)
+        .add_optional_service(v1alpha)
         .add_service(follow_me)
-        .serve_with_incoming_shutdown(accept(listener, config.accept), async move {
+        .serve_with_incoming_shutdown(accept(listener, tls, config.accept), async move {
             shutdown.await;
             health.stop().await;
             tokio::time::sleep(config.drain_delay).await;

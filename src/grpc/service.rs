@@ -14,6 +14,7 @@ use crate::{
         Applied, Command, Content, Error, Etags, NumberView, Operations, Page, Replaced, Reply,
         RequestId, Write,
     },
+    security::{Caller, Denied, Guard, Unauthenticated},
     upstream::Context,
 };
 
@@ -21,33 +22,58 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Service {
     operations: Arc<Operations>,
+    guard: Arc<Guard>,
     defaults: Arc<Defaults>,
 }
 
+/// Who calls, on whose behalf, and about which account.
+struct Start {
+    caller: Arc<Caller>,
+    context: Option<Context>,
+    account: Option<AccountId>,
+}
+
 impl Service {
-    /// Makes the service over its operations.
+    /// Makes the service over its operations; the guard says who may write.
     #[must_use]
-    pub fn new(operations: Arc<Operations>, defaults: Defaults) -> Self {
+    pub fn new(operations: Arc<Operations>, guard: Arc<Guard>, defaults: Defaults) -> Self {
         Self {
             operations,
+            guard,
             defaults: Arc::new(defaults),
         }
     }
 
-    /// Takes what every call says: the metadata and the account.
+    /// Takes what every call says: who calls, the metadata and the account.
+    ///
+    /// # Errors
+    /// The status of a caller who may not name the account.
     fn start(
         &self,
+        method: &'static str,
         metadata: &MetadataMap,
         extensions: &Extensions,
         account: i32,
         path: &str,
         violations: &mut Violations,
-    ) -> (Option<Context>, Option<AccountId>) {
-        (
-            self.defaults
-                .context(metadata, place_of(extensions), violations),
-            convert::account(account, path, violations),
-        )
+    ) -> Result<Start, Status> {
+        // Every call has passed the layer that says who calls.
+        let caller = extensions
+            .get::<Arc<Caller>>()
+            .ok_or_else(|| denied(method, "", &Unauthenticated::Missing.into()))?;
+        let place = place_of(caller, extensions);
+        let context = self.defaults.context(metadata, caller, place, violations);
+        let account = convert::account(account, path, violations);
+        if let Some(account) = account {
+            caller
+                .permit_account(account)
+                .map_err(|error| denied(method, &caller.name, &error))?;
+        }
+        Ok(Start {
+            context,
+            account,
+            caller: Arc::clone(caller),
+        })
     }
 }
 
@@ -71,6 +97,18 @@ fn failed(method: &'static str, error: &Error, request_id: Option<&RequestId>) -
         "call failed"
     );
     status
+}
+
+/// Writes a refusal to the log, once, and makes its status.
+fn denied(method: &'static str, caller: &str, error: &Denied) -> Status {
+    tracing::info!(
+        method,
+        caller,
+        reason = error.reason(),
+        error = error as &dyn std::error::Error,
+        "call denied"
+    );
+    status::denied(error)
 }
 
 fn list_etag(list: &List) -> String {
@@ -107,8 +145,12 @@ fn answer_by(extensions: &Extensions) -> Option<Instant> {
     extensions.get::<AnswerBy>().map(AnswerBy::take)
 }
 
-/// Names who shares the places for upstream requests with others: the connection.
-fn place_of(extensions: &Extensions) -> Arc<str> {
+/// Names who shares the places for upstream requests with others: the caller, or the connection of
+/// one whom nobody knows.
+fn place_of(caller: &Caller, extensions: &Extensions) -> Arc<str> {
+    if !caller.name.is_empty() {
+        return Arc::clone(&caller.name);
+    }
     extensions
         .get::<Peer>()
         .map_or_else(String::new, |peer| {
@@ -136,7 +178,15 @@ async fn in_time<T>(
 }
 
 impl Service {
-    async fn write(&self, method: &'static str, write: Write) -> Result<Arc<Reply>, Status> {
+    async fn write(
+        &self,
+        method: &'static str,
+        caller: &Caller,
+        write: Write,
+    ) -> Result<Arc<Reply>, Status> {
+        self.guard
+            .permit_write(caller, write.account)
+            .map_err(|error| denied(method, &caller.name, &error))?;
         let id = write.request.as_ref().map(|(id, _)| id.clone());
         self.operations
             .write(write)
@@ -184,13 +234,18 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let (metadata, extensions, mut request) = request.into_parts();
         let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) = self.start(
+        let Start {
+            caller,
+            context,
+            account,
+        } = self.start(
+            "Add",
             &metadata,
             &extensions,
             request.account_id,
             "account_id",
             &mut violations,
-        );
+        )?;
         let draft = request.number.as_mut().map(|number| {
             without_output(number);
             number.etag.clear();
@@ -224,13 +279,13 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         }
         let write = Write {
             context,
-            caller: String::new(),
+            caller: caller.name.to_string(),
             account,
             command: Command::Add { draft },
             request: id,
             answer_by,
         };
-        let reply = self.write("Add", write).await?;
+        let reply = self.write("Add", &caller, write).await?;
         let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::AddResponse {
             number,
@@ -248,13 +303,18 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let number = request.number.get_or_insert_default();
         without_output(number);
         let mut violations = Violations::default();
-        let (context, account) = self.start(
+        let Start {
+            caller,
+            context,
+            account,
+        } = self.start(
+            "Update",
             &metadata,
             &extensions,
             number.account_id,
             "number.account_id",
             &mut violations,
-        );
+        )?;
         let id = convert::number_id(number.number_id, "number.number_id", &mut violations);
         let etag = given(&request.etag).or_else(|| given(&number.etag));
         let draft = convert::draft(number);
@@ -279,7 +339,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         }
         let write = Write {
             context,
-            caller: String::new(),
+            caller: caller.name.to_string(),
             account,
             command: Command::Update {
                 id,
@@ -290,7 +350,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             request: request_id,
             answer_by,
         };
-        let reply = self.write("Update", write).await?;
+        let reply = self.write("Update", &caller, write).await?;
         let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::UpdateResponse {
             number,
@@ -306,19 +366,24 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let (metadata, extensions, request) = request.into_parts();
         let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) = self.start(
+        let Start {
+            caller,
+            context,
+            account,
+        } = self.start(
+            "Delete",
             &metadata,
             &extensions,
             request.account_id,
             "account_id",
             &mut violations,
-        );
+        )?;
         let id = convert::number_id(request.number_id, "number_id", &mut violations);
         let request_id = request_id(&request.request_id, &request, &mut violations);
         let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
         let write = Write {
             context,
-            caller: String::new(),
+            caller: caller.name.to_string(),
             account,
             command: Command::Delete {
                 id,
@@ -329,7 +394,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             request: request_id,
             answer_by,
         };
-        let list_etag = match &*self.write("Delete", write).await? {
+        let list_etag = match &*self.write("Delete", &caller, write).await? {
             Reply::Deleted(list) => list_etag(list),
             Reply::Applied(_) | Reply::Replaced(_) => return Err(another_kind()),
         };
@@ -343,13 +408,16 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let (metadata, extensions, request) = request.into_parts();
         let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) = self.start(
+        let Start {
+            context, account, ..
+        } = self.start(
+            "Get",
             &metadata,
             &extensions,
             request.account_id,
             "account_id",
             &mut violations,
-        );
+        )?;
         let id = convert::number_id(request.number_id, "number_id", &mut violations);
         let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
         let list = in_time(self.operations.get(&context, account, id), answer_by)
@@ -368,13 +436,16 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let (metadata, extensions, request) = request.into_parts();
         let answer_by = answer_by(&extensions);
         let mut violations = Violations::default();
-        let (context, account) = self.start(
+        let Start {
+            context, account, ..
+        } = self.start(
+            "List",
             &metadata,
             &extensions,
             request.account_id,
             "account_id",
             &mut violations,
-        );
+        )?;
         let page = page(&request, &mut violations);
         let (context, account) = parsed(context.zip(account), violations)?;
         let list = in_time(self.operations.list(&context, account, &page), answer_by)
@@ -401,13 +472,18 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let answer_by = answer_by(&extensions);
         request.numbers.iter_mut().for_each(without_output);
         let mut violations = Violations::default();
-        let (context, account) = self.start(
+        let Start {
+            caller,
+            context,
+            account,
+        } = self.start(
+            "ReplaceAll",
             &metadata,
             &extensions,
             request.account_id,
             "account_id",
             &mut violations,
-        );
+        )?;
         let desired = self.desired(&request, &mut violations);
         let request_id = request_id(&request.request_id, &request, &mut violations);
         let (context, account) = parsed(context.zip(account), violations)?;
@@ -433,13 +509,13 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         }
         let write = Write {
             context,
-            caller: String::new(),
+            caller: caller.name.to_string(),
             account,
             command: Command::ReplaceAll { desired, etags },
             request: request_id,
             answer_by,
         };
-        match &*self.write("ReplaceAll", write).await? {
+        match &*self.write("ReplaceAll", &caller, write).await? {
             Reply::Replaced(reply) => Ok(Response::new(replaced(reply))),
             Reply::Applied(_) | Reply::Deleted(_) => Err(another_kind()),
         }

@@ -15,6 +15,7 @@ use super::{convert, pb};
 use crate::{
     domain::{Etag, NumberId, Violation, Violations},
     operations::{Error, Incomplete, RequestId},
+    security::Denied,
     upstream::{self, Kind},
 };
 
@@ -116,6 +117,14 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
     let reason = error.reason();
     let answer = match error {
         Error::Invalid(violations) => return invalid(violations),
+        Error::DestinationDenied { field } => Answer::new(
+            Code::PermissionDenied,
+            reason,
+            format!(
+                "{field}: the caller may not forward calls to this number; nothing was written"
+            ),
+        )
+        .with("field", field),
         Error::NumberNotFound { account, number } => Answer::new(
             Code::NotFound,
             reason,
@@ -307,6 +316,47 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
         None => answer,
     };
     with_request_id(answer, request_id).into_status()
+}
+
+/// Makes the status of a call that is refused for who calls, or for what the caller may.
+#[must_use]
+pub(super) fn denied(denied: &Denied) -> Status {
+    let reason = denied.reason();
+    match denied {
+        Denied::Unauthenticated(why) => Answer::new(Code::Unauthenticated, reason, why.to_string()),
+        Denied::Method => Answer::new(
+            Code::PermissionDenied,
+            reason,
+            "the method is not among those that the caller may call",
+        ),
+        Denied::Account { account } => Answer::new(
+            Code::PermissionDenied,
+            reason,
+            format!("account {account} is not among those of the caller"),
+        )
+        .with("account_id", account),
+        // Not UNAVAILABLE, at which clients try again by themselves: it may last for hours.
+        Denied::ReadOnly => Answer::new(
+            Code::FailedPrecondition,
+            reason,
+            "followme is read-only for now; nothing was written",
+        )
+        .detail(
+            "google.rpc.PreconditionFailure",
+            &precondition(reason, "followme", "is read-only for now"),
+        ),
+        Denied::WriteRate {
+            account,
+            retry_after,
+        } => Answer::new(
+            Code::ResourceExhausted,
+            reason,
+            format!("too many writes of the caller to account {account}; nothing was written"),
+        )
+        .with("account_id", account)
+        .with_retry_after(*retry_after),
+    }
+    .into_status()
 }
 
 fn from_upstream(

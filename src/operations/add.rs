@@ -1,6 +1,6 @@
 //! Add.
 
-use super::{Applied, Error, Operations, Run, effect::Effect, upstream_error};
+use super::{Applied, Error, Operations, Run, check_destination, effect::Effect, upstream_error};
 use crate::{
     domain::{AccountId, Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
     upstream::{Context, Kind},
@@ -10,13 +10,15 @@ impl Operations {
     /// Reads the list and says what would be sent to add a number.
     ///
     /// # Errors
-    /// Those of the read; [`Error::Invalid`] where the list has no position left.
+    /// Those of the read; [`Error::Invalid`] where the list has no position left;
+    /// [`Error::DestinationDenied`].
     pub async fn plan_add(
         &self,
         context: &Context,
         account: AccountId,
         draft: &Draft,
     ) -> Result<Fields, Error> {
+        check_destination(context, "number", &draft.redirect_number)?;
         let before = self.read_list(context, account).await?;
         self.new_number(&before, draft)
     }
@@ -26,10 +28,12 @@ impl Operations {
     /// The draft must have passed its checks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where nothing was
+    /// [`Error::DestinationDenied`], [`Error::Invalid`] where the values fit no request;
+    /// [`Error::Upstream`] where nothing was
     /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`],
     /// [`Error::NotSent`]; [`Error::FieldsNotApplied`], [`Error::WroteTooMuch`].
     pub(super) async fn add(&self, run: &Run, draft: &Draft) -> Result<Applied, Error> {
+        check_destination(&run.context, "number", &draft.redirect_number)?;
         let before = self.current(run).await?;
         let target = self.new_number(&before, draft)?;
         let run = &self.begin(run)?;

@@ -31,6 +31,13 @@ pub enum Error {
         /// What upstream said.
         source: upstream::Error,
     },
+    /// The caller may not forward calls to a redirect number that is new. Nothing was sent, or only
+    /// reads.
+    #[error("the caller may not forward calls to {field}")]
+    DestinationDenied {
+        /// The path from the request to the redirect number.
+        field: String,
+    },
     /// A read failed, or a write of which it is proved that it did not run.
     #[error("upstream failed")]
     Upstream {
@@ -139,6 +146,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "INVALID_REQUEST",
+            Self::DestinationDenied { .. } => "DESTINATION_DENIED",
             Self::NumberNotFound { .. } => "NUMBER_NOT_FOUND",
             Self::AccountNotFound { .. } => "ACCOUNT_NOT_FOUND",
             Self::Upstream { source, .. } => upstream_reason(source.kind()),
@@ -195,6 +203,7 @@ impl Error {
             | Self::NotDone { source }
             | Self::OutcomeUnknown { source, .. } => source.as_ref(),
             Self::Invalid(_)
+            | Self::DestinationDenied { .. }
             | Self::NumberNotFound { .. }
             | Self::NotSent
             | Self::InProgress { .. }

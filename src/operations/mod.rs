@@ -174,6 +174,18 @@ fn check_etag(wanted: Option<&str>, now: Etag, number: Option<&Number>) -> Resul
     }
 }
 
+/// Checks that the caller may forward calls to a redirect number that is new at its place, which the
+/// path names.
+fn check_destination(context: &Context, path: &str, redirect_number: &str) -> Result<(), Error> {
+    if context.destinations.permit(redirect_number) {
+        Ok(())
+    } else {
+        Err(Error::DestinationDenied {
+            field: format!("{path}.redirect_number"),
+        })
+    }
+}
+
 /// Makes an error of a read that failed.
 fn read_error(context: &Context, account: AccountId, source: upstream::Error) -> Error {
     if source.kind() == upstream::Kind::NotFound {

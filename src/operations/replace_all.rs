@@ -3,7 +3,7 @@
 use super::{
     Error, NumberView, Operations, Run,
     add::asked,
-    check_etag,
+    check_destination, check_etag,
     effect::Effect,
     settle::is_over,
     update::{Way, sendable},
@@ -117,7 +117,8 @@ impl Operations {
     /// Reads the list and says what would be done to make it the desired one.
     ///
     /// # Errors
-    /// Those of the read; [`Error::EtagMismatch`], [`Error::Invalid`], [`Error::Unreadable`].
+    /// Those of the read; [`Error::EtagMismatch`], [`Error::Invalid`], [`Error::Unreadable`],
+    /// [`Error::DestinationDenied`].
     pub async fn plan_replace_all(
         &self,
         context: &Context,
@@ -126,24 +127,47 @@ impl Operations {
         etags: &Etags,
     ) -> Result<Replaced, Error> {
         let before = self.read_list(context, account).await?;
-        let plan = self.plan(&before, desired, etags)?;
+        let plan = self.plan(context, &before, desired, etags)?;
         Ok(planned(account, &before, plan))
     }
 
-    fn plan(&self, before: &List, desired: &[Desired], etags: &Etags) -> Result<Plan, Error> {
+    fn plan(
+        &self,
+        context: &Context,
+        before: &List,
+        desired: &[Desired],
+        etags: &Etags,
+    ) -> Result<Plan, Error> {
         let rules = &self.config.rules;
         let plan = Plan::new(before, desired, rules);
         let mut violations = Violations::default();
         plan.check(desired, rules, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
         etags.check(before)?;
-        // What cannot be sent back is known before anything is written.
+        // What cannot be sent back, and where calls may not go, is known before anything is written.
         for step in &plan.steps {
-            if let Step::Update { id, changed, .. } = step
-                && let Some(old) = before.find(*id)
-            {
-                sendable(old, *changed)?;
-            }
+            let (index, target) = match step {
+                Step::Update {
+                    index,
+                    id,
+                    target,
+                    changed,
+                } => {
+                    let Some(old) = before.find(*id) else {
+                        continue;
+                    };
+                    sendable(old, *changed)?;
+                    // Where calls went already, they may go on.
+                    if old.fields.same_destination(target) {
+                        continue;
+                    }
+                    (index, target)
+                }
+                Step::Add { index, target } => (index, target),
+                Step::Keep { .. } | Step::Delete { .. } => continue,
+            };
+            let path = format!("numbers[{index}]");
+            check_destination(context, &path, &target.redirect_number)?;
         }
         Ok(plan)
     }
@@ -153,9 +177,10 @@ impl Operations {
     /// `pending` is what an earlier try of the same request left unsettled.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::EtagMismatch`], [`Error::Unreadable`], [`Error::NotSent`],
-    /// [`Error::Upstream`] before the first write; [`Error::ReplaceIncomplete`] after a step that
-    /// failed, whose outcome is unknown, or behind which the caller had gone;
+    /// [`Error::Invalid`], [`Error::EtagMismatch`], [`Error::Unreadable`],
+    /// [`Error::DestinationDenied`], [`Error::NotSent`], [`Error::Upstream`] before the first
+    /// write; [`Error::ReplaceIncomplete`] after a step that failed, whose outcome is unknown, or
+    /// behind which the caller had gone;
     /// [`Error::WroteTooMuch`].
     pub(super) async fn replace_all(
         &self,
@@ -173,7 +198,7 @@ impl Operations {
             None => None,
         };
         let mut list = self.current(run).await?;
-        let mut steps = self.plan(&list, desired, etags)?.steps;
+        let mut steps = self.plan(&run.context, &list, desired, etags)?.steps;
         let mut reports = Vec::with_capacity(steps.len());
         if let Some((effect, error)) = unsettled {
             reports.extend(steps.into_iter().map(|step| {

@@ -1,8 +1,8 @@
 //! Update.
 
 use super::{
-    Applied, Error, NumberView, Operations, Run, add::misfits, check_etag, effect::Effect,
-    upstream_error,
+    Applied, Error, NumberView, Operations, Run, add::misfits, check_destination, check_etag,
+    effect::Effect, upstream_error,
 };
 use crate::{
     domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
@@ -23,7 +23,7 @@ impl Operations {
     ///
     /// # Errors
     /// Those of the read; [`Error::NumberNotFound`], [`Error::EtagMismatch`],
-    /// [`Error::Unreadable`].
+    /// [`Error::Unreadable`], [`Error::DestinationDenied`].
     pub async fn plan_update(
         &self,
         context: &Context,
@@ -35,6 +35,7 @@ impl Operations {
     ) -> Result<Number, Error> {
         let before = self.read_list(context, account).await?;
         let (number, target) = self.updated(&before, account, id, draft, named, etag)?;
+        check_change(context, number, &target)?;
         let mut number = number.clone();
         number.fields = target;
         Ok(number)
@@ -45,8 +46,8 @@ impl Operations {
     /// The draft must have passed its checks.
     ///
     /// # Errors
-    /// [`Error::NumberNotFound`], [`Error::EtagMismatch`], [`Error::Unreadable`];
-    /// [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where nothing was
+    /// [`Error::NumberNotFound`], [`Error::EtagMismatch`], [`Error::Unreadable`],
+    /// [`Error::DestinationDenied`]; [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where nothing was
     /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`],
     /// [`Error::Vanished`], [`Error::NotSent`]; [`Error::FieldsNotApplied`],
     /// [`Error::WroteTooMuch`].
@@ -60,6 +61,7 @@ impl Operations {
     ) -> Result<Applied, Error> {
         let before = self.current(run).await?;
         let (number, target) = self.updated(&before, run.account, id, draft, named, etag)?;
+        check_change(&run.context, number, &target)?;
         let changed = target.differences(&number.fields);
         if changed.is_empty() {
             return Ok(Applied {
@@ -151,6 +153,15 @@ impl Operations {
             },
             None => Error::NotDone { source: None },
         })
+    }
+}
+
+/// Checks that the caller may make the number forward where it shall, if that is elsewhere.
+fn check_change(context: &Context, number: &Number, target: &Fields) -> Result<(), Error> {
+    if target.same_destination(&number.fields) {
+        Ok(())
+    } else {
+        check_destination(context, "number", &target.redirect_number)
     }
 }
 

@@ -34,7 +34,7 @@ pub use routes::Route;
 pub use target::{PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
 
-use crate::domain::{AccountId, Fields, License, List, NumberId};
+use crate::domain::{AccountId, Destinations, Fields, License, List, NumberId};
 use answer::Answer;
 use breaker::Breaker;
 use limits::Limits;
@@ -52,6 +52,8 @@ pub struct Context {
     pub content_id: Option<i32>,
     /// The portal context of the caller (DOMAIN.md 2).
     pub feature_name: Option<String>,
+    /// Where the caller may forward calls to. The operations look at it, the client does not.
+    pub destinations: Arc<Destinations>,
     /// Until when requests are to be answered.
     pub deadline: Option<Instant>,
     /// Who shares the places for requests with others: the caller, or its connection.

@@ -49,7 +49,9 @@ fn mistakes(name: &str, toml: &str) -> Vec<String> {
 
 fn license(config: &Config) -> &str {
     config
-        .defaults
+        .security
+        .policy
+        .anonymous
         .license
         .as_ref()
         .expect("a License is configured")
@@ -77,7 +79,7 @@ fn everything_has_a_default_but_the_upstream_and_the_license() {
     assert_eq!(config.operations.max_numbers, 100);
     assert_eq!(config.operations.rules.default_ring_timeout, 30);
     assert!(config.operations.rules.strip_plus);
-    assert!(!config.defaults.caller_license);
+    assert!(!config.security.policy.anonymous.brings_license);
 }
 
 #[test]
@@ -143,7 +145,7 @@ fn every_key_of_the_file_is_taken() {
         "https://porta.example.com/plus"
     );
     assert_eq!(license(&config), "FILE-KEY");
-    assert!(config.defaults.caller_license);
+    assert!(config.security.policy.anonymous.brings_license);
     assert_eq!(config.defaults.content_id, Some(-3));
     assert_eq!(config.defaults.feature_name.as_deref(), Some("Follow me"));
     assert_eq!(upstream.transport.connect_timeout, Duration::from_secs(1));
@@ -215,6 +217,7 @@ fn flags_beat_the_environment_and_that_beats_the_file() {
         listen: Some("127.0.0.1:3".to_owned()),
         upstream_url: Some("http://flag.example".to_owned()),
         license_file: Some(key),
+        insecure: false,
     };
     let config = Config::load(&flags, &environment()).expect("it is complete");
     assert_eq!(config.listen.port(), 3);
@@ -403,5 +406,5 @@ fn callers_who_bring_their_own_license_make_ours_unnecessary() {
         ..Flags::default()
     };
     let config = Config::load(&flags, &Variables::default()).expect("it is complete");
-    assert!(config.defaults.license.is_none());
+    assert!(config.security.policy.anonymous.license.is_none());
 }

@@ -398,7 +398,8 @@ async fn a_service_that_says_no_on_a_read_has_refused() {
 #[tokio::test]
 async fn a_license_that_the_caller_brought_and_upstream_denies_is_the_callers_affair() {
     let own = |request| with_metadata(request, &[("x-porta-license", "OWN-KEY")]);
-    let world = World::configured(|config| config.defaults.caller_license = true).await;
+    let world =
+        World::configured(|config| config.security.policy.anonymous.brings_license = true).await;
     let numbers = vec![stored_number("Own", "15550101", 1)];
     world
         .handle
@@ -418,7 +419,9 @@ async fn a_license_that_the_caller_brought_and_upstream_denies_is_the_callers_af
 #[tokio::test]
 async fn a_write_that_upstream_denies_is_denied_once_reading_back_shows_it_was_not_done() {
     for (brought, code) in [(false, Code::Internal), (true, Code::PermissionDenied)] {
-        let world = World::configured(|config| config.defaults.caller_license = brought).await;
+        let world =
+            World::configured(|config| config.security.policy.anonymous.brings_license = brought)
+                .await;
         world.arm(
             exception("UnauthorizedAccessException", When::Before),
             Route::Delete,

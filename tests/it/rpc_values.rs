@@ -464,7 +464,8 @@ async fn callers_bring_their_own_license_where_the_configuration_lets_them() {
     assert!(!format!("{refused:?}").contains("OWN-KEY"));
     assert_eq!(world.handle.requests().len(), 0);
 
-    let world = World::configured(|config| config.defaults.caller_license = true).await;
+    let world =
+        World::configured(|config| config.security.policy.anonymous.brings_license = true).await;
     world.handle.seed(
         "OWN-KEY",
         1001,
@@ -481,8 +482,8 @@ async fn callers_bring_their_own_license_where_the_configuration_lets_them() {
     }
 
     let world = World::configured(|config| {
-        config.defaults.caller_license = true;
-        config.defaults.license = None;
+        config.security.policy.anonymous.brings_license = true;
+        config.security.policy.anonymous.license = None;
     })
     .await;
     let refused = failure(world.list(list(1001)).await);
@@ -517,7 +518,7 @@ async fn the_configured_context_holds_for_callers_who_say_nothing() {
         |config| {
             config.defaults.content_id = Some(42);
             config.defaults.feature_name = Some("FollowMe & more".to_owned());
-            config.defaults.license = License::new("ANY").ok();
+            config.security.policy.anonymous.license = License::new("ANY").ok();
         },
     )
     .await;

@@ -104,7 +104,7 @@ impl World {
     pub(crate) async fn with_license(self, license: &str) -> Self {
         let license = License::new(license).expect("the License is one");
         Self::in_front(self.handle, self.tasks, |config| {
-            config.defaults.license = Some(license);
+            config.security.policy.anonymous.license = Some(license);
         })
         .await
     }

@@ -87,7 +87,8 @@ async fn writes_are_done_in_the_order_in_which_they_came() {
 
 #[tokio::test]
 async fn reads_and_the_same_account_of_another_license_are_not_held_up() {
-    let world = World::configured(|config| config.defaults.caller_license = true).await;
+    let world =
+        World::configured(|config| config.security.policy.anonymous.brings_license = true).await;
     world
         .handle
         .seed("OTHER-KEY", 1003, vec![], Default::default());

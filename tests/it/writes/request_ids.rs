@@ -37,7 +37,8 @@ async fn the_same_id_with_other_content_is_a_conflict() {
 
 #[tokio::test]
 async fn an_id_holds_for_one_rpc_and_one_license() {
-    let world = World::configured(|config| config.defaults.caller_license = true).await;
+    let world =
+        World::configured(|config| config.security.policy.anonymous.brings_license = true).await;
     world
         .handle
         .seed("OTHER-KEY", 1003, vec![], Default::default());
