@@ -10,7 +10,7 @@ use followme::{
 
 /// An environment of a test's own.
 #[derive(Default)]
-struct Variables(HashMap<&'static str, String>);
+pub(crate) struct Variables(HashMap<&'static str, String>);
 
 impl Environment for Variables {
     fn variable(&self, name: &str) -> Option<String> {
@@ -18,7 +18,7 @@ impl Environment for Variables {
     }
 }
 
-fn variables<const N: usize>(variables: [(&'static str, &str); N]) -> Variables {
+pub(crate) fn variables<const N: usize>(variables: [(&'static str, &str); N]) -> Variables {
     Variables(
         variables
             .into_iter()

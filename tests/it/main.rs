@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod certificates;
 mod cli;
 mod codecs;
 mod config;
@@ -16,6 +17,7 @@ mod rpc_replace_all;
 mod rpc_settle;
 mod rpc_update;
 mod rpc_values;
+mod security;
 mod simulator;
 mod simulator_vectors;
 mod support;

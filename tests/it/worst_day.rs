@@ -7,4 +7,4 @@ pub(crate) mod deadlines;
 mod drain;
 mod overload;
 mod retries;
-mod tls;
+pub(crate) mod tls;

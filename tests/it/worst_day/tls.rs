@@ -3,73 +3,33 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use followme::simulator::Handle;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{
-        RootCertStore, ServerConfig,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-        server::WebPkiClientVerifier,
-    },
+    rustls::{ServerConfig, server::WebPkiClientVerifier},
 };
 use zeroize::Zeroizing;
 
-use crate::support::{World, failure, list};
+use crate::{
+    certificates::{Authority, Identity},
+    support::{World, failure, list},
+};
 
-/// A CA of the test's own.
-struct Authority {
-    pem: String,
-    der: tokio_rustls::rustls::pki_types::CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-/// A certificate with its key.
-struct Identity {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("signed");
-        Self {
-            pem: certificate.pem(),
-            der: certificate.der().clone(),
-            issuer: Issuer::new(params, key),
-        }
-    }
-
-    fn sign(&self, name: &str) -> Identity {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &self.issuer).expect("signed");
-        Identity { certificate, key }
-    }
-}
-
-impl Identity {
-    fn pem(&self) -> Zeroizing<Vec<u8>> {
-        let pem = format!("{}\n{}", self.certificate.pem(), self.key.serialize_pem());
-        Zeroizing::new(pem.into_bytes())
-    }
+/// Returns the certificate and its key as one PEM.
+fn pem(identity: &Identity) -> Zeroizing<Vec<u8>> {
+    let pem = format!("{}\n{}", identity.certificate_pem(), identity.key_pem());
+    Zeroizing::new(pem.into_bytes())
 }
 
 /// Puts TLS in front of the simulator, for clients with a certificate of the CA.
-async fn in_front(handle: &Handle, authority: &Authority) -> SocketAddr {
+pub(crate) async fn in_front(handle: &Handle, authority: &Authority) -> SocketAddr {
     let server = authority.sign("localhost");
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der.clone()).expect("a CA");
-    let clients = WebPkiClientVerifier::builder(Arc::new(roots))
+    let clients = WebPkiClientVerifier::builder(Arc::new(authority.roots()))
         .build()
         .expect("a verifier");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(server.key.serialize_der()));
     let config = ServerConfig::builder()
         .with_client_cert_verifier(clients)
-        .with_single_cert(vec![server.certificate.der().clone()], key)
+        .with_single_cert(vec![server.der()], server.key())
         .expect("a certificate with its key");
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -107,7 +67,7 @@ async fn upstream_is_reached_over_tls_with_both_certificates_and_not_without() {
                 .parse()
                 .expect("a URL");
             transport.ca = ca.map(|ca| ca.pem.clone().into_bytes());
-            transport.identity = identity.map(Identity::pem);
+            transport.identity = identity.map(pem);
         })
         .await;
         let answer = facade.list(list(1001)).await;

@@ -1,0 +1,308 @@
+//! Who calls: tokens and client certificates.
+
+use std::net::SocketAddr;
+
+use followme::{
+    domain::License,
+    security::{Caller, Config, Guard, Method, Methods, Policy, Tokens, Unauthenticated},
+};
+use http::HeaderMap;
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use super::facade::{Facade, Tls, token_line, until, with_token};
+use crate::{
+    certificates::Authority,
+    support::{channel, failure, list, with_metadata},
+};
+
+const ONE_CALLER: &str = "tokens_file = \"{dir}/tokens\"\n[callers.portal]\nmethods = [\"*\"]\n";
+
+async fn one_caller() -> Facade {
+    Facade::with(ONE_CALLER, |dir| {
+        let tokens = [
+            token_line("portal", "good", ""),
+            token_line("portal", "old", "2020-01-31T00:00:00Z"),
+            token_line("portal", "new", "2999-01-31T00:00:00Z"),
+        ];
+        dir.write("tokens", &tokens.concat());
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_token_is_taken_and_a_wrong_an_expired_or_no_credential_is_not() {
+    let facade = one_caller().await;
+    for token in ["good", "new"] {
+        let answer = facade.list_with(token).await.expect("a list");
+        assert_eq!(answer.numbers.len(), 3);
+    }
+    let asked = facade.handle.requests().len();
+    let client = facade.client().await;
+    for (authorization, message) in [
+        (
+            None,
+            "there is no credential: call with a client certificate, or a token in authorization",
+        ),
+        (Some("Bearer wrong"), "the token is not known"),
+        (Some("Bearer old"), "the token has expired"),
+        (
+            Some("Basic good"),
+            "authorization must be there once, as `Bearer` and a token",
+        ),
+        (
+            Some("Bearer "),
+            "authorization must be there once, as `Bearer` and a token",
+        ),
+        (
+            Some("good"),
+            "authorization must be there once, as `Bearer` and a token",
+        ),
+    ] {
+        let metadata = authorization.map(|text| ("authorization", text));
+        let request = with_metadata(list(1001), metadata.as_slice());
+        let refused = failure(client.clone().list(request).await);
+        assert_eq!(refused.code, Code::Unauthenticated, "{authorization:?}");
+        assert_eq!(refused.reason, "UNAUTHENTICATED");
+        assert_eq!(refused.status.message(), message);
+    }
+    let mut twice = with_token(list(1001), "good");
+    let again = "Bearer good".parse().expect("a value");
+    twice.metadata_mut().append("authorization", again);
+    let refused = failure(client.clone().list(twice).await);
+    assert_eq!(refused.code, Code::Unauthenticated);
+    assert_eq!(facade.handle.requests().len(), asked);
+}
+
+#[tokio::test]
+async fn the_scheme_of_a_token_may_be_in_any_case() {
+    let facade = one_caller().await;
+    let request = with_metadata(list(1001), &[("authorization", "bearer good")]);
+    assert!(facade.client().await.list(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_out_of_its_file_is_refused() {
+    let facade = one_caller().await;
+    let mut client = facade.client().await;
+    let request = || with_token(list(1001), "good");
+    client.list(request()).await.expect("a list");
+    facade
+        .dir
+        .write("tokens", &token_line("portal", "other", ""));
+    let refused = until("the token is refused", || {
+        let answer = client.clone();
+        async move { { answer }.list(request()).await.err() }
+    })
+    .await;
+    assert_eq!(refused.message(), "the token is not known");
+    facade.list_with("other").await.expect("a list");
+}
+
+#[tokio::test]
+async fn a_broken_file_of_tokens_leaves_the_tokens_in_place() {
+    let facade = one_caller().await;
+    facade
+        .dir
+        .write("tokens", "portal no-hash\n# the rest is gone\n");
+    // That the file was looked at shows in another one, which is looked at after it.
+    facade
+        .dir
+        .configure(&format!("{ONE_CALLER}accounts = [1002]\n"));
+    let refused = until("the account is refused", || async {
+        facade.list_with("good").await.err()
+    })
+    .await;
+    assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_caller_who_is_taken_away_is_refused_and_the_last_one_leaves_nobody() {
+    let facade = one_caller().await;
+    facade.list_with("good").await.expect("a list");
+    facade.dir.configure("");
+    let refused = until("the caller is refused", || async {
+        facade.list_with("good").await.err()
+    })
+    .await;
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let refused = failure(facade.client().await.list(list(1001)).await);
+    assert_eq!(refused.code, Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn health_is_open_and_reflection_is_for_callers() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest,
+    };
+    let facade = one_caller().await;
+    let mut health = HealthClient::new(channel(facade.addr).await);
+    let request = HealthCheckRequest {
+        service: "porta.followme.v1.FollowMeService".to_owned(),
+    };
+    health.check(request).await.expect("health is open");
+    let mut reflection = ServerReflectionClient::new(channel(facade.addr).await);
+    let ask = || {
+        tonic::codegen::tokio_stream::once(ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        })
+    };
+    let refused = reflection.server_reflection_info(ask()).await;
+    assert_eq!(failure(refused.map(|_| ())).code, Code::Unauthenticated);
+    let request = with_token(ask(), "good");
+    let answer = reflection.server_reflection_info(request).await;
+    answer.expect("a caller may ask");
+}
+
+/// Makes a guard that knows one token, and one caller.
+fn guard() -> Guard {
+    let caller = Caller {
+        name: "portal".into(),
+        methods: Methods::These(vec![Method::List]),
+        ..Caller::anonymous(License::new("KEY").ok())
+    };
+    Guard::new(Config {
+        tls: None,
+        policy: Policy {
+            closed: true,
+            read_only: false,
+            anonymous: Caller::anonymous(None),
+            callers: vec![caller.into()],
+            tokens: Tokens::parse(&token_line("portal", "good", "")).expect("a token"),
+        },
+    })
+}
+
+#[test]
+fn a_token_over_plaintext_is_taken_from_this_machine_only() {
+    let guard = guard();
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", "Bearer good".parse().expect("a value"));
+    for (remote, taken) in [
+        ("127.0.0.1:1", true),
+        ("127.1.2.3:1", true),
+        ("[::1]:1", true),
+        ("[::ffff:127.0.0.1]:1", true),
+        ("192.0.2.1:1", false),
+        ("[2001:db8::1]:1", false),
+        ("[::ffff:192.0.2.1]:1", false),
+    ] {
+        let remote: SocketAddr = remote.parse().expect("an address");
+        let answer = guard.authenticate(remote, None, &headers);
+        assert_eq!(answer.is_ok(), taken, "{remote}");
+        if !taken {
+            assert_eq!(answer.err(), Some(Unauthenticated::Plaintext));
+        }
+    }
+}
+
+const CERTIFICATES: &str = "[tls]\n\
+     certificate_file = \"{dir}/server.pem\"\n\
+     key_file = \"{dir}/server.key\"\n\
+     client_ca_file = \"{dir}/callers.pem\"\n\
+     [callers.portal]\n\
+     certificate_names = [\"spiffe://example.com/portal\", \"Portal.example.com\"]\n\
+     methods = [\"*\"]\n";
+
+async fn certificates(authority: &Authority, callers: &Authority) -> Facade {
+    Facade::with(CERTIFICATES, |dir| {
+        dir.identity("server", &authority.sign("localhost"));
+        dir.write("callers.pem", &callers.pem);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_taken_by_its_spiffe_id_or_its_dns_name() {
+    let (authority, callers) = (Authority::new(), Authority::new());
+    let facade = certificates(&authority, &callers).await;
+    for (name, message) in [
+        ("spiffe://example.com/portal", None),
+        ("portal.example.com", None),
+        ("spiffe://example.com/Portal", Some("names")),
+        ("spiffe://example.com/portal/x", Some("names")),
+        ("x.portal.example.com", Some("names")),
+        ("*.example.com", Some("names")),
+    ] {
+        let identity = callers.sign(name);
+        let tls = Tls::new(&authority, Some(&identity));
+        let mut client = tls.connect(facade.addr).await.expect("a connection");
+        match (client.list(list(1001)).await, message) {
+            (Ok(answer), None) => assert_eq!(answer.get_ref().numbers.len(), 3),
+            (answer, Some(_)) => {
+                let refused = failure(answer);
+                assert_eq!(refused.code, Code::Unauthenticated, "{name}");
+                assert_eq!(
+                    refused.status.message(),
+                    "the names of the client certificate belong to no caller"
+                );
+            }
+            (Err(status), None) => panic!("{name}: {status:?}"),
+        }
+    }
+    let tls = Tls::new(&authority, None);
+    let mut client = tls.connect(facade.addr).await.expect("a connection");
+    let refused = failure(client.list(list(1001)).await);
+    assert_eq!(refused.code, Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_client_certificate_of_another_ca_or_of_another_time_makes_no_connection() {
+    let (authority, callers) = (Authority::new(), Authority::new());
+    let facade = certificates(&authority, &callers).await;
+    let name = "portal.example.com";
+    for identity in [authority.sign(name), callers.sign_expired(name)] {
+        let tls = Tls::new(&authority, Some(&identity));
+        // With TLS 1.3 a client learns of the refusal when it reads.
+        let refused = match tls.connect(facade.addr).await {
+            Err(_) => true,
+            Ok(mut client) => client.list(list(1001)).await.is_err(),
+        };
+        assert!(refused);
+    }
+    assert_eq!(facade.handle.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_ca_that_is_taken_away_counts_on_connections_that_are_there_too() {
+    let (authority, callers) = (Authority::new(), Authority::new());
+    let facade = certificates(&authority, &callers).await;
+    let identity = callers.sign("portal.example.com");
+    let tls = Tls::new(&authority, Some(&identity));
+    let mut client = tls.connect(facade.addr).await.expect("a connection");
+    client.list(list(1001)).await.expect("a list");
+    facade.dir.write("callers.pem", &Authority::new().pem);
+    let refused = until("the certificate is refused", || {
+        let client = client.clone();
+        async move { { client }.list(list(1001)).await.err() }
+    })
+    .await;
+    assert_eq!(
+        refused.message(),
+        "the client certificate is not valid any more"
+    );
+}
+
+#[tokio::test]
+async fn a_token_beats_a_certificate_and_is_taken_over_tls() {
+    let (authority, callers) = (Authority::new(), Authority::new());
+    let toml = format!(
+        "tokens_file = \"{{dir}}/tokens\"\n{CERTIFICATES}[callers.batch]\nmethods = [\"Get\"]\n"
+    );
+    let facade = Facade::with(&toml, |dir| {
+        dir.identity("server", &authority.sign("localhost"));
+        dir.write("callers.pem", &callers.pem);
+        dir.write("tokens", &token_line("batch", "good", ""));
+    })
+    .await;
+    let identity = callers.sign("portal.example.com");
+    let tls = Tls::new(&authority, Some(&identity));
+    let mut client = tls.connect(facade.addr).await.expect("a connection");
+    client.list(list(1001)).await.expect("the portal may list");
+    let refused = failure(client.list(with_token(list(1001), "good")).await);
+    assert_eq!(refused.reason, "METHOD_DENIED");
+    let refused = failure(client.list(with_token(list(1001), "wrong")).await);
+    assert_eq!(refused.reason, "UNAUTHENTICATED");
+}

@@ -1,0 +1,128 @@
+//! The example file, held against the keys and their defaults.
+
+use std::collections::BTreeMap;
+
+use followme::config::{Config, Flags};
+
+use crate::config::{Variables, file};
+
+const EXAMPLE: &str = include_str!("../../../deploy/followme.example.toml");
+
+fn path(path: &std::path::Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Returns the values by key, as `section.name`.
+fn keys(toml: &str) -> BTreeMap<String, toml::Value> {
+    fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, toml::Value>) {
+        for (name, value) in table {
+            match value {
+                toml::Value::Table(table) => flatten(&format!("{prefix}{name}."), table, into),
+                value => {
+                    into.insert(format!("{prefix}{name}"), value);
+                }
+            }
+        }
+    }
+    let mut keys = BTreeMap::new();
+    flatten("", toml.parse().expect("TOML"), &mut keys);
+    keys
+}
+
+/// Returns the example with its examples of keys without a default.
+fn with_examples() -> String {
+    EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|first: char| first == '[' || first.is_lowercase()) => {
+                format!("{rest}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect()
+}
+
+#[test]
+fn the_example_file_says_every_default_and_nothing_else() {
+    let defaults: BTreeMap<_, _> = Config::defaults()
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+    assert_eq!(keys(EXAMPLE), defaults);
+}
+
+#[test]
+fn the_example_file_names_every_key() {
+    let known: Vec<String> = Config::defaults().into_iter().map(|(key, _)| key).collect();
+    let shown = keys(&with_examples());
+    for key in &known {
+        assert!(shown.contains_key(key), "{key} is missing");
+    }
+    for key in shown.keys().filter(|key| !key.starts_with("callers.")) {
+        assert!(known.contains(key), "{key} is no key");
+    }
+}
+
+#[test]
+fn the_example_file_is_taken_with_its_examples_but_for_the_files_that_are_not_there() {
+    let toml = file("example.toml", &with_examples());
+    let flags = Flags {
+        config: Some(toml.clone()),
+        ..Flags::default()
+    };
+    let mistakes = Config::load(&flags, &Variables::default()).expect_err("no files");
+    for mistake in &mistakes {
+        assert!(mistake.problem.starts_with("cannot read "), "{mistake}");
+        let place = mistake.place.as_deref().expect("a place");
+        let line = place.strip_prefix(&format!("{}:", path(&toml)));
+        let line: usize = line.expect("the file").parse().expect("a line");
+        let name = mistake.key.rsplit('.').next().expect("a name");
+        let text = with_examples();
+        let shown = text.lines().nth(line - 1).expect("the line");
+        assert!(shown.starts_with(name), "{mistake}: {shown}");
+    }
+    let keys: Vec<&str> = mistakes
+        .iter()
+        .map(|mistake| mistake.key.as_str())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "upstream.ca_file",
+            "tls.certificate_file",
+            "tokens_file",
+            "upstream.license_file",
+            "callers.portal.license_file",
+        ]
+    );
+}
+
+#[test]
+fn every_key_of_a_caller_stands_in_the_example_file() {
+    let shown = keys(&with_examples());
+    let shown: Vec<&str> = shown
+        .keys()
+        .filter_map(|key| key.strip_prefix("callers.portal."))
+        .collect();
+    let license = file("example-license", "KEY");
+    let text = format!(
+        "tokens_file = {:?}\n[upstream]\nurl = \"http://127.0.0.1:8080\"\nlicense_file = {:?}\n\
+         [callers.portal]\nmethods = []\n",
+        path(&file("example-tokens", "")),
+        path(&license),
+    );
+    let flags = Flags {
+        config: Some(file("example-caller.toml", &text)),
+        ..Flags::default()
+    };
+    let printed = Config::load(&flags, &Variables::default())
+        .expect("complete")
+        .redacted();
+    let section = printed.split("[callers.portal]\n").nth(1).expect("a table");
+    let mut known: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.trim_start_matches("# ").split(' ').next())
+        .collect();
+    known.sort_unstable();
+    assert_eq!(shown, known);
+}

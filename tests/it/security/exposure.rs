@@ -1,0 +1,242 @@
+//! What is refused at start, because it would let in whoever comes.
+
+use std::net::SocketAddr;
+
+use followme::{
+    app::App,
+    config::{Config, Flags},
+};
+
+use super::facade::{Directory, token_line};
+use crate::{
+    certificates::Authority,
+    config::{Variables, variables},
+    support::config,
+};
+
+const TLS: &str =
+    "[tls]\ncertificate_file = \"{dir}/server.pem\"\nkey_file = \"{dir}/server.key\"\n";
+const CALLERS: &str = "[callers.portal]\nmethods = [\"List\"]\n";
+
+/// Loads a configuration for an address that others reach.
+fn load(toml: &str, insecure: bool) -> Result<Config, Vec<String>> {
+    let dir = Directory::new();
+    dir.identity("server", &Authority::new().sign("localhost"));
+    dir.write("tokens", &token_line("portal", "good", ""));
+    dir.configure(toml);
+    let flags = Flags {
+        config: Some(dir.path("followme.toml")),
+        upstream_url: Some("http://127.0.0.1:9".to_owned()),
+        listen: Some("0.0.0.0:0".to_owned()),
+        insecure,
+        ..Flags::default()
+    };
+    Config::load(&flags, &variables([("FOLLOWME_LICENSE", "KEY")]))
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+}
+
+#[tokio::test]
+async fn others_are_listened_to_with_tls_and_callers_or_if_that_is_meant() {
+    let tokens = "tokens_file = \"{dir}/tokens\"\n";
+    for (toml, insecure, taken) in [
+        (String::new(), false, false),
+        (TLS.to_owned(), false, false),
+        (format!("{tokens}{CALLERS}"), false, false),
+        (format!("{tokens}{TLS}{CALLERS}"), false, true),
+        (String::new(), true, true),
+        ("insecure = true\n".to_owned(), false, true),
+    ] {
+        match load(&toml, insecure) {
+            Ok(config) => {
+                assert!(taken, "{toml}");
+                App::build(config).await.expect("a free port");
+            }
+            Err(mistakes) => {
+                assert!(!taken, "{toml} {mistakes:?}");
+                assert_eq!(
+                    mistakes,
+                    ["--listen: is not a loopback address, so it takes TLS \
+                      (tls.certificate_file, tls.key_file) and callers (callers.NAME); or say \
+                      --insecure"]
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_made_in_code_is_held_to_the_same() {
+    let mut config = config(SocketAddr::from(([127, 0, 0, 1], 9)));
+    config.listen = SocketAddr::from(([0, 0, 0, 0], 0));
+    let Err(error) = App::build(config.clone()).await else {
+        panic!("it listens to everybody");
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    config.insecure = true;
+    App::build(config).await.expect("a free port");
+}
+
+#[test]
+fn every_mistake_about_callers_and_certificates_is_named_with_its_place() {
+    let dir = Directory::new();
+    dir.write("tokens", &token_line("nobody", "good", ""));
+    dir.write("broken.pem", "-----BEGIN CERTIFICATE-----\nx\n");
+    dir.configure(
+        "tokens_file = \"{dir}/tokens\"\n\
+         [tls]\n\
+         certificate_file = \"{dir}/broken.pem\"\n\
+         key_file = \"{dir}/broken.pem\"\n\
+         require_client_certificate = true\n\
+         [callers.portal]\n\
+         certificate_names = [\"*.example.com\", \"https://example.com\"]\n\
+         accounts = [0]\n\
+         methods = [\"List\", \"list\"]\n\
+         denied_destinations = [\"1900\", \"+\"]\n\
+         writes_per_minute = 0\n\
+         license_file = \"{dir}/none\"\n\
+         colour = \"red\"\n\
+         [callers.\"a b\"]\n\
+         [callers.batch]\n\
+         methods = \"List\"\n",
+    );
+    let mistakes = dir.load(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let file = dir.path("followme.toml").display().to_string();
+    let found: Vec<(String, String)> = mistakes
+        .expect_err("mistakes")
+        .into_iter()
+        .map(|mistake| {
+            let place = mistake.place.unwrap_or_default();
+            (mistake.key, place.replace(&file, ""))
+        })
+        .collect();
+    let found: Vec<(&str, &str)> = found
+        .iter()
+        .map(|(key, place)| (key.as_str(), place.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("tls.require_client_certificate", ":5"),
+            ("callers.a b", ""),
+            ("callers.a b.methods", ""),
+            ("callers.batch.methods", ":16"),
+            ("callers.portal.certificate_names", ":7"),
+            ("callers.portal.certificate_names", ":7"),
+            ("callers.portal.certificate_names", ":7"),
+            ("callers.portal.methods", ":9"),
+            ("callers.portal.accounts", ":8"),
+            ("callers.portal.denied_destinations", ":10"),
+            ("callers.portal.writes_per_minute", ":11"),
+            ("callers.portal.colour", ":13"),
+            ("tls.certificate_file", ":3"),
+            ("callers.portal.license_file", ":12"),
+            ("tokens_file", ":1"),
+        ]
+    );
+}
+
+#[test]
+fn a_caller_whom_nobody_could_be_and_names_of_two_callers_are_mistakes() {
+    let dir = Directory::new();
+    dir.write("ca.pem", &Authority::new().pem);
+    dir.identity("server", &Authority::new().sign("localhost"));
+    dir.configure(&format!(
+        "{TLS}client_ca_file = \"{{dir}}/ca.pem\"\n\
+         [callers.a]\nmethods = [\"*\"]\n\
+         [callers.b]\nmethods = [\"*\"]\ncertificate_names = [\"x.example.com\"]\n\
+         [callers.c]\nmethods = [\"*\"]\ncertificate_names = [\"X.example.com\"]\n"
+    ));
+    let mistakes = dir.load(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let mistakes: Vec<String> = mistakes
+        .expect_err("mistakes")
+        .into_iter()
+        .map(|mistake| format!("{}: {}", mistake.key, mistake.problem))
+        .collect();
+    assert_eq!(
+        mistakes,
+        [
+            "callers.a.certificate_names: is missing, and so is tokens_file: nobody could be this \
+             caller",
+            "callers.c.certificate_names: \"X.example.com\" is the name of another caller too",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_that_is_not_known_is_a_mistake_unless_kubernetes_sets_it() {
+    struct Names(Vec<&'static str>);
+    impl followme::config::Environment for Names {
+        fn variable(&self, name: &str) -> Option<String> {
+            match name {
+                "FOLLOWME_UPSTREAM_URL" => Some("http://127.0.0.1:9".to_owned()),
+                "FOLLOWME_LICENSE" => Some("KEY".to_owned()),
+                "FOLLOWME_CALLS_MAX_NUMBERS" => Some("7".to_owned()),
+                "FOLLOWME_CALLS_STRICT_FIELDS" => Some("[\"name\"]".to_owned()),
+                "FOLLOWME_READ_ONLY" => Some("true".to_owned()),
+                _ => None,
+            }
+        }
+
+        fn names(&self) -> Vec<String> {
+            self.0.iter().map(|name| (*name).to_owned()).collect()
+        }
+    }
+    let known = vec![
+        "FOLLOWME_LICENSE",
+        "FOLLOWME_UPSTREAM_URL",
+        "FOLLOWME_PORT",
+        "FOLLOWME_PORT_50051_TCP_ADDR",
+        "FOLLOWME_SERVICE_HOST",
+        "FOLLOWME_SERVICE_PORT_GRPC",
+        "PATH",
+    ];
+    let config = Config::load(&Flags::default(), &Names(known.clone())).expect("complete");
+    assert_eq!(config.operations.max_numbers, 7);
+    assert!(config.security.policy.read_only);
+    assert!(config.redacted().contains("strict_fields = [\"name\"]\n"));
+    let unknown = [known, vec!["FOLLOWME_UPSTREAM_TIMEOUT"]].concat();
+    let mistakes = Config::load(&Flags::default(), &Names(unknown)).expect_err("a mistake");
+    assert_eq!(mistakes.len(), 1);
+    assert_eq!(mistakes[0].key, "FOLLOWME_UPSTREAM_TIMEOUT");
+}
+
+#[test]
+fn what_is_printed_can_be_read_back_and_shows_no_secret() {
+    let dir = Directory::new();
+    let authority = Authority::new();
+    dir.identity("server", &authority.sign("localhost"));
+    dir.write("ca.pem", &authority.pem);
+    dir.write("tokens", &token_line("portal", "good", ""));
+    dir.configure(&format!(
+        "read_only = true\ntokens_file = \"{{dir}}/tokens\"\n\
+         [upstream]\nread_timeout = \"1500ms\"\ncaller_share = 0.25\n\
+         {TLS}client_ca_file = \"{{dir}}/ca.pem\"\n\
+         [callers.portal]\nmethods = [\"List\", \"Get\"]\naccounts = [1001]\n\
+         certificate_names = [\"spiffe://example.com/portal\"]\ndenied_destinations = [\"1900\"]\n"
+    ));
+    let upstream = SocketAddr::from(([127, 0, 0, 1], 9));
+    let printed = dir.load(upstream).expect("complete").redacted();
+    for secret in ["DEMO-KEY", "BEGIN", "good"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    for line in [
+        "read_only = true",
+        "read_timeout = \"1s 500ms\"",
+        "caller_share = 0.25",
+        "[callers.portal]",
+        "accounts = [1001]",
+        "# writes_per_minute is not set",
+    ] {
+        assert!(
+            printed.lines().any(|shown| shown == line),
+            "{line}: {printed}"
+        );
+    }
+    dir.configure(&printed);
+    let flags = Flags {
+        config: Some(dir.path("followme.toml")),
+        ..Flags::default()
+    };
+    let again = Config::load(&flags, &Variables::default()).expect("it can be read back");
+    assert_eq!(again.redacted(), printed);
+}

@@ -1,0 +1,187 @@
+//! What is taken over while the facade runs, and what takes a restart.
+
+use std::net::SocketAddr;
+
+use tonic::Code;
+
+use super::facade::{Directory, Facade, token_line, until};
+use crate::support::{LICENSE, add_to, failure, list, new_number};
+use followme::{grpc::pb, simulator::Settings};
+
+#[tokio::test]
+async fn the_facade_becomes_read_only_and_writable_again_while_it_runs() {
+    let facade = Facade::start("").await;
+    let client = facade.client().await;
+    let write = || {
+        let mut client = client.clone();
+        async move {
+            client
+                .add(add_to(1003, new_number("Van", "15550120")))
+                .await
+        }
+    };
+    write().await.expect("added");
+    facade.dir.configure("read_only = true\n");
+    let refused = until("writes are refused", || async { write().await.err() }).await;
+    let refused = failure::<()>(Err(refused));
+    assert_eq!(refused.code, Code::FailedPrecondition);
+    assert_eq!(refused.reason, "READ_ONLY");
+    let effects = facade.handle.effects().len();
+    let mut reader = client.clone();
+    reader.list(list(1003)).await.expect("a list");
+    let request = pb::AddRequest {
+        validate_only: true,
+        ..add_to(1003, new_number("Van", "15550120"))
+    };
+    reader
+        .add(request)
+        .await
+        .expect("what writes nothing goes on");
+    assert_eq!(facade.handle.effects().len(), effects);
+    facade.dir.configure("read_only = false\n");
+    until("writes are taken", || async { write().await.ok() }).await;
+}
+
+#[tokio::test]
+async fn a_license_that_is_turned_over_is_used_by_the_next_call() {
+    let toml = "tokens_file = \"{dir}/tokens\"\n\
+         [callers.tenant]\nmethods = [\"*\"]\nlicense_file = \"{dir}/tenant\"\n";
+    let facade = Facade::with(toml, |dir| {
+        dir.write("tokens", &token_line("tenant", "good", ""));
+        dir.write("tenant", LICENSE);
+    })
+    .await;
+    let numbers = vec![stored("Turned")];
+    facade
+        .handle
+        .seed("TURNED-KEY", 1001, numbers, Settings::default());
+    let first = facade.list_with("good").await.expect("a list");
+    assert_eq!(first.numbers[0].name, "Desk");
+    // A License that cannot be read leaves the old one in place; one that can, is used.
+    facade.dir.write("tenant", "");
+    facade.dir.write("license", "TURNED-KEY");
+    facade.dir.write("tenant", "TURNED-KEY\n");
+    until("the License is turned over", || async {
+        let answer = facade.list_with("good").await.expect("no call fails");
+        (answer.numbers[0].name == "Turned").then_some(())
+    })
+    .await;
+}
+
+fn stored(name: &str) -> followme::simulator::StoredNumber {
+    crate::support::stored_number(name, "15550140", 1)
+}
+
+#[tokio::test]
+async fn a_caller_who_comes_and_what_it_may_are_taken_over() {
+    let toml = "tokens_file = \"{dir}/tokens\"\n[callers.portal]\nmethods = [\"List\"]\n";
+    let facade = Facade::with(toml, |dir| {
+        dir.write("tokens", &token_line("portal", "good", ""));
+    })
+    .await;
+    let tokens = [
+        token_line("portal", "good", ""),
+        token_line("batch", "new", ""),
+    ];
+    facade.dir.write("tokens", &tokens.concat());
+    facade.dir.configure(
+        "tokens_file = \"{dir}/tokens\"\n[callers.portal]\nmethods = [\"Get\"]\n\
+         [callers.batch]\nmethods = [\"List\"]\n",
+    );
+    until("the new caller is taken", || async {
+        facade.list_with("new").await.ok()
+    })
+    .await;
+    let refused = facade.list_with("good").await;
+    assert_eq!(failure(refused).reason, "METHOD_DENIED");
+}
+
+/// Loads a configuration, and returns it with what looks at its files.
+fn watch(dir: &Directory) -> followme::config::Watch {
+    let upstream = SocketAddr::from(([127, 0, 0, 1], 9));
+    let config = dir.load(upstream).expect("complete");
+    config.watch.expect("it was read from files")
+}
+
+#[test]
+fn what_is_as_it_was_is_not_taken_over_again() {
+    let dir = Directory::new();
+    dir.configure("read_only = true\n");
+    let mut watch = watch(&dir);
+    let changes = watch.look();
+    assert!(changes.policy.is_none() && changes.tls.is_none());
+    assert!(changes.mistakes.is_empty() && changes.restart.is_empty());
+}
+
+#[test]
+fn a_change_that_takes_a_restart_is_named_once_and_the_rest_is_taken_over() {
+    let dir = Directory::new();
+    dir.write("ca.pem", "one");
+    let upstream = "[upstream]\nca_file = \"{dir}/ca.pem\"\n";
+    dir.configure(upstream);
+    let mut watch = watch(&dir);
+    dir.configure(&format!(
+        "read_only = true\n[calls]\nmax_numbers = 7\n{upstream}read_timeout = \"1s\"\n"
+    ));
+    let changes = watch.look();
+    assert_eq!(
+        changes.restart,
+        ["upstream.read_timeout", "calls.max_numbers"]
+    );
+    assert!(changes.policy.expect("it changed").read_only);
+    assert!(changes.mistakes.is_empty());
+    let changes = watch.look();
+    assert!(changes.policy.is_none() && changes.restart.is_empty());
+    dir.write("ca.pem", "two");
+    assert_eq!(watch.look().restart, ["the files of [upstream]"]);
+}
+
+#[test]
+fn a_configuration_with_a_mistake_is_not_taken_over_and_the_mistake_is_named_once() {
+    let dir = Directory::new();
+    dir.configure("read_only = true\n");
+    let mut watch = watch(&dir);
+    dir.configure("read_only = false\n\nread_onyl = true\n");
+    let changes = watch.look();
+    assert!(changes.policy.is_none());
+    let [mistake] = &changes.mistakes[..] else {
+        panic!("one mistake: {:?}", changes.mistakes);
+    };
+    assert_eq!(mistake.key, "read_onyl");
+    assert!(
+        mistake.to_string().ends_with("followme.toml:3)"),
+        "{mistake}"
+    );
+    assert!(watch.look().mistakes.is_empty());
+    dir.configure("read_only = [\n");
+    let changes = watch.look();
+    assert!(changes.mistakes[0].to_string().contains("followme.toml:1"));
+    std::fs::remove_file(dir.path("followme.toml")).expect("it was there");
+    let changes = watch.look();
+    assert!(changes.policy.is_none());
+    assert!(changes.mistakes[0].problem.starts_with("cannot read "));
+    dir.configure("");
+    assert!(!watch.look().policy.expect("it changed").read_only);
+}
+
+#[test]
+fn a_new_caller_whose_license_cannot_be_read_is_not_admitted_with_that_of_others() {
+    let dir = Directory::new();
+    dir.write("tokens", "");
+    let tokens = "tokens_file = \"{dir}/tokens\"\n";
+    dir.configure(tokens);
+    let mut watch = watch(&dir);
+    dir.configure(&format!(
+        "{tokens}[callers.tenant]\nmethods = [\"*\"]\nlicense_file = \"{{dir}}/tenant\"\n"
+    ));
+    let changes = watch.look();
+    assert_eq!(changes.mistakes[0].key, "callers.tenant.license_file");
+    assert!(changes.policy.expect("it changed").callers.is_empty());
+    dir.write("tenant", "TENANT-KEY");
+    assert_eq!(watch.look().policy.expect("it changed").callers.len(), 1);
+    // Once it was read, it stays although its file goes.
+    std::fs::remove_file(dir.path("tenant")).expect("it was there");
+    let changes = watch.look();
+    assert_eq!(changes.policy.expect("looked at").callers.len(), 1);
+    assert_eq!(changes.mistakes.len(), 1);
+}
