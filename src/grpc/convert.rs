@@ -8,7 +8,7 @@ use crate::{
         AccountId, CallerIdMode, Desired, Draft, Etag, Field, FieldSet, Fields, Number, NumberId,
         Settings, Span, Step, Violations,
     },
-    operations::{NumberView, StepOutcome, StepReport},
+    operations::{NumberView, Page, StepOutcome, StepReport},
 };
 
 /// The paths of FollowMeNumber that a caller cannot set.
@@ -268,5 +268,44 @@ pub(super) fn step(report: &StepReport) -> pb::ReplaceStep {
         outcome: outcome.into(),
         reason: report.reason.to_owned(),
         unapplied_fields: names(report.unapplied),
+    }
+}
+
+/// Takes which page of a list is asked for. A token is the position and the etag of the list that
+/// the page before was cut from.
+pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> Page {
+    let size = match usize::try_from(request.page_size) {
+        Ok(0) => None,
+        Ok(size) => Some(size),
+        Err(_) => {
+            violations.push("page_size", "must be 0 for all, or greater");
+            None
+        }
+    };
+    if request.page_token.is_empty() {
+        return Page {
+            size,
+            ..Page::default()
+        };
+    }
+    let token = request
+        .page_token
+        .split_once('-')
+        .and_then(|(start, etag)| {
+            let start = start.parse().ok()?;
+            let whole = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+            whole.then(|| (start, etag.to_owned()))
+        });
+    if token.is_none() {
+        violations.push(
+            "page_token",
+            "is not a next_page_token of an earlier answer",
+        );
+    }
+    let (start, etag) = token.unzip();
+    Page {
+        size,
+        start: start.unwrap_or(0),
+        etag,
     }
 }

@@ -11,7 +11,7 @@ use super::{accept::Peer, convert, layers::AnswerBy, metadata::Defaults, pb, sta
 use crate::{
     domain::{AccountId, Desired, Etag, List, NumberId, Violations},
     operations::{
-        Applied, Command, Content, Error, Etags, NumberView, Operations, Page, Replaced, Reply,
+        Applied, Command, Content, Error, Etags, NumberView, Operations, Replaced, Reply,
         RequestId, Write,
     },
     security::{Caller, Denied, Guard, Unauthenticated},
@@ -446,7 +446,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             "account_id",
             &mut violations,
         )?;
-        let page = page(&request, &mut violations);
+        let page = convert::page(&request, &mut violations);
         let (context, account) = parsed(context.zip(account), violations)?;
         let list = in_time(self.operations.list(&context, account, &page), answer_by)
             .await
@@ -564,44 +564,5 @@ impl Service {
                 convert::desired(number, request.account_id, &path, violations)
             })
             .collect()
-    }
-}
-
-/// Takes which page of a list is asked for. A token is the position and the etag of the list that
-/// the page before was cut from.
-fn page(request: &pb::ListRequest, violations: &mut Violations) -> Page {
-    let size = match usize::try_from(request.page_size) {
-        Ok(0) => None,
-        Ok(size) => Some(size),
-        Err(_) => {
-            violations.push("page_size", "must be 0 for all, or greater");
-            None
-        }
-    };
-    if request.page_token.is_empty() {
-        return Page {
-            size,
-            ..Page::default()
-        };
-    }
-    let token = request
-        .page_token
-        .split_once('-')
-        .and_then(|(start, etag)| {
-            let start = start.parse().ok()?;
-            let whole = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-            whole.then(|| (start, etag.to_owned()))
-        });
-    if token.is_none() {
-        violations.push(
-            "page_token",
-            "is not a next_page_token of an earlier answer",
-        );
-    }
-    let (start, etag) = token.unzip();
-    Page {
-        size,
-        start: start.unwrap_or(0),
-        etag,
     }
 }
