@@ -196,7 +196,7 @@ async fn handshake(
             }
         };
         let begun = either!(&mut stream, stream => begin(stream).await)?;
-        Ok((stream, begun))
+        Ok::<_, io::Error>((stream, begun))
     });
     match begun.await {
         Ok(Ok((stream, begun))) => {
@@ -213,7 +213,6 @@ async fn handshake(
             let _ = sender.send(Ok(connection)).await;
         }
         Ok(Err(error)) => {
-            let error: io::Error = error;
             tracing::debug!(
                 remote = %peer.remote,
                 error = &error as &dyn std::error::Error,

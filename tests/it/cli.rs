@@ -303,6 +303,50 @@ fn bad_configuration_is_one_line_per_mistake_and_exit_64() {
 }
 
 #[test]
+fn the_configuration_can_be_checked_and_printed_without_serving() {
+    let toml = file("cli-print.toml", "[upstream]\nread_timeout = \"3s\"\n");
+    let toml = toml.to_str().expect("a path in UTF-8");
+    let environment = [
+        ("FOLLOWME_LICENSE", "KEY"),
+        ("FOLLOWME_CALLS_MAX_NUMBERS", "7"),
+    ];
+    let flags = ["--config", toml, "--upstream-url", "http://127.0.0.1:9/"];
+    let (code, out, err) = run(&[&["config", "check"], &flags[..]].concat(), &environment);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "the configuration is good\n"),
+        "{err}"
+    );
+    let (code, out, err) = run(&[&["config", "print"], &flags[..]].concat(), &environment);
+    assert_eq!(code, 0, "{err}");
+    for line in [
+        "# The License is that of FOLLOWME_LICENSE.",
+        "url = \"http://127.0.0.1:9/\"",
+        "read_timeout = \"3s\"",
+        "max_numbers = 7",
+    ] {
+        assert!(out.lines().any(|shown| shown == line), "{line}: {out}");
+    }
+    assert!(!out.contains("KEY"));
+    let unknown = [("FOLLOWME_LICENCE", "KEY")];
+    for command in ["check", "print"] {
+        let (code, out, err) = run(&[&["config", command], &flags[..]].concat(), &unknown);
+        assert_eq!((code, out.as_str()), (64, ""));
+        assert_eq!(err.lines().count(), 2, "{err}");
+        assert!(!err.contains("KEY"), "{err}");
+    }
+}
+
+#[test]
+fn a_demo_listens_to_others_only_if_that_is_meant() {
+    let (code, _, err) = run(&["demo", "--listen", "0.0.0.0:0"], &[]);
+    assert_eq!(code, 1);
+    assert!(err.contains("--insecure"), "{err}");
+    let mut demo = Process::start(&["demo", "--listen", "0.0.0.0:0", "--insecure"], &[]);
+    demo.address("grpc listening on");
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_exit_64_and_help_is_none() {
     for args in [
         &["serve", "--port", "1"][..],

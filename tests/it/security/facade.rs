@@ -50,6 +50,8 @@ impl Directory {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("facade-{number}"));
+        // What an earlier run left there is not the test's.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("the directory for tests can be written");
         Self(path)
     }
