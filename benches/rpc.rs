@@ -39,6 +39,7 @@ async fn run() {
     let mut config = Config::new(url.parse().expect("a URL"), Some(license));
     config.listen = ([127, 0, 0, 1], 0).into();
     config.upstream.limits.caller_share = 1.0;
+    config.audit.file = Some("/dev/null".into());
     let app = App::build(config).await.expect("a free port");
     let addr = app.local_addr().expect("an address");
     tokio::spawn(app.run(std::future::pending()));

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
+    admin::{self, Admin},
     config::{Config, Watch},
     grpc::{
         Service,
@@ -13,6 +14,7 @@ use crate::{
     health::Health,
     operations::Operations,
     security::Guard,
+    telemetry::{access::Calls, audit::Audit},
     upstream::Client,
 };
 
@@ -24,6 +26,8 @@ pub struct App {
     health: Health,
     guard: Arc<Guard>,
     watch: Option<Watch>,
+    calls: Calls,
+    admin: Option<(TcpListener, Admin)>,
     config: server::Config,
 }
 
@@ -38,8 +42,10 @@ impl App {
             let kind = io::ErrorKind::InvalidInput;
             return Err(io::Error::new(kind, mistake.to_string()));
         }
+        let shown = config.redacted();
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
-        let operations = Arc::new(Operations::new(client, config.operations));
+        let audit = Audit::new(config.audit)?;
+        let operations = Arc::new(Operations::new(client, config.operations, audit));
         let health = Health::new(
             &["", SERVICE],
             config.readiness_follows_upstream,
@@ -48,6 +54,18 @@ impl App {
         .await;
         let listener = TcpListener::bind(config.listen).await?;
         let guard = Arc::new(Guard::new(config.security));
+        let calls = Calls::default();
+        let admin = match config.admin_listen {
+            None => None,
+            Some(listen) => {
+                let pages = Admin {
+                    health: health.clone(),
+                    calls: calls.clone(),
+                    config: shown.into(),
+                };
+                Some((admin::bind(listen).await?, pages))
+            }
+        };
         Ok(Self {
             listener,
             service: Service::new(Arc::clone(&operations), Arc::clone(&guard), config.defaults),
@@ -55,6 +73,8 @@ impl App {
             watch: config.watch,
             operations,
             health,
+            calls,
+            admin,
             config: config.server,
         })
     }
@@ -65,6 +85,17 @@ impl App {
     /// Fails where the system does not tell it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Returns the address of the admin pages, where there are any.
+    ///
+    /// # Errors
+    /// Fails where the system does not tell it.
+    pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
+        self.admin
+            .as_ref()
+            .map(|(listener, _)| listener.local_addr())
+            .transpose()
     }
 
     /// Serves until the signal; then says that it does not serve any more, goes on for the drain
@@ -81,8 +112,12 @@ impl App {
             health,
             guard,
             watch,
+            calls,
+            admin,
             config,
         } = self;
+        // The pages stay until the end: what a drain is at is what people want to see.
+        let pages = admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
         let followed = watch.map(|watch| tokio::spawn(follow(watch, Arc::clone(&guard))));
         let watched = {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
@@ -90,10 +125,18 @@ impl App {
         };
         let (stopping, mut stopped) = tokio::sync::watch::channel(false);
         let limit = config.drain_delay + config.drain_limit;
-        let serving = server::serve(listener, service, health, guard, config, async move {
-            shutdown.await;
-            stopping.send_replace(true);
-        });
+        let serving = server::serve(
+            listener,
+            service,
+            health,
+            guard,
+            calls,
+            config,
+            async move {
+                shutdown.await;
+                stopping.send_replace(true);
+            },
+        );
         tokio::pin!(serving);
         let result = tokio::select! {
             result = &mut serving => result,
@@ -115,6 +158,9 @@ impl App {
         watched.abort();
         if let Some(followed) = followed {
             followed.abort();
+        }
+        if let Some(pages) = pages {
+            pages.abort();
         }
         result
     }

@@ -11,6 +11,7 @@ mod file;
 mod keys;
 mod print;
 mod reader;
+mod telemetry;
 mod watch;
 
 use std::{
@@ -29,6 +30,7 @@ use crate::{
     domain::{Field, License, Rules},
     grpc, operations,
     security::{self, Caller, Tokens},
+    telemetry::audit,
     upstream::{self, TransportConfig},
 };
 use callers::CallerSettings;
@@ -60,6 +62,13 @@ pub struct Config {
     pub probe_after: Duration,
     /// `[tls]`, `[callers.NAME]`, `tokens_file`, `read_only`, and the Licenses.
     pub security: security::Config,
+    /// `log_format`, and what `RUST_LOG` and the `OTEL_*` variables say.
+    pub telemetry: crate::telemetry::Config,
+    /// `[telemetry]`: the audit log.
+    pub audit: audit::Config,
+    /// `admin_listen` / `--admin-listen`: the address of the admin pages; `None` for no such pages.
+    /// Other than loopback only with `admin_insecure`.
+    pub admin_listen: Option<SocketAddr>,
     /// What looks at the files while the facade runs; `None` where nothing was read from any.
     pub watch: Option<Watch>,
     settings: Settings,
@@ -85,6 +94,8 @@ struct Settings {
     client_ca_file: Option<PathBuf>,
     require_client_certificate: bool,
     callers: Vec<CallerSettings>,
+    admin_insecure: bool,
+    audit_key_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -107,6 +118,10 @@ pub struct Flags {
     pub license_file: Option<PathBuf>,
     /// `--insecure`.
     pub insecure: bool,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--admin-listen`.
+    pub admin_listen: Option<String>,
 }
 
 impl Flags {
@@ -125,6 +140,8 @@ impl Flags {
                 "--insecure",
                 self.insecure.then(|| "true".to_owned()),
             ),
+            ("log_format", "--log-format", self.log_format.clone()),
+            ("admin_listen", "--admin-listen", self.admin_listen.clone()),
         ]
         .into_iter()
         .filter_map(|(key, name, value)| {
@@ -302,7 +319,11 @@ impl Config {
                 max_connection_age: Duration::from_secs(30 * 60),
                 drain_delay: Duration::from_secs(5),
                 drain_limit: Duration::from_secs(30),
+                baggage_keys: Vec::new(),
             },
+            telemetry: crate::telemetry::Config::default(),
+            audit: audit::Config::default(),
+            admin_listen: None,
             readiness_follows_upstream: false,
             probe_after: Duration::from_secs(10),
             security: security::Config {
@@ -359,6 +380,7 @@ impl Config {
         };
         let mut watch = Watch::new(sources, text.as_deref(), config.settings.clone(), findings);
         watch.fill(&mut config, &mut mistakes);
+        telemetry::of_environment(&mut config.telemetry, environment, &mut mistakes);
         config.watch = Some(watch);
         if mistakes.is_empty() {
             Ok(config)
@@ -417,6 +439,18 @@ impl Config {
             .map(|Effective { key, value }| (key, value))
             .collect()
     }
+}
+
+/// Reads what logs, traces and metrics depend on, for the commands that have no other
+/// configuration.
+///
+/// # Errors
+/// Returns every mistake that can be seen.
+pub fn telemetry(
+    flags: &Flags,
+    environment: &impl Environment,
+) -> Result<crate::telemetry::Config, Vec<Mistake>> {
+    telemetry::alone(flags, environment)
 }
 
 /// Stands for the URL of upstream where none is given; the mistake stops it from use.

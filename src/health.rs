@@ -1,6 +1,12 @@
 //! What `grpc.health.v1` says: whether the facade serves, and whether upstream was seen to work.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tonic_health::{
@@ -24,6 +30,7 @@ pub(crate) struct Health {
     /// How long upstream may go unheard of before it is asked.
     probe_after: Duration,
     stopped: watch::Sender<bool>,
+    is_ready: Arc<AtomicBool>,
 }
 
 impl Health {
@@ -39,6 +46,7 @@ impl Health {
             follows_upstream,
             probe_after,
             stopped: watch::Sender::new(false),
+            is_ready: Arc::default(),
         };
         health.report_ready(false).await;
         health
@@ -90,7 +98,13 @@ impl Health {
         self.report_ready(false).await;
     }
 
+    /// Tells whether the facade says that it is ready to serve.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
     async fn report_ready(&self, ready: bool) {
+        self.is_ready.store(ready, Ordering::Relaxed);
         for name in self.ready.iter() {
             self.reporter.set_service_status(name, status(ready)).await;
         }

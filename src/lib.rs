@@ -34,7 +34,8 @@
 //! | [`security`] | who may call, over what, and what they may: TLS, callers, tokens, rates |
 //! | [`health`] | what `grpc.health.v1` says of the facade and of upstream |
 //! | [`simulator`] | the upstream's double: framework, service, faults |
-//! | [`telemetry`] | the subscriber |
+//! | [`telemetry`] | logs, traces, metrics, the calls in flight, the audit log |
+//! | `admin` | the admin pages: health, metrics, configuration, log filter, calls in flight |
 //!
 //! A call flows one way: `grpc` → `operations` → `upstream` → `format`, over the words of `domain`.
 //!
@@ -48,6 +49,8 @@
 //! - Nobody is admitted, and no License taken, because something is missing or cannot be read.
 //! - The text of a License is asked for by `upstream` only; nothing of upstream's own texts reaches
 //!   a caller, and they reach a log only scrubbed.
+//! - No span, metric or log line is given a URL of upstream, a redirect number or a name; the audit
+//!   log is given numbers and names, and never a URL.
 //! - Nothing imports `app`.
 //! - A write is never sent a second time by itself, except after the proof that nothing ran
 //!   (WIRE.md 8).
@@ -55,6 +58,7 @@
 //! "WIRE.md" and "DOMAIN.md" are what is known of the upstream: how its framework behaves on the
 //! wire, and what its fields mean.
 
+mod admin;
 pub mod app;
 pub mod config;
 pub mod domain;

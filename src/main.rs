@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use followme::{
     app::App,
-    config::{Config, DEFAULT_LISTEN, Environment as _, Flags, Mistake, ProcessEnvironment},
+    config::{self, Config, DEFAULT_LISTEN, Flags, Mistake, ProcessEnvironment},
     domain::License,
     format::csv::Newline,
     simulator::{Dialect, Knobs, Options, Simulator},
@@ -30,6 +30,9 @@ const EXIT_CONFIG: u8 = 64;
 #[derive(Parser)]
 #[command(version, about, disable_help_subcommand = true)]
 struct Cli {
+    /// How log lines are written: auto, text or json [env: FOLLOWME_LOG_FORMAT] [default: auto].
+    #[arg(long, value_name = "FORMAT", global = true)]
+    log_format: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -74,6 +77,9 @@ struct Serve {
     /// [env: FOLLOWME_INSECURE].
     #[arg(long)]
     insecure: bool,
+    /// The address of the admin pages; off where it is not set [env: FOLLOWME_ADMIN_LISTEN].
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
 }
 
 #[derive(Args)]
@@ -151,6 +157,13 @@ impl Host {
     }
 }
 
+/// A command that is ready to run.
+enum Task {
+    Serve(Box<Config>),
+    Demo(Demo),
+    Simulate(Simulate),
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -161,28 +174,47 @@ async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EXIT_CONFIG } else { 0 });
         }
     };
-    let filter = ProcessEnvironment.variable("RUST_LOG");
-    if telemetry::install(filter.as_deref()).is_err() {
-        return ExitCode::FAILURE;
-    }
-    let result = match cli.command {
-        Command::Serve(args) => match serve_config(&args) {
-            Ok(config) => serve(config).await,
-            Err(mistakes) => return misconfigured(&mistakes),
-        },
-        Command::Demo(args) => demo(args).await,
-        Command::Simulate(args) => simulate(args).await,
-        Command::Config(command) => {
-            let (ConfigCommand::Check(args) | ConfigCommand::Print(args)) = &command;
-            match serve_config(args) {
-                Ok(config) => announce(&match command {
-                    ConfigCommand::Check(_) => "the configuration is good".to_owned(),
-                    ConfigCommand::Print(_) => config.redacted().trim_end().to_owned(),
-                }),
-                Err(mistakes) => return misconfigured(&mistakes),
-            }
+    let Cli {
+        log_format,
+        command,
+    } = cli;
+    let flags = Flags {
+        log_format,
+        ..Flags::default()
+    };
+    let ready = match command {
+        Command::Serve(args) => serve_config(&args, flags).map(|config| {
+            let told = config.telemetry.clone();
+            (Task::Serve(Box::new(config)), told)
+        }),
+        Command::Demo(args) => {
+            config::telemetry(&flags, &ProcessEnvironment).map(|told| (Task::Demo(args), told))
+        }
+        Command::Simulate(args) => {
+            config::telemetry(&flags, &ProcessEnvironment).map(|told| (Task::Simulate(args), told))
+        }
+        Command::Config(command) => return show_config(&command, flags),
+    };
+    let (task, told) = match ready {
+        Ok(ready) => ready,
+        Err(mistakes) => return misconfigured(&mistakes),
+    };
+    let telemetry = match telemetry::install(&told) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+            let _ = writeln!(io::stderr(), "followme: {error}{cause}");
+            return ExitCode::from(EXIT_CONFIG);
         }
     };
+    telemetry::note_panics();
+    let result = match task {
+        Task::Serve(config) => serve(*config).await,
+        Task::Demo(args) => demo(args).await,
+        Task::Simulate(args) => simulate(args).await,
+    };
+    telemetry.shutdown().await;
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -192,13 +224,29 @@ async fn main() -> ExitCode {
     }
 }
 
-fn serve_config(args: &Serve) -> Result<Config, Vec<Mistake>> {
+/// Says that the configuration is good, or prints it.
+fn show_config(command: &ConfigCommand, flags: Flags) -> ExitCode {
+    let (ConfigCommand::Check(args) | ConfigCommand::Print(args)) = command;
+    let config = match serve_config(args, flags) {
+        Ok(config) => config,
+        Err(mistakes) => return misconfigured(&mistakes),
+    };
+    let said = announce(&match command {
+        ConfigCommand::Check(_) => "the configuration is good".to_owned(),
+        ConfigCommand::Print(_) => config.redacted().trim_end().to_owned(),
+    });
+    ExitCode::from(u8::from(said.is_err()))
+}
+
+fn serve_config(args: &Serve, flags: Flags) -> Result<Config, Vec<Mistake>> {
     let flags = Flags {
         config: args.config.clone(),
         listen: args.listen.clone(),
         upstream_url: args.upstream_url.clone(),
         license_file: args.license_file.clone(),
         insecure: args.insecure,
+        admin_listen: args.admin_listen.clone(),
+        ..flags
     };
     Config::load(&flags, &ProcessEnvironment)
 }
@@ -221,6 +269,9 @@ async fn build(config: Config) -> io::Result<App> {
 async fn serve(config: Config) -> io::Result<()> {
     let signals = Signals::new()?;
     let app = build(config).await?;
+    if let Some(admin) = app.admin_addr()? {
+        announce(&format!("admin listening on {admin}"))?;
+    }
     announce(&format!("grpc listening on {}", app.local_addr()?))?;
     tokio::select! {
         result = app.run(signals.nth(1)) => result,

@@ -9,6 +9,7 @@ use super::{
     Config,
     callers::{self, Surroundings},
     reader::Reader,
+    telemetry,
 };
 use crate::{
     domain::{Field, FieldSet, check},
@@ -21,6 +22,7 @@ pub(super) fn read(file: &mut Reader<'_>, config: &mut Config) {
     upstream(file, config);
     calls(file, config);
     server(file, config);
+    telemetry::keys(file, config);
     access(file, config);
 }
 

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     domain::License,
     security::{Caller, Policy, Tokens, tls},
+    telemetry::audit,
 };
 
 /// The keys besides `callers.*` that are taken over while the facade runs.
@@ -91,6 +92,7 @@ impl Watch {
     /// Reads every file for the first time.
     pub(super) fn fill(&mut self, config: &mut Config, mistakes: &mut Vec<Mistake>) {
         self.upstream(config, mistakes);
+        self.audit_key(config, mistakes);
         let mut changes = Changes::default();
         self.look_at_parts(&mut changes);
         let unreadable = !changes.mistakes.is_empty();
@@ -140,6 +142,9 @@ impl Watch {
         }
         if self.seen_anew("upstream", &self.upstream_files()).is_some() {
             changes.restart.push("the files of [upstream]".to_owned());
+        }
+        if self.seen_anew("audit", &self.audit_files()).is_some() {
+            changes.restart.push("telemetry.audit_key_file".to_owned());
         }
         changes
     }
@@ -377,6 +382,27 @@ impl Watch {
             }
         }
         transport.identity = Some(identity).filter(|identity| !identity.is_empty());
+    }
+
+    fn audit_files(&self) -> Vec<(&'static str, PathBuf)> {
+        named([("telemetry.audit_key_file", &self.settings.audit_key_file)])
+    }
+
+    /// Reads the key of the hashes in the audit log.
+    fn audit_key(&mut self, config: &mut Config, mistakes: &mut Vec<Mistake>) {
+        let files = self.audit_files();
+        match self.seen_anew("audit", &files) {
+            Some(Ok(contents)) => {
+                config.audit.key = contents.into_iter().next();
+                let key = config.audit.key.as_ref();
+                if key.is_some_and(|key| key.len() < audit::MIN_KEY_BYTES) {
+                    let problem = format!("must hold at least {} bytes", audit::MIN_KEY_BYTES);
+                    mistakes.push(self.mistake_at(&files, 0, problem));
+                }
+            }
+            Some(Err((at, problem))) => mistakes.push(self.mistake_at(&files, at, problem)),
+            None => {}
+        }
     }
 
     /// Reads a group of files; `None` where they are as they were when looked at last.

@@ -27,7 +27,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use crate::security::tls::{Session, Tls};
+use crate::{
+    security::tls::{Session, Tls},
+    telemetry::metrics,
+};
 
 /// What connections may do.
 #[derive(Debug, Clone)]
@@ -120,6 +123,7 @@ pub(super) struct Connection {
     idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
+    _counted: metrics::OpenConnection,
 }
 
 /// Accepts connections until the stream that is returned is dropped.
@@ -150,6 +154,7 @@ async fn run(
                 Ok((stream, remote)) => {
                     // A connection beyond the cap is closed at once: its client can go elsewhere.
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        metrics::connection_refused();
                         tracing::warn!(%remote, "refused a connection: there are too many");
                         continue;
                     };
@@ -208,6 +213,7 @@ async fn handshake(
                 idle_timeout: config.idle_timeout,
                 idle,
                 _place: place,
+                _counted: metrics::connection_opened(),
             };
             // An error means that the server has stopped.
             let _ = sender.send(Ok(connection)).await;

@@ -11,7 +11,10 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::{accept::Peer, server::SERVICE, status};
-use crate::security::{Caller, Denied, Guard, Unauthenticated};
+use crate::{
+    security::{Caller, Denied, Guard, Unauthenticated},
+    telemetry::access::Call,
+};
 
 /// Health, which everybody may ask for: balancers have no credentials.
 const OPEN: &str = "grpc.health.v1.Health";
@@ -81,6 +84,9 @@ where
         }
         match self.admit(&request) {
             Ok(caller) => {
+                if let Some(call) = request.extensions().get::<Call>() {
+                    call.set_caller(&caller.name);
+                }
                 request.extensions_mut().insert(caller);
                 Box::pin(self.inner.call(request))
             }

@@ -7,6 +7,7 @@ use tonic::metadata::MetadataMap;
 use crate::{
     domain::{License, Violations},
     security::Caller,
+    telemetry::access::Call,
     upstream::Context,
 };
 
@@ -83,6 +84,7 @@ impl Defaults {
             caller: place,
             place: None,
             settles: false,
+            call: Call::default(),
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod accept;
 mod access;
 mod convert;
 mod deadline;
+mod ending;
 mod layers;
 mod metadata;
 pub mod pb;

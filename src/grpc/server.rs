@@ -1,21 +1,25 @@
 //! The gRPC server: the service, health, reflection, the span of each call, and how it ends.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
+use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     Service,
-    accept::{self, accept},
+    accept::{self, Peer, accept},
     access::AccessLayer,
+    ending::EndingLayer,
     layers::{DeadlineLayer, catch_panic},
     pb,
 };
-use crate::{health::Health, security::Guard};
+use crate::{
+    health::Health,
+    security::Guard,
+    telemetry::{access::Calls, names, propagation},
+};
 
 /// How the server serves.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long calls in flight, and the writes that they began, may take after that.
     pub drain_limit: Duration,
+    /// The keys of W3C baggage that go on to upstream.
+    pub baggage_keys: Vec<String>,
 }
 
 /// The largest request, in bytes: a replace-all of the most numbers is a tenth of it.
@@ -67,6 +73,7 @@ pub(crate) async fn serve(
     service: Service,
     health: Health,
     guard: Arc<Guard>,
+    calls: Calls,
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
@@ -84,8 +91,10 @@ pub(crate) async fn serve(
     let age = config
         .max_connection_age
         .mul_f64(0.9 + fastrand::f64() / 5.0);
+    let local = listener.local_addr()?;
+    let baggage_keys = config.baggage_keys;
     Server::builder()
-        .trace_fn(span)
+        .trace_fn(move |request| span(request, local, &baggage_keys))
         // hyper's own default of 200 is removed by tonic; without a limit a caller that abandons
         // calls kills its connection.
         .max_concurrent_streams(config.max_calls_per_connection)
@@ -94,6 +103,7 @@ pub(crate) async fn serve(
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .layer(EndingLayer(calls))
         .layer(catch_panic())
         .layer(DeadlineLayer {
             default: config.default_deadline,
@@ -120,33 +130,32 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Makes the server span of a call, a child of the caller's.
-fn span(request: &http::Request<()>) -> tracing::Span {
+/// Makes the server span of a call, a child of the caller's. How the call ends is noted by
+/// `EndingLayer`.
+fn span(request: &http::Request<()>, local: SocketAddr, baggage_keys: &[String]) -> tracing::Span {
     let method = request.uri().path().trim_start_matches('/');
     if !method.starts_with(SERVICE) {
         return tracing::Span::none();
     }
+    // A caller may have made the rest of the path up.
+    let method = names::method(request.uri().path());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.remote);
     let span = tracing::info_span!(
         "call",
         otel.name = method,
         otel.kind = "server",
+        otel.status_code = Empty,
         rpc.system.name = "grpc",
         rpc.method = method,
+        rpc.response.status_code = Empty,
+        server.address = display(local.ip()),
+        server.port = local.port(),
+        network.peer.address = peer.map(|peer| display(peer.ip())),
+        error.type = Empty,
+        porta.reason = Empty,
     );
-    let parent = TraceContextPropagator::new().extract(&Headers(request.headers()));
+    let parent = propagation::extract(request.headers(), baggage_keys);
     // Fails only where no OpenTelemetry layer is installed.
     let _ = span.set_parent(parent);
     span
-}
-
-struct Headers<'a>(&'a http::HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
-    }
 }

@@ -15,6 +15,7 @@ use crate::{
         RequestId, Write,
     },
     security::{Caller, Denied, Guard, Unauthenticated},
+    telemetry::access::Call,
     upstream::Context,
 };
 
@@ -62,7 +63,10 @@ impl Service {
             .get::<Arc<Caller>>()
             .ok_or_else(|| denied(method, "", &Unauthenticated::Missing.into()))?;
         let place = place_of(caller, extensions);
-        let context = self.defaults.context(metadata, caller, place, violations);
+        let mut context = self.defaults.context(metadata, caller, place, violations);
+        if let (Some(context), Some(call)) = (&mut context, extensions.get::<Call>()) {
+            context.call = call.clone();
+        }
         let account = convert::account(account, path, violations);
         if let Some(account) = account {
             caller

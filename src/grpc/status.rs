@@ -201,6 +201,11 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
                 ),
             )
         }
+        Error::AuditUnavailable(_) => Answer::new(
+            Code::Unavailable,
+            reason,
+            "the audit log cannot be written, so the write was not sent; try again later",
+        ),
         Error::ReadDeadline => Answer::new(
             Code::DeadlineExceeded,
             reason,

@@ -1,8 +1,12 @@
 //! Add.
 
-use super::{Applied, Error, Operations, Run, check_destination, effect::Effect, upstream_error};
+use super::{
+    Applied, Error, Operations, Run, audited::to_its_end, check_destination, effect::Effect,
+    upstream_error,
+};
 use crate::{
     domain::{AccountId, Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
+    telemetry::{access::Phase, audit::Change},
     upstream::{Context, Kind},
 };
 
@@ -12,6 +16,7 @@ impl Operations {
     /// # Errors
     /// Those of the read; [`Error::Invalid`] where the list has no position left;
     /// [`Error::DestinationDenied`].
+    #[tracing::instrument(name = "plan", skip_all)]
     pub async fn plan_add(
         &self,
         context: &Context,
@@ -19,6 +24,7 @@ impl Operations {
         draft: &Draft,
     ) -> Result<Fields, Error> {
         check_destination(context, "number", &draft.redirect_number)?;
+        context.call.enter(Phase::Planning);
         let before = self.read_list(context, account).await?;
         self.new_number(&before, draft)
     }
@@ -36,10 +42,14 @@ impl Operations {
         check_destination(&run.context, "number", &draft.redirect_number)?;
         let before = self.current(run).await?;
         let target = self.new_number(&before, draft)?;
-        let run = &self.begin(run)?;
-        let (list, id) = self.add_one(run, &before, &target, "number").await?;
-        self.finish(run, id, &target, asked(draft, &target), false, list)
-            .await
+        let (run, entry) = self.begin(run, Change::add(&target))?;
+        let run = &run;
+        to_its_end(entry, async {
+            let (list, id) = self.add_one(run, &before, &target, "number").await?;
+            self.finish(run, id, &target, asked(draft, &target), false, list)
+                .await
+        })
+        .await
     }
 
     fn new_number(&self, before: &List, draft: &Draft) -> Result<Fields, Error> {

@@ -1,7 +1,12 @@
 //! Delete.
 
-use super::{Error, Operations, Run, check_etag, effect::Effect, upstream_error};
-use crate::domain::{Etag, List, NumberId};
+use super::{
+    Error, Operations, Run, audited::to_its_end, check_etag, effect::Effect, upstream_error,
+};
+use crate::{
+    domain::{Etag, List, NumberId},
+    telemetry::audit::Change,
+};
 
 impl Operations {
     /// Deletes a number, after checking that it is the account's: upstream does not (DOMAIN.md 4).
@@ -31,8 +36,8 @@ impl Operations {
             };
         };
         check_etag(etag, Etag::of_number(number), Some(number))?;
-        let run = &self.begin(run)?;
-        self.delete_one(run, &before, id, delete_forward).await
+        let (run, entry) = self.begin(run, Change::delete(number))?;
+        to_its_end(entry, self.delete_one(&run, &before, id, delete_forward)).await
     }
 
     /// Sends one delete and settles it. Returns the list without the number.

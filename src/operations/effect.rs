@@ -93,6 +93,15 @@ impl Effect {
         }
     }
 
+    /// Names the kind of write.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Add { .. } => "add",
+            Self::Update { .. } => "update",
+            Self::Delete { .. } => "delete",
+        }
+    }
+
     fn before(&self) -> &Before {
         match self {
             Self::Add { before, .. }

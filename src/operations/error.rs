@@ -2,6 +2,7 @@
 
 use crate::{
     domain::{AccountId, Etag, Field, FieldSet, NumberId, Violations},
+    telemetry::audit,
     upstream,
 };
 
@@ -78,6 +79,9 @@ pub enum Error {
         /// The id by which its outcome can be asked for.
         request_id: Option<RequestId>,
     },
+    /// The audit log cannot be written, and without it nothing is; nothing was sent.
+    #[error("the write cannot be noted, so it was not sent")]
+    AuditUnavailable(#[from] audit::Unavailable),
     /// The caller had to be answered before a read was over.
     #[error("the deadline came during a read")]
     ReadDeadline,
@@ -155,6 +159,7 @@ impl Error {
             Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
             Self::NotSent => "NOT_SENT",
             Self::InProgress { .. } => "WRITE_IN_PROGRESS",
+            Self::AuditUnavailable(_) => "AUDIT_UNAVAILABLE",
             Self::ReadDeadline => "DEADLINE_EXCEEDED",
             Self::RequestIdConflict => "REQUEST_ID_CONFLICT",
             Self::TooManyRequestIds => "TOO_MANY_REQUEST_IDS",
@@ -207,6 +212,7 @@ impl Error {
             | Self::NumberNotFound { .. }
             | Self::NotSent
             | Self::InProgress { .. }
+            | Self::AuditUnavailable(_)
             | Self::ReadDeadline
             | Self::RequestIdConflict
             | Self::TooManyRequestIds

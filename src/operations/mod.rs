@@ -4,6 +4,7 @@
 //! back (`settle`), compare every field, try what did not take a second way (`second_way`).
 
 mod add;
+mod audited;
 mod delete;
 mod effect;
 mod error;
@@ -17,7 +18,7 @@ mod turns;
 mod update;
 mod write;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -31,6 +32,10 @@ pub use write::{Command, Reply, Write};
 
 use crate::{
     domain::{AccountId, Etag, FieldSet, Fields, List, Number, Rules},
+    telemetry::{
+        access::Phase,
+        audit::{self, Audit, Change},
+    },
     upstream::{self, Client, Context},
 };
 use gate::Gate;
@@ -61,6 +66,7 @@ pub struct Operations {
     request_ids: RequestIds,
     /// The writes under way.
     writes: TaskTracker,
+    audit: Audit,
 }
 
 /// A write under way.
@@ -70,6 +76,8 @@ struct Run {
     context: Context,
     account: AccountId,
     gate: Gate,
+    /// Who writes, for the audit log.
+    who: Arc<audit::Who>,
 }
 
 impl Run {
@@ -92,6 +100,7 @@ impl Run {
             },
             account: self.account,
             gate: self.gate.clone(),
+            who: Arc::clone(&self.who),
         }
     }
 
@@ -124,13 +133,14 @@ pub enum NumberView {
 impl Operations {
     /// Makes the operations over a client.
     #[must_use]
-    pub fn new(client: Client, config: Config) -> Self {
+    pub fn new(client: Client, config: Config, audit: Audit) -> Self {
         Self {
             client,
             turns: Turns::default(),
             writes: TaskTracker::new(),
             request_ids: RequestIds::new(config.request_ids),
             config,
+            audit,
         }
     }
 
@@ -152,13 +162,24 @@ impl Operations {
         &self.config
     }
 
-    /// Begins a write; see [`Run::begin`].
-    fn begin(&self, run: &Run) -> Result<Run, Error> {
-        run.begin(self.config.write_limit)
+    /// Begins a write, or a further step of one: writes into the audit log what it is to change, then
+    /// see [`Run::begin`].
+    ///
+    /// # Errors
+    /// [`Error::AuditUnavailable`], [`Error::NotSent`].
+    fn begin(&self, run: &Run, change: Change<'_>) -> Result<(Run, audit::Entry), Error> {
+        let entry = self.audit.begin(&run.who, change)?;
+        run.context.call.enter(Phase::Writing);
+        match run.begin(self.config.write_limit) {
+            Ok(run) => Ok((run, entry)),
+            Err(error) => Err(audited::end_unsent(entry, error)),
+        }
     }
 
     /// Reads the list, as the first step of a write.
+    #[tracing::instrument(name = "plan", skip_all)]
     async fn current(&self, run: &Run) -> Result<List, Error> {
+        run.context.call.enter(Phase::Planning);
         self.read_list(&run.context, run.account).await
     }
 }

@@ -3,6 +3,7 @@
 use super::{Error, Operations, read_error};
 use crate::{
     domain::{AccountId, Etag, List, Number, NumberId, Settings},
+    telemetry::access::Phase,
     upstream::Context,
 };
 
@@ -44,6 +45,7 @@ impl Operations {
         account: AccountId,
         page: &Page,
     ) -> Result<ListPage, Error> {
+        context.call.enter(Phase::Reading);
         let list = self.read_list(context, account).await?;
         let etag = Etag::of_list(&list);
         if page.etag.as_deref().is_some_and(|of| of != etag.as_str()) {
@@ -90,6 +92,7 @@ impl Operations {
         account: AccountId,
         id: NumberId,
     ) -> Result<List, Error> {
+        context.call.enter(Phase::Reading);
         let missing = Error::NumberNotFound {
             account,
             number: id,

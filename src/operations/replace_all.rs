@@ -3,6 +3,7 @@
 use super::{
     Error, NumberView, Operations, Run,
     add::asked,
+    audited::{end_step, to_its_end},
     check_destination, check_etag,
     effect::Effect,
     settle::is_over,
@@ -12,6 +13,11 @@ use crate::{
     domain::{
         AccountId, Desired, Etag, FieldSet, Fields, List, NumberId, Plan, Settings, Step,
         Violations,
+    },
+    telemetry::{
+        access::Phase,
+        audit::{Change, Entry},
+        metrics::{self, WriteOutcome},
     },
     upstream::{self, Context, UpdateAll},
 };
@@ -119,6 +125,7 @@ impl Operations {
     /// # Errors
     /// Those of the read; [`Error::EtagMismatch`], [`Error::Invalid`], [`Error::Unreadable`],
     /// [`Error::DestinationDenied`].
+    #[tracing::instrument(name = "plan", skip_all)]
     pub async fn plan_replace_all(
         &self,
         context: &Context,
@@ -126,6 +133,7 @@ impl Operations {
         desired: &[Desired],
         etags: &Etags,
     ) -> Result<Replaced, Error> {
+        context.call.enter(Phase::Planning);
         let before = self.read_list(context, account).await?;
         let plan = self.plan(context, &before, desired, etags)?;
         Ok(planned(account, &before, plan))
@@ -220,7 +228,6 @@ impl Operations {
         if self.client.update_all_mode() == UpdateAll::WholeList
             && steps.iter().any(|step| !matches!(step, Step::Keep { .. }))
         {
-            let run = &self.begin(run)?;
             (list, steps) = self
                 .post_list(run, desired, list, steps, &mut reports)
                 .await?;
@@ -235,13 +242,15 @@ impl Operations {
                     continue;
                 }
                 Err(error @ Error::WroteTooMuch { .. }) => return Err(error),
-                Err(Error::NotSent) if !run.gate.begun() => return Err(Error::NotSent),
+                Err(error @ (Error::NotSent | Error::AuditUnavailable(_))) if !run.gate.begun() => {
+                    return Err(error);
+                }
                 Err(error) => error,
             };
             report.reason = error.reason();
             report.outcome = match &error {
                 Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
-                Error::NotSent => StepOutcome::NotStarted,
+                Error::NotSent | Error::AuditUnavailable(_) => StepOutcome::NotStarted,
                 Error::FieldsNotApplied { fields, .. } => {
                     report.unapplied = *fields;
                     StepOutcome::Failed
@@ -280,10 +289,12 @@ impl Operations {
     ) -> Result<Option<List>, Error> {
         let applied = match report.step.clone() {
             Step::Keep { .. } => return Ok(None),
-            Step::Delete { id } if list.find(id).is_none() => return Ok(None),
             Step::Delete { id } => {
-                let run = &self.begin(run)?;
-                let list = self.delete_one(run, list, id, false).await?;
+                let Some(old) = list.find(id) else {
+                    return Ok(None);
+                };
+                let (run, entry) = self.begin(run, Change::delete(old))?;
+                let list = to_its_end(entry, self.delete_one(&run, list, id, false)).await?;
                 return Ok(Some(list));
             }
             Step::Update {
@@ -294,28 +305,36 @@ impl Operations {
             } => {
                 let old = list.find(id).ok_or(Error::Vanished { number: id })?;
                 sendable(old, changed)?;
-                let run = &self.begin(run)?;
+                let (run, entry) = self.begin(run, Change::update(old, &target))?;
+                let run = &run;
                 let path = format!("numbers[{index}]");
                 let first = match self.client.update_all_mode() {
                     // The list was posted already: single writes do what that did not.
                     UpdateAll::WholeList => Way::Get,
                     UpdateAll::One | UpdateAll::Off => Way::Post,
                 };
-                let (list, _) = self
-                    .update_one(run, list, old, &target, first, &path)
-                    .await?;
-                self.finish(run, id, &target, changed, first == Way::Post, list)
-                    .await?
+                to_its_end(entry, async {
+                    let (list, _) = self
+                        .update_one(run, list, old, &target, first, &path)
+                        .await?;
+                    self.finish(run, id, &target, changed, first == Way::Post, list)
+                        .await
+                })
+                .await?
             }
             Step::Add { index, target } => {
-                let run = &self.begin(run)?;
+                let (run, entry) = self.begin(run, Change::add(&target))?;
+                let run = &run;
                 let path = format!("numbers[{index}]");
-                let (list, id) = self.add_one(run, list, &target, &path).await?;
-                report.id = Some(id);
                 let asked = desired
                     .get(index)
                     .map_or(FieldSet::all(), |desired| asked(&desired.draft, &target));
-                self.finish(run, id, &target, asked, false, list).await?
+                to_its_end(entry, async {
+                    let (list, id) = self.add_one(run, list, &target, &path).await?;
+                    report.id = Some(id);
+                    self.finish(run, id, &target, asked, false, list).await
+                })
+                .await?
             }
         };
         report.unapplied = applied.unapplied;
@@ -337,17 +356,26 @@ impl Operations {
             // A CSV without records is an object without values (WIRE.md 7), not an empty list.
             return Ok((before, steps));
         }
+        let (run, entries) = self.begin_steps(run, &before, &steps)?;
+        let run = &run;
         let sent = self
             .client
             .update_all(&run.context, run.account, &numbers)
             .await;
         if sent.as_ref().is_err_and(upstream::Error::nothing_ran) {
+            for entry in entries.into_iter().flatten() {
+                end_step(entry, "not_done", None);
+            }
             return Ok((before, steps));
         }
         // Of an unanswered post, only the whole list proves that it is over.
         let over = sent.as_ref().err().is_none_or(is_over);
         let done = |list: &List| Plan::new(list, desired, &self.config.rules).writes_nothing();
         let Some(list) = self.read_until(run, |list| over || done(list)).await else {
+            metrics::write("replace_all", WriteOutcome::Unknown);
+            for entry in entries.into_iter().flatten() {
+                end_step(entry, "unknown", None);
+            }
             reports.extend(steps.into_iter().map(|step| {
                 let mut report = StepReport::new(step, StepOutcome::Unknown);
                 report.reason = "OUTCOME_UNKNOWN";
@@ -356,6 +384,14 @@ impl Operations {
             let reports = std::mem::take(reports);
             return Err(self.incomplete(run, reports, None).await);
         };
+        metrics::write(
+            "replace_all",
+            if sent.is_ok() {
+                WriteOutcome::Done
+            } else {
+                WriteOutcome::Settled
+            },
+        );
         if let Err(error) = &sent {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
@@ -363,16 +399,56 @@ impl Operations {
             );
         }
         let rest = Plan::new(&list, desired, &self.config.rules).steps;
-        reports.extend(
-            steps
-                .into_iter()
-                .filter_map(|step| shown(&list, &rest, step)),
-        );
+        for (step, entry) in steps.into_iter().zip(entries) {
+            let report = shown(&list, &rest, step);
+            if let Some(entry) = entry {
+                let outcome = if report.is_some() { "done" } else { "not_done" };
+                end_step(entry, outcome, report.as_ref().and_then(|report| report.id));
+            }
+            reports.extend(report);
+        }
         let rest = rest
             .into_iter()
             .filter(|step| !matches!(step, Step::Keep { .. }))
             .collect();
         Ok((list, rest))
+    }
+
+    /// Begins the steps that are posted together. A step that writes nothing has no entry.
+    fn begin_steps(
+        &self,
+        run: &Run,
+        before: &List,
+        steps: &[Step],
+    ) -> Result<(Run, Vec<Option<Entry>>), Error> {
+        let mut begun = run.with_limit(self.config.write_limit);
+        let mut entries = Vec::with_capacity(steps.len());
+        for step in steps {
+            let change = match step {
+                Step::Keep { .. } => None,
+                Step::Add { target, .. } => Some(Change::add(target)),
+                Step::Update { id, target, .. } => {
+                    before.find(*id).map(|old| Change::update(old, target))
+                }
+                Step::Delete { id } => before.find(*id).map(Change::delete),
+            };
+            entries.push(match change {
+                None => None,
+                Some(change) => match self.begin(run, change) {
+                    Ok((run, entry)) => {
+                        begun = run;
+                        Some(entry)
+                    }
+                    Err(error) => {
+                        for entry in entries.into_iter().flatten() {
+                            end_step(entry, "not_done", None);
+                        }
+                        return Err(error);
+                    }
+                },
+            });
+        }
+        Ok((begun, entries))
     }
 
     /// Reads back where a replace-all stands that stopped.

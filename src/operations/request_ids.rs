@@ -51,6 +51,19 @@ pub enum Rpc {
     ReplaceAll,
 }
 
+impl Rpc {
+    /// Returns its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "Add",
+            Self::Update => "Update",
+            Self::Delete => "Delete",
+            Self::ReplaceAll => "ReplaceAll",
+        }
+    }
+}
+
 /// Where an id holds: what one caller does with one License by one RPC.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {

@@ -2,10 +2,15 @@
 //! under guard, since nobody knows what that route touches (DOMAIN.md 4).
 
 use super::{
-    Applied, Error, NumberView, Operations, Run, effect::Effect, settle::Outcome, upstream_error,
+    Applied, Error, NumberView, Operations, Run, audited::end_step, effect::Effect,
+    settle::Outcome, upstream_error,
 };
 use crate::{
-    domain::{FieldSet, Fields, List, Number, NumberId},
+    domain::{Field, FieldSet, Fields, List, Number, NumberId},
+    telemetry::{
+        audit::{Change, Entry},
+        metrics,
+    },
     upstream::{self, UpdateAll, Written},
 };
 
@@ -41,7 +46,10 @@ impl Operations {
             }
         }
         let now = list.find(id).ok_or(Error::Vanished { number: id })?;
+        let before = unapplied;
         unapplied = lost(target, &now.fields, asked);
+        let taken = before.iter().filter(|field| !unapplied.contains(*field));
+        metrics::put_back(taken.map(Field::name));
         let strict = unapplied.intersection(self.config.strict_fields);
         if !strict.is_empty() {
             return Err(Error::FieldsNotApplied {
@@ -174,6 +182,7 @@ impl Operations {
         let mut restored: Vec<(NumberId, bool)> = Vec::new();
         let mut list = after.clone();
         for (old, fields) in touched {
+            let entry = self.begin_restoring(run, old, list.find(old.id));
             let result = match list.find(old.id) {
                 Some(now) => {
                     let mut back = now.fields.clone();
@@ -195,6 +204,10 @@ impl Operations {
                     number_id = old.id.value(),
                     "could not put a number back"
                 );
+            }
+            if let Some(entry) = entry {
+                let outcome = if result.is_ok() { "done" } else { "unknown" };
+                end_step(entry, outcome, None);
             }
             restored.push((old.id, result.is_ok()));
         }
@@ -229,6 +242,17 @@ impl Operations {
             touched: ids,
             not_restored,
         })
+    }
+
+    /// Notes that a number is put back. Damage that we did is undone also where that cannot be noted.
+    fn begin_restoring(&self, run: &Run, old: &Number, now: Option<&Number>) -> Option<Entry> {
+        let change = Change {
+            kind: "put_back",
+            number: Some(old.id),
+            before: now.map(|now| &now.fields),
+            after: Some(&old.fields),
+        };
+        self.audit.begin(&run.who, change).ok()
     }
 }
 

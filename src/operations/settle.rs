@@ -11,6 +11,10 @@ use super::{
 };
 use crate::{
     domain::{List, NumberId},
+    telemetry::{
+        access::Phase,
+        metrics::{self, WriteOutcome},
+    },
     upstream::{self, Written},
 };
 
@@ -47,7 +51,17 @@ impl Operations {
         sent: Result<Written, upstream::Error>,
         effect: Effect,
     ) -> Result<(List, NumberId), Error> {
-        match self.settle(run, &sent, &effect).await {
+        let outcome = self.settle(run, &sent, &effect).await;
+        metrics::write(
+            effect.name(),
+            match &outcome {
+                Outcome::Done(..) if sent.is_ok() => WriteOutcome::Done,
+                Outcome::Done(..) => WriteOutcome::Settled,
+                Outcome::NotDone(_) => WriteOutcome::NotDone,
+                Outcome::Unknown(_) => WriteOutcome::Unknown,
+            },
+        );
+        match outcome {
             Outcome::Done(list, id) => Ok((list, id)),
             Outcome::NotDone(_) => Err(not_done(&run.context, sent)),
             Outcome::Unknown(candidates) => Err(Error::OutcomeUnknown {
@@ -61,12 +75,14 @@ impl Operations {
     /// The list of the answer is taken where it shows the whole effect, else the list is read, until
     /// it shows the effect. That a write had no effect is concluded only after an answer: without
     /// one, the service may still be at it.
+    #[tracing::instrument(name = "settle", skip_all)]
     pub(super) async fn settle(
         &self,
         run: &Run,
         sent: &Result<Written, upstream::Error>,
         effect: &Effect,
     ) -> Outcome {
+        run.context.call.enter(Phase::Settling);
         let mut named = None;
         let mut said_done = false;
         let over = match sent {
@@ -156,7 +172,10 @@ impl Operations {
             })
         };
         match effect.judge(&list, None, false) {
-            Judgement::Done(id) => Ok(Some((list, id))),
+            Judgement::Done(id) => {
+                self.tell_settled_later(run, effect, &list, id);
+                Ok(Some((list, id)))
+            }
             Judgement::NotDone if effect.is_idempotent() => Ok(None),
             // Somebody else wrote meanwhile.
             Judgement::Ambiguous(ids) if ids.is_empty() && effect.is_idempotent() => Ok(None),

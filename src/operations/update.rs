@@ -1,11 +1,12 @@
 //! Update.
 
 use super::{
-    Applied, Error, NumberView, Operations, Run, add::misfits, check_destination, check_etag,
-    effect::Effect, upstream_error,
+    Applied, Error, NumberView, Operations, Run, add::misfits, audited::to_its_end,
+    check_destination, check_etag, effect::Effect, upstream_error,
 };
 use crate::{
     domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
+    telemetry::{access::Phase, audit::Change},
     upstream::{Context, Kind, UpdateAll},
 };
 
@@ -24,6 +25,7 @@ impl Operations {
     /// # Errors
     /// Those of the read; [`Error::NumberNotFound`], [`Error::EtagMismatch`],
     /// [`Error::Unreadable`], [`Error::DestinationDenied`].
+    #[tracing::instrument(name = "plan", skip_all)]
     pub async fn plan_update(
         &self,
         context: &Context,
@@ -33,6 +35,7 @@ impl Operations {
         named: FieldSet,
         etag: Option<&str>,
     ) -> Result<Number, Error> {
+        context.call.enter(Phase::Planning);
         let before = self.read_list(context, account).await?;
         let (number, target) = self.updated(&before, account, id, draft, named, etag)?;
         check_change(context, number, &target)?;
@@ -70,12 +73,16 @@ impl Operations {
                 list: Some(before),
             });
         }
-        let run = &self.begin(run)?;
-        let (list, way) = self
-            .update_one(run, &before, number, &target, Way::Get, "number")
-            .await?;
-        self.finish(run, id, &target, changed, way == Way::Post, list)
-            .await
+        let (run, entry) = self.begin(run, Change::update(number, &target))?;
+        let run = &run;
+        to_its_end(entry, async {
+            let (list, way) = self
+                .update_one(run, &before, number, &target, Way::Get, "number")
+                .await?;
+            self.finish(run, id, &target, changed, way == Way::Post, list)
+                .await
+        })
+        .await
     }
 
     /// Finds the number and merges what is asked for into it.

@@ -15,6 +15,10 @@ use super::{
 };
 use crate::{
     domain::{AccountId, Desired, Draft, FieldSet, List, NumberId},
+    telemetry::{
+        audit,
+        metrics::{self, RequestIdHit},
+    },
     upstream::{Context, Route},
 };
 
@@ -156,17 +160,27 @@ impl Operations {
             loop {
                 match self.request_ids.enter(&key, *content, &gate) {
                     Entered::Do(ticket, memory) => {
+                        if memory.is_some() {
+                            metrics::request_id_hit(RequestIdHit::Resumed);
+                        }
                         gate.sent_earlier(memory.is_some());
                         entered = Some((ticket, memory));
                         break;
                     }
-                    Entered::Answer(answer) => return answer,
+                    Entered::Answer(answer) => {
+                        metrics::request_id_hit(RequestIdHit::Answered);
+                        return answer;
+                    }
                     Entered::Wait(mut running) => {
                         gate.sent_earlier(true);
+                        metrics::request_id_hit(RequestIdHit::Waited);
                         // An error means that it is over.
                         let _ = running.changed().await;
                     }
-                    Entered::Conflict => return Err(Arc::new(Error::RequestIdConflict)),
+                    Entered::Conflict => {
+                        metrics::request_id_hit(RequestIdHit::Conflict);
+                        return Err(Arc::new(Error::RequestIdConflict));
+                    }
                     Entered::Full => return Err(Arc::new(Error::TooManyRequestIds)),
                 }
             }
@@ -222,6 +236,12 @@ impl Operations {
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
+        let who = Arc::new(audit::Who {
+            caller: write.caller,
+            method: write.command.rpc().name(),
+            account: write.account,
+            request_id: write.request.map(|(id, _)| id.as_str().to_owned()),
+        });
         // The place is taken before anything is read: so no waiting comes between the checks and the
         // write, in which somebody else could change what was checked.
         let place = self
@@ -237,6 +257,7 @@ impl Operations {
             },
             account: write.account,
             gate,
+            who,
         };
         let run = &run;
         let resumed = matches!(memory, Some(Memory::Incomplete(_)));

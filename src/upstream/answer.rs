@@ -3,7 +3,10 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use super::{Error, Kind, Route, record, scrub::scrub};
+use super::{
+    Error, Kind, Route, record,
+    scrub::{Secrets, scrub},
+};
 use crate::{
     domain::{AccountId, License, List, Number, Settings},
     format::{csv, jsv},
@@ -52,7 +55,9 @@ pub(super) fn understand(
     route: Route,
     account: AccountId,
     license: &License,
+    personal: &[String],
 ) -> Result<Answer, Error> {
+    let secrets = Secrets { license, personal };
     let fail = |kind| Error::new(kind, route).with_status(reply.status);
     READER.with_borrow_mut(|reader| {
         let is_csv = reply.content_type.starts_with("text/csv");
@@ -62,15 +67,15 @@ pub(super) fn understand(
             } else {
                 None
             };
-            return Err(failure(reply, route, license, table.as_ref()));
+            return Err(failure(reply, route, &secrets, table.as_ref()));
         }
         if !is_csv {
             return Err(fail(Kind::BadResponse("the content type is not text/csv"))
-                .with_detail(excerpt(reply, license)));
+                .with_detail(outline(reply)));
         }
         let table = reader.read(&reply.body).map_err(|error| {
             fail(Kind::BadResponse("the body is not CSV"))
-                .with_detail(excerpt(reply, license))
+                .with_detail(outline(reply))
                 .with_source(error)
         })?;
         answer(&table, account, &fail)
@@ -131,7 +136,7 @@ fn answer(
 fn failure(
     reply: &Reply,
     route: Route,
-    license: &License,
+    secrets: &Secrets<'_>,
     table: Option<&csv::Table<'_>>,
 ) -> Error {
     let status_record = table.and_then(response_status);
@@ -156,7 +161,7 @@ fn failure(
         .with_status(reply.status)
         .with_nothing_ran(nothing_ran)
         .with_retry_after(reply.retry_after)
-        .with_detail(excerpt(reply, license))
+        .with_detail(excerpt(reply, secrets))
 }
 
 /// Returns the ErrorCode of a `ResponseStatus` record.
@@ -178,9 +183,23 @@ fn response_status(table: &csv::Table<'_>) -> Option<String> {
     Some(status.unwrap_or_default())
 }
 
-/// Returns what may be logged of a reply.
-fn excerpt(reply: &Reply, license: &License) -> String {
+/// Returns what may be logged of a reply whose status says that it failed: it can echo the request.
+fn excerpt(reply: &Reply, secrets: &Secrets<'_>) -> String {
     let reason = reply.reason.as_deref().unwrap_or_default();
     let text = format!("{reason} {}", String::from_utf8_lossy(&reply.body));
-    scrub(text.trim(), license)
+    scrub(text.trim(), secrets)
+}
+
+/// Returns what may be logged of a reply that cannot be understood although its status is good. It
+/// can hold the list in any form, so its text cannot be.
+fn outline(reply: &Reply) -> String {
+    let known = ["text/html", "text/csv", "text/plain", "application/json"];
+    let content_type = known
+        .into_iter()
+        .find(|known| reply.content_type.starts_with(known));
+    format!(
+        "{} bytes, content type {}",
+        reply.body.len(),
+        content_type.unwrap_or("other")
+    )
 }

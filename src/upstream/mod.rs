@@ -7,6 +7,7 @@ mod answer;
 mod breaker;
 mod error;
 mod limits;
+mod observe;
 mod record;
 mod routes;
 mod scrub;
@@ -26,6 +27,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tower::retry::budget::{Budget as _, TpsBudget};
+use tracing::Instrument as _;
 
 pub use breaker::BreakerConfig;
 pub use error::{Error, Kind};
@@ -34,7 +36,10 @@ pub use routes::Route;
 pub use target::{PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
 
-use crate::domain::{AccountId, Destinations, Fields, License, List, NumberId};
+use crate::{
+    domain::{AccountId, Destinations, Fields, License, List, NumberId},
+    telemetry::access::Call,
+};
 use answer::Answer;
 use breaker::Breaker;
 use limits::Limits;
@@ -63,6 +68,8 @@ pub struct Context {
     /// Whether a write has begun: then its reads settle what became of it. They are not held up by
     /// the breaker but are its probes, and whoever settles repeats them.
     pub settles: bool,
+    /// The call that this is done for.
+    pub call: Call,
 }
 
 impl Context {
@@ -441,17 +448,7 @@ impl Client {
         })
     }
 
-    #[tracing::instrument(
-        name = "upstream",
-        skip_all,
-        fields(
-            otel.name = if request.body.is_some() { format!("POST {}", request.route.template()) } else { format!("GET {}", request.route.template()) },
-            otel.kind = "client",
-            http.response.status_code = tracing::field::Empty,
-            http.request.resend_count = (resends > 0).then_some(resends),
-            error.type = tracing::field::Empty,
-        )
-    )]
+    /// Makes one request, in a span of its own.
     async fn send(
         &self,
         context: &Context,
@@ -461,25 +458,24 @@ impl Client {
         resends: u32,
     ) -> Result<Answer, Error> {
         let route = request.route;
-        let answer = match self.transport.send(request, until).await {
-            Ok(reply) => {
-                tracing::Span::current().record("http.response.status_code", reply.status);
-                answer::understand(&reply, route, account, &context.license)
-            }
-            Err(error) => Err(error),
+        let observed = observe::Observed::begin(context, request, self.transport.host(), resends);
+        let reply = self
+            .transport
+            .send(request, until)
+            .instrument(observed.span())
+            .await;
+        let (status, bytes) = match &reply {
+            Ok(reply) => (Some(reply.status), reply.body.len()),
+            Err(error) => (error.status(), 0),
         };
+        let answer = reply.and_then(|reply| {
+            answer::understand(&reply, route, account, &context.license, &request.personal)
+        });
         match &answer {
             Err(error) if error.is_outage() => self.breaker.failed(),
             _ => self.breaker.succeeded(),
         }
-        if let Err(error) = &answer {
-            tracing::debug!(
-                error = error as &dyn std::error::Error,
-                detail = error.detail(),
-                nothing_ran = error.nothing_ran(),
-                "upstream request failed"
-            );
-        }
+        observed.end(status, bytes, answer.as_ref().err());
         answer
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct Request {
     pub(super) route: Route,
     pub(super) target: Target,
     pub(super) body: Option<Body>,
+    /// The personal texts that it holds: an error of upstream can echo them, and no log may.
+    pub(super) personal: Vec<String>,
 }
 
 /// A body with its Content-Type.
@@ -92,6 +94,20 @@ fn get(
     Builder::new(route, literal, unsafe_values).segment("License", context.license.expose())
 }
 
+/// Returns the personal texts of a number. One of a letter or two tells nothing of anybody, and
+/// cannot be found in a text.
+fn personal(fields: &Fields) -> Vec<String> {
+    [
+        &fields.redirect_number,
+        &fields.name,
+        &fields.period_description,
+    ]
+    .into_iter()
+    .filter(|text| text.chars().count() > 2)
+    .cloned()
+    .collect()
+}
+
 fn finish(route: Route, builder: Builder, context: &Context) -> Result<Request, Error> {
     let target = builder
         .query(
@@ -109,6 +125,7 @@ fn finish(route: Route, builder: Builder, context: &Context) -> Result<Request, 
         route,
         target,
         body: None,
+        personal: Vec::new(),
     })
 }
 
@@ -159,7 +176,11 @@ pub(super) fn add(
             .query("Domain", &fields.domain)
             .query("KeepOriginalCld", &fields.keep_original_cld)
     };
-    finish(route, rest(builder, fields), context)
+    let request = finish(route, rest(builder, fields), context)?;
+    Ok(Request {
+        personal: personal(fields),
+        ..request
+    })
 }
 
 /// Builds an update: with 9 values when a domain is set, else with 8.
@@ -180,7 +201,11 @@ pub(super) fn update(
         builder = builder.segment("Domain", &fields.domain);
     }
     builder = common(builder, fields).query("KeepOriginalCld", &fields.keep_original_cld);
-    finish(route, rest(builder, fields), context)
+    let request = finish(route, rest(builder, fields), context)?;
+    Ok(Request {
+        personal: personal(fields),
+        ..request
+    })
 }
 
 /// The values that stand in the same order in each path of add and update.
@@ -392,5 +417,9 @@ pub(super) fn update_all(
         route,
         target,
         body: Some(body),
+        personal: numbers
+            .iter()
+            .flat_map(|(_, fields)| personal(fields))
+            .collect(),
     })
 }

@@ -1,6 +1,4 @@
-//! Takes the License out of a text of upstream before it may reach a log.
-
-use std::borrow::Cow;
+//! Takes the License and personal texts out of a text of upstream before it may reach a log.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -9,36 +7,62 @@ use crate::domain::License;
 /// The longest text of upstream that reaches a log, in bytes.
 const MAX_BYTES: usize = 512;
 
-/// Returns at most 512 bytes of a text, with the License replaced in each form in which upstream
+/// What must not reach a log.
+pub(super) struct Secrets<'a> {
+    pub(super) license: &'a License,
+    /// Redirect numbers and names of the request.
+    pub(super) personal: &'a [String],
+}
+
+impl Secrets<'_> {
+    /// Goes through the texts, and what is written in their place.
+    fn iter(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let personal = self.personal.iter().map(|text| (&**text, "(personal)"));
+        std::iter::once((self.license.expose(), "(license)")).chain(personal)
+    }
+}
+
+/// Returns at most 512 bytes of a text, with each secret replaced in each form in which upstream
 /// was seen to echo it (WIRE.md 8): plain, percent-encoded in any way, as a form value, and with
 /// its quotes doubled or escaped. Control characters become spaces.
-pub(super) fn scrub(text: &str, license: &License) -> String {
-    // Only a prefix is looked at, with room for the License to be longer where it is encoded.
-    let text = prefix(text, MAX_BYTES * 8);
-    let plain = license.expose();
-    let mut clean = text.to_owned();
-    for form in forms(plain) {
-        clean = replace_ignoring_case(&clean, &form);
+pub(super) fn scrub(text: &str, secrets: &Secrets<'_>) -> String {
+    // Only a prefix is looked at, with room for a secret to be longer where it is encoded.
+    let mut clean = prefix(text, MAX_BYTES * 8).to_owned();
+    for (plain, instead) in secrets.iter() {
+        for form in forms(plain) {
+            clean = replace_ignoring_case(&clean, &form, instead);
+        }
     }
-    // An encoding that is not one of the forms still decodes to the License; then nothing of the
-    // text is kept.
-    let decoded = percent_decode_str(&clean).decode_utf8_lossy();
-    if [decoded.clone(), decoded.replace('+', " ").into()]
-        .iter()
-        .any(|text: &Cow<'_, str>| text.contains(plain))
-    {
-        return "(withheld)".to_owned();
+    // An encoding that is not one of the forms still decodes to the secret, once or twice; then
+    // nothing of the text is kept.
+    let mut decoded = clean.clone();
+    for _ in 0..2 {
+        decoded = percent_decode_str(&decoded)
+            .decode_utf8_lossy()
+            .to_lowercase();
+        let spaced = decoded.replace('+', " ");
+        let is_there = |plain: &str| {
+            let plain = plain.to_lowercase();
+            decoded.contains(&plain) || spaced.contains(&plain)
+        };
+        if secrets.iter().any(|(plain, _)| is_there(plain)) {
+            return "(withheld)".to_owned();
+        }
     }
     let clean: String = clean
         .chars()
         .map(|char| if char.is_control() { ' ' } else { char })
         .collect();
-    // A License that is cut by the end of the text is not found above.
-    let end = clean.len() - longest_tail(&clean, plain);
-    prefix(&clean[..end], MAX_BYTES).to_owned()
+    // A secret that is cut by the end of the text is not found above.
+    let tail = secrets
+        .iter()
+        .map(|(plain, _)| longest_tail(&clean, plain))
+        .max()
+        .unwrap_or(0);
+    prefix(&clean[..clean.len() - tail], MAX_BYTES).to_owned()
 }
 
-/// Returns the ways to write the License that contain no form of another.
+/// Returns the ways to write a secret, the longest first: a shorter one may be a part of it.
 fn forms(plain: &str) -> Vec<String> {
     let encoded = utf8_percent_encode(plain, NON_ALPHANUMERIC).to_string();
     let mut forms = vec![
@@ -60,25 +84,25 @@ fn forms(plain: &str) -> Vec<String> {
     forms
 }
 
-fn replace_ignoring_case(text: &str, form: &str) -> String {
+fn replace_ignoring_case(text: &str, form: &str, instead: &str) -> String {
     let (lower_text, lower_form) = (text.to_ascii_lowercase(), form.to_ascii_lowercase());
     let mut clean = String::with_capacity(text.len());
     let mut from = 0;
     while let Some(at) = lower_text[from..].find(&lower_form) {
         clean.push_str(&text[from..from + at]);
-        clean.push_str("(license)");
+        clean.push_str(instead);
         from += at + form.len();
     }
     clean.push_str(&text[from..]);
     clean
 }
 
-/// Returns the length of the longest end of the text that is a beginning of the License.
-fn longest_tail(text: &str, license: &str) -> usize {
-    license
+/// Returns the length of the longest end of the text that is a beginning of the secret.
+fn longest_tail(text: &str, secret: &str) -> usize {
+    secret
         .char_indices()
         .map(|(at, char)| at + char.len_utf8())
-        .filter(|len| text.ends_with(&license[..*len]))
+        .filter(|len| text.ends_with(&secret[..*len]))
         .max()
         .unwrap_or(0)
 }
@@ -97,6 +121,27 @@ mod tests {
 
     const MARKER: &str = r#"a+b/c%d"e f"#;
 
+    fn scrub(text: &str, license: &License) -> String {
+        let personal = ["15550100".to_owned(), "Ann Lee".to_owned()];
+        super::scrub(
+            text,
+            &Secrets {
+                license,
+                personal: &personal,
+            },
+        )
+    }
+
+    #[test]
+    fn takes_numbers_and_names_out_too() {
+        let license = License::new("SECRET-KEY").unwrap();
+        let echo = "/addfollowme/SECRET-KEY/1001/15550100/Ann%20Lee?Name=Ann+Lee&x=ann lee";
+        assert_eq!(
+            scrub(echo, &license),
+            "/addfollowme/(license)/1001/(personal)/(personal)?Name=(personal)&x=(personal)"
+        );
+    }
+
     #[test]
     fn takes_the_license_out_in_every_encoding() {
         let license = License::new(MARKER).unwrap();
@@ -110,6 +155,10 @@ mod tests {
             MARKER.replace('"', "\\\""),
             MARKER.replace('"', "&quot;"),
             MARKER.replace('%', "%25").replace(' ', "%20"),
+            MARKER
+                .replace('%', "%25")
+                .replace(' ', "%20")
+                .to_uppercase(),
         ] {
             let clean = scrub(&format!("QueryString: License={echo}&x=1"), &license);
             for secret in [MARKER, percent.as_str(), echo.as_str()] {

@@ -7,14 +7,13 @@ use std::{
 };
 
 use http::{HeaderValue, Method, header};
-use opentelemetry::propagation::{Injector, TextMapPropagator as _};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use reqwest::{Url, redirect};
 use tokio::time::{Instant, timeout_at};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use zeroize::Zeroizing;
 
 use super::{Error, Kind, answer::Reply, routes::Request};
+use crate::telemetry::propagation;
 
 /// Where upstream is, and how it is talked to.
 #[derive(Clone)]
@@ -55,7 +54,15 @@ pub(super) struct Transport {
     http: Mutex<(Instant, reqwest::Client)>,
     /// The URL without a slash at its end.
     base: String,
+    host: Host,
     max_answer_bytes: usize,
+}
+
+/// Where upstream is, for telemetry.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) port: u16,
 }
 
 impl Transport {
@@ -64,8 +71,16 @@ impl Transport {
             config: config.clone(),
             http: Mutex::new((Instant::now(), client(config)?)),
             base: config.url.as_str().trim_end_matches('/').to_owned(),
+            host: Host {
+                name: config.url.host_str().unwrap_or_default().to_owned(),
+                port: config.url.port_or_known_default().unwrap_or_default(),
+            },
             max_answer_bytes: config.max_answer_bytes,
         })
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Returns the client in use; a new one where the one in use is too old. Requests under way
@@ -116,6 +131,7 @@ impl Transport {
             route,
             target,
             body,
+            personal: _,
         } = request;
         let route = *route;
         let fail = |kind, head, error: reqwest::Error| {
@@ -141,7 +157,7 @@ impl Transport {
         let headers = http.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/csv"));
         let context = tracing::Span::current().context();
-        TraceContextPropagator::new().inject_context(&context, &mut Headers(headers));
+        propagation::inject(&context, headers);
         if let Some(body) = body {
             headers.insert(
                 header::CONTENT_TYPE,
@@ -227,18 +243,5 @@ fn with_head(error: Error, head: Option<u16>) -> Error {
     match head {
         Some(status) => error.with_status(status),
         None => error,
-    }
-}
-
-struct Headers<'a>(&'a mut http::HeaderMap);
-
-impl Injector for Headers<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        if let (Ok(name), Ok(value)) = (
-            http::HeaderName::from_bytes(key.as_bytes()),
-            HeaderValue::from_str(&value),
-        ) {
-            self.0.insert(name, value);
-        }
     }
 }

@@ -23,7 +23,7 @@ const SERVICE: &str = "porta.followme.v1.FollowMeService";
 
 /// A process of the binary, with an environment that is empty but for what is given. It is killed
 /// when the test ends before it.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
     /// Reads all along, so that the process never waits for it.
@@ -31,7 +31,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_followme"))
             .args(args)
             .env_clear()
@@ -56,7 +56,7 @@ impl Process {
     }
 
     /// Reads standard output up to the line that says an address.
-    fn address(&mut self, what: &str) -> SocketAddr {
+    pub(crate) fn address(&mut self, what: &str) -> SocketAddr {
         let mut line = String::new();
         while self.stdout.read_line(&mut line).expect("it can be read") > 0 {
             if let Some(address) = line.trim_end().strip_prefix(what) {
@@ -67,7 +67,11 @@ impl Process {
         panic!("it never said {what:?}; {}", self.end().1);
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
@@ -78,7 +82,7 @@ impl Process {
     /// Waits for the end, while the thread stands still: a server ends only once its clients, which
     /// need a thread of their own, have closed their connections.
     /// Returns the exit status and what stood on standard error.
-    fn end(&mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(&mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("it ends");
         let stderr = self.stderr.take().expect("it ends once");
         (status, stderr.join().expect("it could be read"))

@@ -217,7 +217,7 @@ fn flags_beat_the_environment_and_that_beats_the_file() {
         listen: Some("127.0.0.1:3".to_owned()),
         upstream_url: Some("http://flag.example".to_owned()),
         license_file: Some(key),
-        insecure: false,
+        ..Flags::default()
     };
     let config = Config::load(&flags, &environment()).expect("it is complete");
     assert_eq!(config.listen.port(), 3);

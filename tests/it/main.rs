@@ -21,6 +21,7 @@ mod security;
 mod simulator;
 mod simulator_vectors;
 mod support;
+mod telemetry;
 mod trace;
 mod update_all;
 mod vectors;

@@ -5,7 +5,7 @@ mod callers;
 mod effects;
 mod example;
 mod exposure;
-mod facade;
+pub(crate) mod facade;
 mod keys;
 mod permits;
 mod reload;

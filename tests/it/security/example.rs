@@ -89,6 +89,7 @@ fn the_example_file_is_taken_with_its_examples_but_for_the_files_that_are_not_th
         keys,
         [
             "upstream.ca_file",
+            "telemetry.audit_key_file",
             "tls.certificate_file",
             "tokens_file",
             "upstream.license_file",

@@ -88,9 +88,12 @@ impl Directory {
             listen: Some("127.0.0.1:0".to_owned()),
             upstream_url: Some(format!("http://{upstream}/")),
             license_file: Some(self.path("license")),
-            insecure: false,
+            ..Flags::default()
         };
-        Config::load(&flags, &Variables::default())
+        let mut config = Config::load(&flags, &Variables::default())?;
+        // Not among the output of the tests.
+        config.audit.file.get_or_insert("/dev/null".into());
+        Ok(config)
     }
 }
 

@@ -251,6 +251,46 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "reflection_can_be_closed",
     ),
     (
+        "log_format",
+        "telemetry/logs.rs",
+        "lines_are_text_where_that_is_asked_for",
+    ),
+    (
+        "admin_listen",
+        "telemetry/metrics.rs",
+        "calls_requests_and_writes_are_counted_by_meaning",
+    ),
+    (
+        "admin_insecure",
+        "telemetry/admin.rs",
+        "others_reach_the_pages_only_if_that_is_meant",
+    ),
+    (
+        "telemetry.audit_file",
+        "telemetry/canary.rs",
+        "a_planted_leak_is_found",
+    ),
+    (
+        "telemetry.audit_required",
+        "telemetry/audit.rs",
+        "what_cannot_be_noted_is_not_written_unless_that_is_allowed",
+    ),
+    (
+        "telemetry.audit_numbers",
+        "telemetry/audit.rs",
+        "numbers_and_names_can_be_masked",
+    ),
+    (
+        "telemetry.audit_key_file",
+        "telemetry/audit.rs",
+        "masked_values_match_from_process_to_process_where_the_key_is_in_a_file",
+    ),
+    (
+        "telemetry.baggage_keys",
+        "telemetry/spans.rs",
+        "baggage_goes_on_only_for_keys_that_are_named",
+    ),
+    (
         "tls.certificate_file",
         "security/tls.rs",
         "a_certificate_is_swapped_under_load_without_a_failed_call",
@@ -335,6 +375,11 @@ fn other_values(dir: &Directory) -> BTreeMap<String, Value> {
                 ("upstream.null_list", _) => "empty".into(),
                 ("upstream.update_all", _) => "whole-list".into(),
                 ("upstream.post_format", _) => "json".into(),
+                ("log_format", _) => "text".into(),
+                ("admin_listen", _) => "127.0.0.3:7".into(),
+                ("telemetry.audit_file", _) => path("audit"),
+                ("telemetry.audit_numbers", _) => "masked".into(),
+                ("telemetry.audit_key_file", _) => path("audit.key"),
                 (_, Some(Value::Boolean(default))) => (!default).into(),
                 (_, Some(Value::Integer(default))) => (default - 1).into(),
                 (_, Some(Value::Float(default))) => (default / 2.0).into(),
@@ -397,6 +442,7 @@ fn every_key_of_the_file_reaches_its_place_and_is_printed_from_there() {
     let authority = Authority::new();
     dir.write("license", "KEY");
     dir.write("tokens", "");
+    dir.write("audit.key", "0123456789abcdef");
     dir.write("ca.pem", &authority.pem);
     dir.identity("server", &authority.sign("localhost"));
     let values = other_values(&dir);

@@ -1,0 +1,115 @@
+//! What the audit log and the metrics are told of the end of a write.
+
+use super::{Applied, Error, NumberView, Operations, effect::Effect};
+use crate::{
+    domain::{FieldSet, List, NumberId},
+    telemetry::{
+        audit::{Entry, Outcome},
+        metrics,
+    },
+};
+
+/// What a step of a write ends with.
+pub(super) trait Ending {
+    /// Says what is known of the number.
+    fn outcome(&self) -> Outcome<'_>;
+}
+
+impl Ending for Applied {
+    fn outcome(&self) -> Outcome<'_> {
+        match &self.number {
+            NumberView::Stored(number) => Outcome {
+                number: Some(number.id),
+                after: Some(&number.fields),
+                unapplied: self.unapplied,
+                ..Outcome::default()
+            },
+            NumberView::Planned(..) => Outcome::default(),
+        }
+    }
+}
+
+/// The list without a number that was deleted.
+impl Ending for List {
+    fn outcome(&self) -> Outcome<'_> {
+        Outcome::default()
+    }
+}
+
+/// Does what follows the begin of a write, and writes its end.
+pub(super) async fn to_its_end<T: Ending>(
+    entry: Entry,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let result = work.await;
+    end(entry, &result);
+    result
+}
+
+/// Writes the end of a write.
+pub(super) fn end<T: Ending>(entry: Entry, result: &Result<T, Error>) {
+    entry.end(match result {
+        Ok(ending) => Outcome {
+            outcome: "done",
+            ..ending.outcome()
+        },
+        Err(error) => failed(error),
+    });
+}
+
+/// Writes the end of a write that its caller stopped before it was sent.
+pub(super) fn end_unsent(entry: Entry, error: Error) -> Error {
+    entry.end(failed(&error));
+    error
+}
+
+/// Writes the end of a step that was posted with others.
+pub(super) fn end_step(entry: Entry, outcome: &'static str, number: Option<NumberId>) {
+    entry.end(Outcome {
+        outcome,
+        number,
+        ..Outcome::default()
+    });
+}
+
+fn failed(error: &Error) -> Outcome<'static> {
+    let (outcome, number, unapplied) = match error {
+        Error::OutcomeUnknown { .. } | Error::Panicked { begun: true } => {
+            ("unknown", None, FieldSet::EMPTY)
+        }
+        // What was asked for was written; what else happened is the reason.
+        Error::FieldsNotApplied { number, fields } => ("done", Some(*number), *fields),
+        Error::WroteTooMuch { .. } | Error::Vanished { .. } => ("done", None, FieldSet::EMPTY),
+        _ => ("not_done", None, FieldSet::EMPTY),
+    };
+    Outcome {
+        outcome,
+        reason: error.reason(),
+        number,
+        unapplied,
+        ..Outcome::default()
+    }
+}
+
+impl Operations {
+    /// Tells that a write whose outcome was unknown is found to be done.
+    pub(super) fn tell_settled_later(
+        &self,
+        run: &super::Run,
+        effect: &Effect,
+        list: &List,
+        id: NumberId,
+    ) {
+        metrics::write(effect.name(), metrics::WriteOutcome::Settled);
+        self.audit.settled_later(
+            &run.who,
+            effect.name(),
+            Outcome {
+                outcome: "done",
+                number: Some(id),
+                after: list.find(id).map(|number| &number.fields),
+                ..Outcome::default()
+            },
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! What is told of each request to upstream: its span, its metrics, a line where it failed.
+
+use std::time::Instant;
+
+use tracing::{Span, field::Empty};
+
+use super::{Context, Error, Kind, Route, routes::Request, transport::Host};
+use crate::telemetry::metrics::{self, UpstreamRequest};
+
+/// A request under way. Dropped without its end, nobody waited for it.
+pub(super) struct Observed<'a> {
+    span: Span,
+    route: Route,
+    method: &'static str,
+    host: &'a Host,
+    sent: usize,
+    begun: Instant,
+    ended: bool,
+}
+
+impl<'a> Observed<'a> {
+    pub(super) fn begin(
+        context: &Context,
+        request: &Request,
+        host: &'a Host,
+        resends: u32,
+    ) -> Self {
+        let route = request.route;
+        let (method, body) = match &request.body {
+            Some(body) => ("POST", body.bytes.len()),
+            None => ("GET", 0),
+        };
+        // Never `url.full`: the path holds the License.
+        let span = tracing::info_span!(
+            "upstream",
+            otel.name = format!("{method} {}", route.template()),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = method,
+            url.template = route.template(),
+            server.address = host.name,
+            server.port = host.port,
+            http.response.status_code = Empty,
+            http.request.resend_count = (resends > 0).then_some(resends),
+            error.type = Empty,
+        );
+        context.call.count_upstream_request();
+        Self {
+            span,
+            route,
+            method,
+            host,
+            sent: request.target.as_str().len() + body,
+            begun: Instant::now(),
+            ended: false,
+        }
+    }
+
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Notes how the request ended: the HTTP status, how many bytes the answer had, and what was
+    /// wrong with it.
+    pub(super) fn end(mut self, status: Option<u16>, received: usize, error: Option<&Error>) {
+        let failed = error.map(|error| error_type(error.kind(), status));
+        self.note(status, received, failed, outcome(self.route, error));
+        if let Some(error) = error {
+            self.span.in_scope(|| {
+                tracing::debug!(
+                    error = error as &dyn std::error::Error,
+                    detail = error.detail(),
+                    nothing_ran = error.nothing_ran(),
+                    "upstream request failed"
+                );
+            });
+        }
+    }
+
+    fn note(
+        &mut self,
+        status: Option<u16>,
+        received: usize,
+        error: Option<&'static str>,
+        outcome: &'static str,
+    ) {
+        self.ended = true;
+        if let Some(status) = status {
+            self.span.record("http.response.status_code", status);
+        }
+        if let Some(error) = error {
+            self.span.record("error.type", error);
+            self.span.record("otel.status_code", "ERROR");
+        }
+        metrics::upstream_request(&UpstreamRequest {
+            method: self.method,
+            template: self.route.template(),
+            host: &self.host.name,
+            port: self.host.port,
+            status,
+            error,
+            outcome,
+            took: self.begun.elapsed(),
+        });
+        metrics::bytes("upstream", received as u64, self.sent as u64);
+    }
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // The caller went away or had to be answered: only a read is given up so.
+            self.note(None, 0, Some("cancelled"), "unknown");
+        }
+    }
+}
+
+/// Names why a request failed, in few words: the status where that says it.
+fn error_type(kind: Kind, status: Option<u16>) -> &'static str {
+    match (kind, status) {
+        (Kind::BadResponse(_) | Kind::TooLarge, _) => "bad_response",
+        (Kind::Connect, _) => "connect",
+        (Kind::Timeout, _) => "timeout",
+        (Kind::Broken, _) => "broken",
+        (_, Some(400)) => "400",
+        (_, Some(401)) => "401",
+        (_, Some(403)) => "403",
+        (_, Some(404)) => "404",
+        (_, Some(405)) => "405",
+        (_, Some(429)) => "429",
+        (_, Some(500)) => "500",
+        (_, Some(502)) => "502",
+        (_, Some(503)) => "503",
+        (_, Some(504)) => "504",
+        (_, Some(500..)) => "5xx",
+        (_, Some(400..)) => "4xx",
+        _ => "_OTHER",
+    }
+}
+
+/// Names what became of a request, by meaning. A write that may have run although it failed is
+/// unknown.
+fn outcome(route: Route, error: Option<&Error>) -> &'static str {
+    let Some(error) = error else {
+        return "ok";
+    };
+    let may_have_run = route.writes() && !error.nothing_ran();
+    match error.kind() {
+        Kind::Timeout => "timeout",
+        Kind::Broken | Kind::ServerError if may_have_run => "unknown",
+        Kind::Connect
+        | Kind::Broken
+        | Kind::ServerError
+        | Kind::BreakerOpen(_)
+        | Kind::Overloaded => "unavailable",
+        Kind::Denied
+        | Kind::NotFound
+        | Kind::LooksLikeHtml
+        | Kind::Refused
+        | Kind::DoesNotFit
+        | Kind::UnsafeValue(_) => "refused",
+        Kind::RouteMissing | Kind::BadResponse(_) | Kind::TooLarge => "bad_response",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_may_have_run_is_unknown_and_a_read_is_not() {
+        let broken = |route| Error::new(Kind::Broken, route);
+        assert_eq!(outcome(Route::Add7, Some(&broken(Route::Add7))), "unknown");
+        assert_eq!(
+            outcome(Route::List, Some(&broken(Route::List))),
+            "unavailable"
+        );
+        assert_eq!(outcome(Route::List, None), "ok");
+        let refused = broken(Route::Add7).with_nothing_ran(true);
+        assert_eq!(outcome(Route::Add7, Some(&refused)), "unavailable");
+    }
+}

@@ -1,0 +1,445 @@
+//! The audit log: each write has its begin and its end, and what cannot be noted is not written.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use followme::{
+    grpc::pb::follow_me_service_client::FollowMeServiceClient,
+    simulator::{FaultKind, HangAt, Knobs, Route, UpdateAll, When},
+    telemetry::audit::Numbers,
+};
+use serde_json::Value;
+use tonic::Code;
+
+use crate::security::facade::{Facade, token_line, with_token};
+use crate::support::{
+    LICENSE, SOON, World, add, channel, delete, demo, failure, new_number, replace, update,
+    with_metadata,
+};
+
+/// A file that is not there yet.
+fn fresh(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_file(&path);
+    path
+}
+
+/// A number of account 1001 with another destination.
+fn changed(id: i32) -> followme::grpc::pb::FollowMeNumber {
+    followme::grpc::pb::FollowMeNumber {
+        number_id: id,
+        ..new_number("One", "15550121")
+    }
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("each line is an object"))
+        .collect()
+}
+
+fn phases(lines: &[Value]) -> Vec<(&str, &str, &str)> {
+    lines
+        .iter()
+        .map(|line| {
+            (
+                line["phase"].as_str().expect("a phase"),
+                line["write"].as_str().expect("a write"),
+                line["outcome"].as_str().unwrap_or_default(),
+            )
+        })
+        .collect()
+}
+
+async fn world(file: &Path) -> World {
+    World::configured(|config| config.audit.file = Some(file.to_owned())).await
+}
+
+#[tokio::test]
+async fn a_write_has_two_lines_that_say_who_changed_what_from_what_to_what() {
+    let file = fresh("audit-writes");
+    let world = world(&file).await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let traceparent = format!("00-{trace}-b7ad6b7169203331-01");
+    let mut request = update(70001, &["redirect_number"], new_number("", "15550150"));
+    request.request_id = "id-1".to_owned();
+    world
+        .update(with_metadata(request, &[("traceparent", &traceparent)]))
+        .await
+        .expect("it is updated");
+    let lines = lines(&file);
+    assert_eq!(
+        phases(&lines),
+        [("begin", "update", ""), ("end", "update", "done")]
+    );
+    for line in &lines {
+        assert_eq!(line["target"], "audit");
+        assert_eq!(line["caller"], "anonymous");
+        assert_eq!(line["method"], "Update");
+        assert_eq!(line["account_id"], 1001);
+        assert_eq!(line["number_id"], 70001);
+        assert_eq!(line["request_id"], "id-1");
+        assert_eq!(line["trace_id"], trace);
+        assert_eq!(line["entry"], lines[0]["entry"]);
+        assert!(
+            line["time"]
+                .as_str()
+                .is_some_and(|time| time.ends_with('Z'))
+        );
+    }
+    let begin = &lines[0];
+    assert_ne!(begin["before"]["redirect_number"], "15550150");
+    assert_eq!(begin["after"]["redirect_number"], "15550150");
+    assert_eq!(begin["after"]["name"], begin["before"]["name"]);
+    assert_eq!(lines[1]["after"]["redirect_number"], "15550150");
+    let mode = fs::metadata(&file)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // A file that others could read is closed to them.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    world.delete(delete(70002)).await.expect("it is deleted");
+    let mode = fs::metadata(&file)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn reads_plans_and_refused_requests_leave_no_line() {
+    let file = fresh("audit-reads");
+    let world = world(&file).await;
+    world.read(1001).await;
+    let mut plan = add(new_number("Van", "15550121"));
+    plan.validate_only = true;
+    world.add(plan).await.expect("a plan");
+    world
+        .add(add(new_number("Van", "/")))
+        .await
+        .expect_err("no number");
+    world
+        .delete(delete(79999))
+        .await
+        .expect_err("no such number");
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn every_step_of_a_replace_all_is_noted() {
+    let file = fresh("audit-replace");
+    let world = world(&file).await;
+    let numbers = vec![new_number("One", "15550121"), new_number("Two", "15550122")];
+    world
+        .replace_all(replace(1002, numbers))
+        .await
+        .expect("it is replaced");
+    world
+        .replace_all(replace(1001, vec![changed(70001)]))
+        .await
+        .expect("it is replaced");
+    let lines = lines(&file);
+    let phases = phases(&lines);
+    assert_eq!(
+        phases,
+        [
+            ("begin", "update", ""),
+            ("end", "update", "done"),
+            ("begin", "add", ""),
+            ("end", "add", "done"),
+            ("begin", "update", ""),
+            ("end", "update", "done"),
+            ("begin", "delete", ""),
+            ("end", "delete", "done"),
+            ("begin", "delete", ""),
+            ("end", "delete", "done"),
+        ]
+    );
+    assert!(
+        lines[3]["number_id"].is_number(),
+        "an added number has its id"
+    );
+    assert!(lines[6]["before"]["redirect_number"].is_string());
+}
+
+#[tokio::test]
+async fn a_list_that_is_posted_whole_has_a_line_for_each_change() {
+    let file = fresh("audit-whole");
+    let mut options = demo();
+    options.knobs.update_all = UpdateAll::List;
+    options.knobs.reads_csv_bodies = Some(true);
+    let world = World::with(options, |config| {
+        config.audit.file = Some(file.clone());
+        config.upstream.update_all = followme::upstream::UpdateAll::WholeList;
+    })
+    .await;
+    let numbers = vec![changed(70001)];
+    world
+        .replace_all(replace(1001, numbers))
+        .await
+        .expect("it is replaced");
+    assert_eq!(world.write_paths()[0], "POST /UpdateFollowmeAll");
+    let lines = lines(&file);
+    let begun: Vec<_> = phases(&lines)
+        .into_iter()
+        .take(3)
+        .map(|(phase, write, _)| (phase, write))
+        .collect();
+    assert_eq!(
+        begun,
+        [
+            ("begin", "update"),
+            ("begin", "delete"),
+            ("begin", "delete")
+        ]
+    );
+    let begins = lines.iter().filter(|line| line["phase"] == "begin").count();
+    assert_eq!(begins * 2, lines.len(), "{lines:?}");
+}
+
+#[tokio::test]
+async fn the_end_says_unknown_and_a_later_line_says_what_was_found_out() {
+    let file = fresh("audit-unknown");
+    let world = World::configured(|config| {
+        config.audit.file = Some(file.clone());
+        config.upstream.write_timeout = SOON;
+        config.upstream.read_timeout = SOON;
+        config.operations.write_limit = SOON;
+    })
+    .await;
+    let mut request = add(new_number("Van", "15550121"));
+    request.request_id = "id-2".to_owned();
+    world.arm(
+        FaultKind::Hang {
+            at: HangAt::BeforeHead,
+        },
+        Route::Add,
+    );
+    world.handle.arm(
+        followme::simulator::Fault::once(FaultKind::Html { status: 503 })
+            .on(Route::GetAll)
+            .after(1)
+            .times(50),
+    );
+    let failed = failure(world.add(request.clone()).await);
+    assert_eq!(failed.reason, "OUTCOME_UNKNOWN");
+    world.assert_fired("hang");
+    {
+        let lines = lines(&file);
+        assert_eq!(
+            phases(&lines),
+            [("begin", "add", ""), ("end", "add", "unknown")]
+        );
+        assert_eq!(lines[1]["reason"], "OUTCOME_UNKNOWN");
+    }
+    world.handle.disarm_all();
+    world.add(request).await.expect("it is found");
+    let lines = lines(&file);
+    assert_eq!(phases(&lines)[2..], [("end", "add", "done")]);
+    assert_eq!(lines[2]["later"], true);
+    assert_eq!(lines[2]["request_id"], "id-2");
+    assert_eq!(lines[2]["after"]["redirect_number"], "15550121");
+}
+
+#[tokio::test]
+async fn a_refused_write_and_numbers_that_are_put_back_are_noted() {
+    let file = fresh("audit-refused");
+    let world = world(&file).await;
+    world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Delete);
+    world
+        .delete(delete(70001))
+        .await
+        .expect_err("it is refused");
+    {
+        let lines = lines(&file);
+        assert_eq!(
+            phases(&lines),
+            [("begin", "delete", ""), ("end", "delete", "not_done")]
+        );
+        assert_eq!(lines[1]["reason"], "UPSTREAM_REFUSED");
+    }
+
+    let file = fresh("audit-touched");
+    let knobs = Knobs {
+        update_all: UpdateAll::Every,
+        query_values: false,
+        ..Knobs::default()
+    };
+    let world = World::with(followme::simulator::Options { knobs, ..demo() }, |config| {
+        config.audit.file = Some(file.clone());
+    })
+    .await;
+    let failed = failure(
+        world
+            .update(update(
+                70001,
+                &["period"],
+                followme::grpc::pb::FollowMeNumber {
+                    period: "hr{9am-5pm}".to_owned(),
+                    ..new_number("", "")
+                },
+            ))
+            .await,
+    );
+    assert_eq!(failed.reason, "UPSTREAM_WROTE_TOO_MUCH");
+    let lines = lines(&file);
+    let count = |phase: &str| {
+        lines
+            .iter()
+            .filter(|line| line["phase"] == phase && line["write"] == "put_back")
+            .count()
+    };
+    assert_eq!((count("begin"), count("end")), (2, 2), "{lines:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_noted_is_not_written_unless_that_is_allowed() {
+    let nowhere = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no/such/directory/audit");
+    let world = world(&nowhere).await;
+    for result in [
+        world
+            .add(add(new_number("Van", "15550121")))
+            .await
+            .map(drop),
+        world.delete(delete(70001)).await.map(drop),
+        world
+            .update(update(70001, &["name"], new_number("New", "")))
+            .await
+            .map(drop),
+        world
+            .replace_all(replace(1003, vec![new_number("Van", "15550121")]))
+            .await
+            .map(drop),
+    ] {
+        let failed = failure(result);
+        assert_eq!(failed.code, Code::Unavailable);
+        assert_eq!(failed.reason, "AUDIT_UNAVAILABLE");
+    }
+    assert!(world.writes().is_empty());
+    world.read(1001).await;
+
+    let world = World::configured(|config| {
+        config.audit.file = Some(nowhere.clone());
+        config.audit.required = false;
+    })
+    .await;
+    world.delete(delete(70001)).await.expect("it is deleted");
+}
+
+#[tokio::test]
+async fn a_replace_all_stops_where_the_audit_log_fails() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("audit-goes");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir(&directory).expect("it can be made");
+    let file = directory.join("audit");
+    let world = world(&file).await;
+    world.handle.arm(
+        followme::simulator::Fault::once(FaultKind::Hold { when: When::After }).on(Route::Add),
+    );
+    let numbers = vec![new_number("One", "15550121"), new_number("Two", "15550122")];
+    let replacing = world.replace_all(replace(1003, numbers));
+    let breaking = async {
+        while world.handle.fired_count("hold") == 0 {
+            tokio::task::yield_now().await;
+        }
+        fs::remove_dir_all(&directory).expect("it can be removed");
+        world.handle.release();
+    };
+    let (result, ()) = tokio::join!(replacing, breaking);
+    let failed = failure(result);
+    assert_eq!(failed.reason, "REPLACE_INCOMPLETE");
+    let reasons: Vec<String> = failed
+        .incomplete()
+        .steps
+        .into_iter()
+        .map(|step| step.reason)
+        .filter(|reason| !reason.is_empty())
+        .collect();
+    assert_eq!(reasons, ["AUDIT_UNAVAILABLE"]);
+    assert_eq!(world.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn numbers_and_names_can_be_masked() {
+    let file = fresh("audit-masked");
+    let world = World::configured(|config| {
+        config.audit.file = Some(file.clone());
+        config.audit.numbers = Numbers::Masked;
+    })
+    .await;
+    world
+        .add(add(new_number("Ann Lee", "15550121")))
+        .await
+        .expect("it is added");
+    world
+        .update(update(
+            70001,
+            &["redirect_number"],
+            new_number("", "15550121"),
+        ))
+        .await
+        .expect("it is updated");
+    let text = fs::read_to_string(&file).expect("it was written");
+    assert!(!text.contains("Ann") && !text.contains("15550"), "{text}");
+    let lines = lines(&file);
+    let number = &lines[0]["after"]["redirect_number"];
+    assert_eq!(number["masked"], "…121");
+    assert_eq!(*number, lines[2]["after"]["redirect_number"]);
+    assert_ne!(*number, lines[2]["before"]["redirect_number"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masked_values_match_from_process_to_process_where_the_key_is_in_a_file() {
+    let upstream = super::receiver::upstream(LICENSE).await;
+    let key = crate::config::file("audit-key", "0123456789abcdef0123456789abcdef");
+    let mut hashes = Vec::new();
+    for (name, key) in [
+        ("key-one", Some(&key)),
+        ("key-two", Some(&key)),
+        ("key-none", None),
+    ] {
+        let file = fresh(&format!("audit-{name}"));
+        let key = key.map_or(String::new(), |key| format!("audit_key_file = {key:?}\n"));
+        let toml = format!("[telemetry]\naudit_file = {file:?}\naudit_numbers = \"masked\"\n{key}");
+        let environment = [("FOLLOWME_LICENSE", LICENSE)];
+        let mut process = super::receiver::serve(name, &toml, upstream.local_addr(), &environment);
+        let addr = process.address("grpc listening on");
+        let mut client = FollowMeServiceClient::new(channel(addr).await);
+        client
+            .add(add(new_number("Ann Lee", "15550121")))
+            .await
+            .expect("it is added");
+        process.signal("TERM");
+        assert_eq!(process.end().0.code(), Some(0));
+        hashes.push(lines(&file)[0]["after"]["redirect_number"]["hash"].clone());
+    }
+    assert_eq!(hashes[0], hashes[1]);
+    assert_ne!(hashes[0], hashes[2]);
+}
+
+#[tokio::test]
+async fn the_lines_name_the_caller() {
+    let toml = "tokens_file = \"{dir}/tokens\"\n[telemetry]\naudit_file = \"{dir}/audit\"\n\
+                [callers.portal]\nmethods = [\"*\"]\n";
+    let facade = Facade::with(toml, |dir| {
+        dir.write("tokens", &token_line("portal", "good", ""))
+    })
+    .await;
+    let mut client = facade.client().await;
+    client
+        .add(with_token(add(new_number("Van", "15550121")), "good"))
+        .await
+        .expect("it is added");
+    let lines = lines(&facade.dir.path("audit"));
+    assert_eq!(lines.len(), 2);
+    assert!(
+        lines.iter().all(|line| line["caller"] == "portal"),
+        "{lines:?}"
+    );
+}

@@ -1,0 +1,147 @@
+//! Log lines: their two forms, and what each says.
+
+use followme::{
+    grpc::pb::follow_me_service_client::FollowMeServiceClient,
+    simulator::{Fault, FaultKind, When},
+};
+use serde_json::Value;
+
+use super::receiver::{serve, upstream};
+use crate::support::{LICENSE, add, channel, list, new_number, with_metadata};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// Makes a call that works and one that fails, and returns what stood on standard error.
+async fn log(name: &str, toml: &str, environment: &[(&str, &str)]) -> String {
+    let upstream = upstream(LICENSE).await;
+    let environment = [&[("FOLLOWME_LICENSE", LICENSE)], environment].concat();
+    let mut process = serve(name, toml, upstream.local_addr(), &environment);
+    let addr = process.address("grpc listening on");
+    let mut client = FollowMeServiceClient::new(channel(addr).await);
+    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let entries = [("traceparent", traceparent.as_str())];
+    client
+        .add(with_metadata(
+            add(new_number("Ann Lee", "15550121")),
+            &entries,
+        ))
+        .await
+        .expect("it is added");
+    let kind = FaultKind::Exception {
+        type_name: "ArgumentException".to_owned(),
+        when: When::Before,
+    };
+    upstream.arm(Fault::once(kind));
+    client
+        .list(with_metadata(list(1001), &entries))
+        .await
+        .expect_err("it is refused");
+    process.signal("TERM");
+    process.end().1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_json_where_nobody_watches_with_the_ids_of_the_trace() {
+    let log = log("logs-json", "", &[]).await;
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is an object"))
+        .collect();
+    let target = |target: &str| -> Vec<&Value> {
+        lines
+            .iter()
+            .filter(|line| line["target"] == target)
+            .collect()
+    };
+    let access = target("access");
+    assert_eq!(access.len(), 2, "{log}");
+    let [added, listed] = access[..] else {
+        panic!("two calls");
+    };
+    assert_eq!(added["method"], "porta.followme.v1.FollowMeService/Add");
+    assert_eq!(
+        (&added["code"], &added["reason"]),
+        (&"OK".into(), &"".into())
+    );
+    assert_eq!(added["caller"], "anonymous");
+    assert!(
+        added["upstream_requests"]
+            .as_u64()
+            .is_some_and(|count| count >= 2)
+    );
+    for bytes in ["received_bytes", "sent_bytes"] {
+        assert!(
+            added[bytes].as_u64().is_some_and(|bytes| bytes > 5),
+            "{added}"
+        );
+    }
+    assert!(added["duration_ms"].as_f64().is_some_and(|time| time > 0.0));
+    assert!(
+        added["peer"]
+            .as_str()
+            .is_some_and(|peer| peer.starts_with("127.0.0.1:"))
+    );
+    assert_eq!(listed["code"], "FAILED_PRECONDITION");
+    assert_eq!(listed["reason"], "UPSTREAM_REFUSED");
+    assert_eq!(listed["upstream_requests"], 1);
+    let failures: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["message"] == "call failed")
+        .collect();
+    assert_eq!(failures.len(), 1, "one line where it is handled: {log}");
+    for line in access.iter().chain(&failures) {
+        assert_eq!(line["trace_id"], TRACE);
+        assert_eq!(line["span_id"].as_str().map(str::len), Some(16));
+        assert!(line["time"].is_string() && line["level"].is_string());
+    }
+    assert_eq!(listed["span_id"], failures[0]["span_id"]);
+    // Who is called where is for the audit log alone, which stands here for want of a file.
+    let audit = target("audit");
+    assert_eq!(audit.len(), 2);
+    for line in &lines {
+        let personal = ["Ann", "15550121", "15550101"];
+        if line["target"] != "audit" {
+            let text = line.to_string();
+            assert!(
+                personal.iter().all(|text_of| !text.contains(text_of)),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_text_where_that_is_asked_for() {
+    for (name, toml, environment) in [
+        ("logs-text-toml", "log_format = \"text\"", vec![]),
+        (
+            "logs-text-env",
+            "log_format = \"json\"",
+            vec![("FOLLOWME_LOG_FORMAT", "text")],
+        ),
+    ] {
+        let log = log(name, toml, &environment).await;
+        let line = log
+            .lines()
+            .find(|line| line.contains(" INFO access: call "))
+            .unwrap_or_else(|| panic!("an access line: {log}"));
+        for part in [
+            "method=porta.followme.v1.FollowMeService/Add",
+            "code=OK",
+            "reason=\"\"",
+            &format!("trace_id={TRACE}"),
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rust_log_says_which_lines_are_written() {
+    let log = log("logs-off", "", &[("RUST_LOG", "off")]).await;
+    // The audit log is no matter of levels.
+    assert!(
+        log.lines().count() == 2 && log.lines().all(|line| line.contains("\"audit\"")),
+        "{log}"
+    );
+}
