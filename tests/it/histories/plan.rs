@@ -132,17 +132,17 @@ fn what(rng: &mut Rng, caller: usize, step: usize, before: &[Vec<Move>]) -> What
                 _ => What::Add { caller, step },
             }
         }
-        38..58 => What::Update {
+        38..54 => What::Update {
             pick,
             etag: rng.bool(),
             ring_timeout: rng.bool().then(|| rng.i64(10..60)),
         },
-        58..70 => What::Delete {
+        54..63 => What::Delete {
             pick,
             etag: rng.bool(),
             allow_missing: rng.bool(),
         },
-        70..83 => What::ReplaceAll {
+        63..73 => What::ReplaceAll {
             fates: (0..8)
                 .map(|_| match rng.u8(..4) {
                     0 => Fate::Drop,
@@ -172,7 +172,7 @@ fn fault(rng: &mut Rng) -> Fault {
     } else {
         When::After
     };
-    let route = match rng.u8(..10) {
+    let route = match rng.u8(..12) {
         0..4 => Route::Add,
         4..6 => Route::Update,
         6 => Route::UpdateAll,
