@@ -112,7 +112,6 @@ async fn impatient() -> World {
     World::configured(|config| {
         config.operations.write_limit = Duration::from_millis(400);
         config.upstream.write_timeout = Duration::from_millis(150);
-        config.upstream.read_timeout = Duration::from_millis(150);
     })
     .await
 }

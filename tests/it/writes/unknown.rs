@@ -4,7 +4,7 @@ use followme::simulator::{EffectKind, FaultKind, HangAt, Route, When};
 use tonic::Code;
 
 use super::{add_with_id, adds, changed_by_others, impatient};
-use crate::support::{World, delete, failure, new_number, stored_number, update};
+use crate::support::{SOON, World, delete, failure, new_number, stored_number, update};
 
 /// What can become of an answer after the write took effect.
 fn lost_answers() -> Vec<FaultKind> {
@@ -44,7 +44,7 @@ fn lost_answers() -> Vec<FaultKind> {
 #[tokio::test]
 async fn a_write_that_was_done_is_ok_whatever_became_of_its_answer() {
     for fault in lost_answers() {
-        let world = impatient().await;
+        let world = World::configured(|config| config.upstream.write_timeout = SOON).await;
         let name = fault.name();
         world.arm(fault.clone(), Route::Add);
         world.arm(fault.clone(), Route::Update);
