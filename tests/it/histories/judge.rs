@@ -227,6 +227,8 @@ impl<'a> Judge<'a> {
                     // An id names one write: what was done under it before the call, too, is done.
                     let before = match &call.asked {
                         Asked::ReplaceAll(_) => 0,
+                        // Its request was not read in time: it speaks of this call alone.
+                        _ if reason == "DEADLINE_EXCEEDED" => 0,
                         _ => *window.start(),
                     };
                     let earlier = self.effects_of_intent(call, before);
