@@ -255,7 +255,7 @@ def tables(readme):
     reason, key = r"[A-Z]+(?:_[A-Z]+)+", r"[a-z]+\.[a-z_]+"
     for what, inside, shown in (
         ("reasons", strings(reason, "src/operations/error.rs", "src/security/mod.rs", "src/grpc/status.rs"), rows(reason)),
-        ("keys", strings(key, "src/config/keys.rs"), rows(key)),
+        ("keys", strings(key, "src/config/keys.rs", "src/config/telemetry.rs"), rows(key)),
     ):
         if not inside:
             raise Wrong(f"no {what} were found in the sources")
