@@ -98,6 +98,9 @@ where
         let mut answer = Box::pin(self.inner.call(request));
         Box::pin(async move {
             let _counted = counted;
+            // Lets the server look first whether the call is still wanted: of calls that were
+            // cancelled together with their beginning, none may cost an upstream connection.
+            tokio::task::yield_now().await;
             if watches || streams {
                 return answer.await;
             }

@@ -12,7 +12,9 @@ use followme::{
     simulator::{Fault, FaultKind, Options, Route, Settings, Simulator},
 };
 use tonic::{Code, codegen::tokio_stream};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{
     config::file,
@@ -123,6 +125,33 @@ async fn demo_serves_the_demo_accounts_and_ends_at_sigterm() {
         let (status, err) = process.end();
         assert_eq!(status.code(), Some(0), "{err}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_sigterm_does_not_wait_for_the_drain() {
+    let slow = file("slow-drain.toml", "[server]\ndrain_delay = \"1h\"\n");
+    let slow = slow.to_str().expect("a path in UTF-8");
+    let mut process = Process::start(
+        &["serve", "--config", slow, "--listen", "127.0.0.1:0"],
+        &[
+            ("FOLLOWME_LICENSE", "DEMO-KEY"),
+            // Nobody is asked anything there.
+            ("FOLLOWME_UPSTREAM_URL", "http://127.0.0.1:9/"),
+        ],
+    );
+    let addr = process.address("grpc listening on");
+    let mut health = HealthClient::new(channel(addr).await);
+    let request = HealthCheckRequest::default();
+    let mut watch = health.watch(request).await.expect("health").into_inner();
+    let mut next = async || watch.message().await.expect("an update").expect("one more");
+    let (serving, not_serving) = (ServingStatus::Serving, ServingStatus::NotServing);
+    assert_eq!(next().await.status(), serving);
+    process.signal("TERM");
+    // The first was understood, and the drain lasts.
+    assert_eq!(next().await.status(), not_serving);
+    process.signal("TERM");
+    let (status, err) = process.end();
+    assert_eq!(status.code(), Some(0), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -405,8 +434,7 @@ async fn health_is_told_of_the_server_and_of_the_service() {
             service: service.to_owned(),
         };
         let answer = health.check(request).await.expect("it is known");
-        let serving = tonic_health::pb::health_check_response::ServingStatus::Serving;
-        assert_eq!(answer.into_inner().status(), serving);
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
     }
     let request = HealthCheckRequest {
         service: "porta.followme.v2.FollowMeService".to_owned(),

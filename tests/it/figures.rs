@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use followme::{
     grpc::pb::follow_me_service_client::FollowMeServiceClient,
     simulator::{Fault, FaultKind, Route, When},
@@ -26,8 +25,12 @@ use tokio::{
 use tonic::{Code, transport::Channel};
 
 use crate::{
+    raw::PATIENCE,
     support::{World, add_to, channel, list, new_number},
-    worst_day::deadlines::raw_list,
+    worst_day::{
+        connections::cancel_calls,
+        deadlines::{http2, list_on, raw_list},
+    },
 };
 
 /// How long each load lasts.
@@ -116,6 +119,38 @@ async fn load(world: &World, callers: usize, pause: Duration) -> Answers {
     answers
 }
 
+/// Offers calls at a steady rate, whatever becomes of those before.
+async fn offer(world: &World, a_second: f64) -> Answers {
+    let mut channels = Vec::new();
+    for _ in 0..8 {
+        channels.push(channel(world.addr).await);
+    }
+    let start = Instant::now();
+    let mut calls = JoinSet::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    while start.elapsed() < LOAD {
+        tick.tick().await;
+        let due = start.elapsed().as_secs_f64() * a_second;
+        while (calls.len() as f64) < due {
+            let mut client = FollowMeServiceClient::new(channels[calls.len() % 8].clone());
+            calls.spawn(async move {
+                let start = Instant::now();
+                let answer = client.list(list(1001)).await;
+                (start.elapsed(), answer.err().map(|status| status.code()))
+            });
+        }
+    }
+    let mut answers = Answers::default();
+    while let Some(call) = calls.join_next().await {
+        match call.expect("no panic") {
+            (took, None) => answers.done.push(took),
+            (took, Some(Code::ResourceExhausted)) => answers.refused.push(took),
+            (_, Some(_)) => answers.other += 1,
+        }
+    }
+    answers
+}
+
 fn slow_reads(world: &World, ms: u64) {
     world.handle.arm(
         Fault::once(FaultKind::Delay { ms })
@@ -137,8 +172,7 @@ async fn goodput_under_five_times_overload() {
     let rate = |answers: &Answers| answers.done.len() as f64 / seconds;
     let peak = load(&world, 32, Duration::ZERO).await;
     let before = resident_kib();
-    // Each of these asks anew at once after a refusal's pause: about five times the peak.
-    let mut over = load(&world, 160, Duration::from_millis(40)).await;
+    let mut over = offer(&world, 5.0 * rate(&peak)).await;
     println!(
         "goodput: peak {:.0}/s, overload {:.0}/s ({:.0} %), offered {:.0}/s; refused {}, 99th \
          percentile of refusals {:?}; other {}; memory {} -> {} KiB",
@@ -366,47 +400,31 @@ async fn idle_silent_and_slow_connections() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "prints figures: see the head of the file"]
 async fn cancelled_calls_and_a_flood_of_resets_on_one_connection() {
-    for (name, count, pause_every) in [("cancelled calls", 10_000, 100), ("a flood", 100_000, 0)] {
+    for (name, count) in [("cancelled calls", 10_000), ("a flood", 200_000)] {
         let world = World::start().await;
-        let stream = TcpStream::connect(world.addr).await.expect("accepted");
-        let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
-        let connection = tokio::spawn(connection);
-        let mut sent = 0;
-        for number in 1..=count {
-            let Ok(mut ready) = client.clone().ready().await else {
-                break;
-            };
-            let request =
-                http::Request::post("http://followme/porta.followme.v1.FollowMeService/List")
-                    .header("content-type", "application/grpc")
-                    .header("te", "trailers")
-                    .body(())
-                    .expect("a request");
-            let Ok((_, mut body)) = ready.send_request(request, false) else {
-                break;
-            };
-            if body
-                .send_data(Bytes::from_static(&[0, 0, 0, 0, 3, 8, 0xe9, 7]), true)
-                .is_err()
-            {
-                break;
-            }
-            body.send_reset(h2::Reason::CANCEL);
-            sent = number;
-            if pause_every > 0 && number % pause_every == 0 {
-                tokio::task::yield_now().await;
-            }
-        }
+        let (client, connection) = http2(world.addr).await;
+        let before = resident_kib();
         let start = Instant::now();
-        let beside = world.list(list(1001)).await.is_ok();
+        let flood = tokio::spawn(async move {
+            let sent = cancel_calls(&client, count).await;
+            (sent, list_on(&client, true, PATIENCE).await)
+        });
+        let mut beside = Vec::new();
+        while !flood.is_finished() {
+            let start = Instant::now();
+            world.list(list(1001)).await.expect("read");
+            beside.push(start.elapsed());
+        }
+        let (sent, last) = flood.await.expect("no panic");
         println!(
-            "{name}: {sent} sent, the connection {}; a call on another: {beside} after {:?}; {} KiB",
-            if connection.is_finished() {
-                "was closed"
-            } else {
-                "lives"
-            },
+            "{name}: {sent} sent in {:?}, which made {} upstream requests, then a call on that \
+             connection: {last:?}; beside it {} calls, 99th percentile {:?}; memory {} -> {} KiB \
+             with both ends",
             start.elapsed(),
+            world.handle.requests().len() - beside.len(),
+            beside.len(),
+            percentile(&mut beside, 0.99),
+            before,
             resident_kib(),
         );
         connection.abort();

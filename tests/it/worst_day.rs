@@ -2,7 +2,7 @@
 //! and the TLS on the way to upstream.
 
 mod breaker;
-mod connections;
+pub(crate) mod connections;
 pub(crate) mod deadlines;
 mod drain;
 mod overload;

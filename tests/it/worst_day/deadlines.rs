@@ -4,9 +4,14 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use followme::simulator::{FaultKind, HangAt, Route, When};
+use h2::{
+    Error, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    task::JoinHandle,
     time::{Instant, timeout},
 };
 
@@ -17,40 +22,64 @@ use crate::{
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Calls `List` of account 1001 over HTTP/2 as it is, with a deadline. Where `whole` is false the
-/// request's message never comes. Returns the value of `grpc-status`.
-pub(crate) async fn raw_list(addr: SocketAddr, whole: bool, deadline: Duration) -> String {
+/// Opens an HTTP/2 connection. Abort the task to end it.
+pub(crate) async fn http2(addr: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<Result<(), Error>>) {
     let stream = TcpStream::connect(addr).await.expect("the facade listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
-    let connection = tokio::spawn(connection);
-    let mut client = client.ready().await.expect("ready");
-    let request = http::Request::post(format!(
-        "http://{addr}/porta.followme.v1.FollowMeService/List"
-    ))
-    .header("content-type", "application/grpc")
-    .header("te", "trailers")
-    .header("grpc-timeout", format!("{}m", deadline.as_millis()))
-    .body(())
-    .expect("a request");
-    let (response, mut body) = client.send_request(request, false).expect("sent");
+    (client, tokio::spawn(connection))
+}
+
+/// Begins a call of `List` of account 1001. Where `whole` is false the request's message never comes.
+pub(crate) async fn begin_list(
+    client: &SendRequest<Bytes>,
+    whole: bool,
+    deadline: Duration,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Error> {
+    let request = http::Request::post("http://localhost/porta.followme.v1.FollowMeService/List")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", format!("{}m", deadline.as_millis()))
+        .body(())
+        .expect("a request");
+    let (response, mut body) = client.clone().ready().await?.send_request(request, false)?;
     if whole {
         // Field 1, varint 1001.
         let message = Bytes::from_static(&[0, 0, 0, 0, 3, 0x08, 0xe9, 0x07]);
-        body.send_data(message, true).expect("sent");
+        body.send_data(message, true)?;
     }
+    Ok((response, body))
+}
+
+/// Calls `List` of account 1001. Returns the value of `grpc-status`.
+pub(crate) async fn list_on(
+    client: &SendRequest<Bytes>,
+    whole: bool,
+    deadline: Duration,
+) -> Result<String, Error> {
+    let (response, _body) = begin_list(client, whole, deadline).await?;
     let mut response = timeout(PATIENCE, response)
         .await
-        .expect("an answer comes")
-        .expect("a whole one");
+        .expect("an answer comes")?;
     let status = match response.headers().get("grpc-status") {
         Some(status) => status.clone(),
         None => {
-            let trailers = response.body_mut().trailers().await.expect("trailers");
+            // Trailers can be read only after the message.
+            while let Some(data) = response.body_mut().data().await {
+                data?;
+            }
+            let trailers = response.body_mut().trailers().await?;
             trailers.expect("they are there")["grpc-status"].clone()
         }
     };
+    Ok(status.to_str().expect("digits").to_owned())
+}
+
+/// The same on a connection of its own.
+pub(crate) async fn raw_list(addr: SocketAddr, whole: bool, deadline: Duration) -> String {
+    let (client, connection) = http2(addr).await;
+    let status = list_on(&client, whole, deadline).await;
     connection.abort();
-    status.to_str().expect("digits").to_owned()
+    status.expect("the connection lives")
 }
 
 #[tokio::test]
