@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::JoinSet,
+    task::{JoinSet, coop},
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -52,13 +52,13 @@ const SETTINGS: u8 = 4;
 /// How long accepting rests after it failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How many bytes a connection takes in before its calls have their turn, and how long that is. h2
-/// reads as long as there is something to read, and counts the calls that were cancelled before they
-/// were seen; so few bytes hold fewer of them than `MAX_PENDING_RESETS`, since one takes 28 bytes or
-/// more. An honest client that cancels much is not taken for a flood then, and a flood takes in no more
-/// than this at once.
-const READ_AT_ONCE: usize = 16 * 1024;
-const TURN: Duration = Duration::from_millis(1);
+/// How many bytes use up one of the 128 units of work that tokio gives a task at a time.
+///
+/// h2 reads as long as there is something to read, and counts the calls that were cancelled before
+/// they were accepted. So a connection takes in some 8 KiB, then the calls in them are accepted, then
+/// it goes on. That is fewer cancelled calls than `MAX_PENDING_RESETS`, since one takes 28 bytes or
+/// more: an honest client that cancels much is not taken for a flood.
+const BYTES_PER_UNIT: usize = 64;
 
 /// Who is at the other end of a connection; stands in the extensions of each of its requests.
 #[derive(Debug, Clone)]
@@ -130,10 +130,6 @@ pub(super) struct Connection {
     peer: Peer,
     idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
-    /// What was read since reading last rested.
-    read: usize,
-    /// Until when reading rests, for the calls' turn.
-    resting: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
     _counted: metrics::OpenConnection,
 }
@@ -224,8 +220,6 @@ async fn handshake(
                 peer,
                 idle_timeout: config.idle_timeout,
                 idle,
-                read: 0,
-                resting: None,
                 _place: place,
                 _counted: metrics::connection_opened(),
             };
@@ -289,21 +283,19 @@ impl AsyncRead for Connection {
         if buffer.filled().len() > filled {
             return Poll::Ready(Ok(()));
         }
-        if let Some(resting) = &mut this.resting {
-            ready!(resting.as_mut().poll(context));
-            this.resting = None;
-            this.read = 0;
-        }
         if let Poll::Ready(result) =
             either!(&mut this.stream, stream => Pin::new(stream).poll_read(context, buffer))
         {
-            this.read += buffer.filled().len() - filled;
-            if this.read >= READ_AT_ONCE {
-                this.resting = Some(Box::pin(tokio::time::sleep(TURN)));
+            let read = buffer.filled().len() - filled;
+            for _ in 0..read / BYTES_PER_UNIT {
+                match coop::poll_proceed(context) {
+                    Poll::Ready(unit) => unit.made_progress(),
+                    // The next read waits until it is this task's turn again.
+                    Poll::Pending => break,
+                }
             }
             return Poll::Ready(result);
         }
-        this.read = 0;
         // Nothing came. A connection that has been without calls for too long ends here, as if its
         // client had closed it.
         while this.idle.as_mut().poll(context).is_ready() {

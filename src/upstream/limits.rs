@@ -3,9 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
 /// How many requests there may be.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,8 @@ struct Waiter {
 pub struct Place {
     limits: Arc<Limits>,
     caller: Arc<str>,
+    /// Whether a request is under way: dropping it then closes a connection.
+    under_way: bool,
     /// Whether dropping it wakes those who wait; not where that is being done already.
     wakes: bool,
 }
@@ -109,8 +112,19 @@ impl Limits {
         Place {
             limits: Arc::clone(self),
             caller: Arc::clone(caller),
+            under_way: false,
             wakes: true,
         }
+    }
+
+    /// How long a place rests after its connection was closed by us in mid-request.
+    ///
+    /// The closed connection keeps its local port for a minute, and there are some 28,000 (Linux's
+    /// defaults). Calls that are cancelled at once, one after the other, would use them all up, and
+    /// nobody could connect any more. So the places together cannot close more than these.
+    fn rest(&self) -> Duration {
+        const PER_CONNECTION: Duration = Duration::from_micros(60_000_000 / 28_000);
+        PER_CONNECTION.saturating_mul(u32::try_from(self.config.requests).unwrap_or(u32::MAX))
     }
 
     /// Gives free places to those who wait. Places whose taker has gone come back here.
@@ -187,8 +201,26 @@ impl State {
     }
 }
 
+impl Place {
+    /// Says whether a request is under way.
+    pub(super) fn set_under_way(&mut self, under_way: bool) {
+        self.under_way = under_way;
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.under_way {
+            let place = self.limits.place(&self.caller);
+            // Without a runtime nothing can be under way any more.
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(async move {
+                    sleep(place.limits.rest()).await;
+                    drop(place);
+                });
+            }
+            return;
+        }
         self.limits.state().give_back(&self.caller);
         if self.wakes {
             self.limits.grant();
@@ -291,6 +323,28 @@ mod tests {
         assert!(poll(&mut third).is_none());
         drop(taken);
         assert!(poll(&mut third).unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_whose_connection_was_closed_rests_before_it_is_given_again() {
+        let limits = limits(64, 1, 1.0);
+        let a = caller("a");
+        let enter = || poll(&mut pin!(limits.enter(&a)));
+        let mut places: Vec<_> = (0..64).map(|_| enter().unwrap().unwrap()).collect();
+        let (mut done, mut cut) = (places.remove(0), places.remove(0));
+        done.set_under_way(true);
+        done.set_under_way(false);
+        drop(done);
+        let again = enter().unwrap().unwrap();
+        cut.set_under_way(true);
+        drop(cut);
+        let start = tokio::time::Instant::now();
+        let rested = limits.enter(&a).await.unwrap();
+        // 64 places that all do this close 468 connections a second.
+        assert!((136..=138).contains(&start.elapsed().as_millis()));
+        drop((again, rested, places));
+        let state = limits.state();
+        assert!(state.callers.is_empty() && state.taken == 0);
     }
 
     #[test]

@@ -405,7 +405,7 @@ impl Client {
         let mut resends = 0;
         let mut pause = RETRY_PAUSE;
         loop {
-            let place = match &context.place {
+            let mut place = match &context.place {
                 Some(_) => None,
                 None => Some(self.enter(context, request.route).await?),
             };
@@ -413,8 +413,14 @@ impl Client {
                 .check()
                 .map_err(|open| Error::new(Kind::BreakerOpen(open.0), request.route))?;
             let until = context.until(self.config.read_timeout);
+            if let Some(place) = &mut place {
+                place.set_under_way(true);
+            }
             let result = self.send(context, account, request, until, resends).await;
-            drop(place);
+            if let Some(mut place) = place {
+                let given_up = matches!(&result, Err(error) if error.kind() == Kind::Timeout);
+                place.set_under_way(given_up);
+            }
             let error = match result {
                 Err(error) if error.is_passing() && resends < self.config.read_retries => error,
                 result => return result,

@@ -29,7 +29,7 @@ use crate::{
     support::{World, add_to, channel, list, new_number},
     worst_day::{
         connections::cancel_calls,
-        deadlines::{http2, list_on, raw_list},
+        deadlines::{http2, list_on},
     },
 };
 
@@ -237,16 +237,18 @@ async fn retry_amplification_in_a_total_outage() {
                 .on(Route::GetAll)
                 .times(u32::MAX),
         );
-        let (mut calls, until) = (0, Instant::now() + LOAD);
-        while Instant::now() < until {
-            let _ = world.list(list(1001)).await;
-            calls += 1;
+        let until = Instant::now() + LOAD;
+        let mut callers = JoinSet::new();
+        for _ in 0..16 {
+            callers.spawn(caller(world.client(), 1001, until, Duration::ZERO));
         }
+        let answers = callers.join_all().await;
+        let calls: usize = answers.iter().map(|answers| answers.other).sum();
         let reads = world.handle.fired_count("default_record");
         world.handle.disarm_all();
         println!(
             "outage, breaker after {breaker}: {calls} reads made {reads} requests ({:.3})",
-            reads as f64 / f64::from(calls)
+            reads as f64 / calls as f64
         );
     }
     let world = World::start().await;
@@ -445,12 +447,14 @@ async fn answers_later_than_the_deadline() {
         let mut calls = JoinSet::new();
         for number in 0..50_u64 {
             let deadline = Duration::from_millis(40 + (round * 50 + number) % 200);
-            let addr = world.addr;
+            let (client, connection) = http2(world.addr).await;
             calls.spawn(async move {
                 let start = Instant::now();
-                let status = raw_list(addr, true, deadline).await;
-                assert_eq!(status, "4");
-                start.elapsed().saturating_sub(deadline)
+                let status = list_on(&client, true, deadline).await;
+                let late = start.elapsed().saturating_sub(deadline);
+                assert_eq!(status.expect("the connection lives"), "4");
+                connection.abort();
+                late
             });
         }
         late.extend(calls.join_all().await);

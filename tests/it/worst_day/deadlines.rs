@@ -25,6 +25,8 @@ const SHORT: Duration = Duration::from_millis(300);
 /// Opens an HTTP/2 connection. Abort the task to end it.
 pub(crate) async fn http2(addr: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<Result<(), Error>>) {
     let stream = TcpStream::connect(addr).await.expect("the facade listens");
+    // As clients do: else small frames wait for each other's acknowledgement.
+    stream.set_nodelay(true).expect("it is open");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     (client, tokio::spawn(connection))
 }
