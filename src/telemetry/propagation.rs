@@ -1,5 +1,7 @@
 //! W3C trace context and baggage: in from the metadata of a call, out in upstream requests.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
@@ -8,15 +10,27 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
+/// How much of a `tracestate` goes on: what everybody has to take (Trace Context, 3.3.1.5).
+const MAX_TRACESTATE_BYTES: usize = 512;
+
 /// Takes the context of a call. Of its baggage only what the configuration names is taken: upstream
 /// is another company's, and what is not taken in cannot go out.
 pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
+    let brought = In {
+        traceparent: traceparent(headers),
+        tracestate: list(headers, "tracestate").map(|state| beginning(&state)),
+        baggage: None,
+    };
     // A context of its own: what the thread had at hand is not the call's.
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &In(headers));
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &brought);
     if baggage_keys.is_empty() || !headers.contains_key("baggage") {
         return context;
     }
-    let brought = BaggagePropagator::new().extract_with_context(&Context::new(), &In(headers));
+    let brought = In {
+        baggage: list(headers, "baggage"),
+        ..In::default()
+    };
+    let brought = BaggagePropagator::new().extract_with_context(&Context::new(), &brought);
     let taken = brought
         .baggage()
         .iter()
@@ -32,6 +46,45 @@ pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
     context.with_baggage(taken)
 }
 
+/// Returns the one `traceparent`, where it is written as it has to be (Trace Context, 3.2): of
+/// several, or of half a one, nobody knows whose child the call is. The propagator takes numbers
+/// that are too short.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all("traceparent").iter();
+    let (value, None) = (values.next()?.to_str().ok()?.trim(), values.next()) else {
+        return None;
+    };
+    let bytes = value.as_bytes();
+    let is_well_formed = bytes.len() >= 55
+        && bytes[..55].iter().enumerate().all(|(at, byte)| match at {
+            2 | 35 | 52 => *byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
+        // Later versions may go on.
+        && matches!(bytes.get(55), None | Some(b'-'));
+    is_well_formed.then_some(value)
+}
+
+/// Returns a list that may stand in several header fields (RFC 9110, 5.3).
+fn list<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+    let mut values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let first = values.next()?;
+    Some(values.fold(Cow::Borrowed(first), |list, value| list + "," + value))
+}
+
+/// Returns the first members of a list, as many as may go on.
+fn beginning<'a>(list: &Cow<'a, str>) -> Cow<'a, str> {
+    if list.len() <= MAX_TRACESTATE_BYTES {
+        return list.clone();
+    }
+    // A header value is ASCII. A comma right after the limit ends a member as well.
+    let end = list[..=MAX_TRACESTATE_BYTES].rfind(',').unwrap_or(0);
+    list[..end].to_owned().into()
+}
+
 /// Writes the context into the header fields of a request.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(context, &mut Out(headers));
@@ -40,15 +93,26 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     }
 }
 
-struct In<'a>(&'a HeaderMap);
+/// What a call brought.
+#[derive(Default)]
+struct In<'a> {
+    traceparent: Option<&'a str>,
+    tracestate: Option<Cow<'a, str>>,
+    baggage: Option<Cow<'a, str>>,
+}
 
 impl Extractor for In<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
+        match key {
+            "traceparent" => self.traceparent,
+            "tracestate" => self.tracestate.as_deref(),
+            "baggage" => self.baggage.as_deref(),
+            _ => None,
+        }
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
+        vec!["traceparent", "tracestate", "baggage"]
     }
 }
 
@@ -56,6 +120,10 @@ struct Out<'a>(&'a mut HeaderMap);
 
 impl Injector for Out<'_> {
     fn set(&mut self, key: &str, value: String) {
+        // A trace without a state needs no field that says so.
+        if value.is_empty() {
+            return;
+        }
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(key.as_bytes()),
             HeaderValue::from_str(&value),
