@@ -94,8 +94,7 @@ fn get(
     Builder::new(route, literal, unsafe_values).segment("License", context.license.expose())
 }
 
-/// Returns the personal texts of a number. One of a letter or two tells nothing of anybody, and
-/// cannot be found in a text.
+/// Returns the personal texts of a number.
 fn personal(fields: &Fields) -> Vec<String> {
     [
         &fields.redirect_number,
@@ -103,7 +102,7 @@ fn personal(fields: &Fields) -> Vec<String> {
         &fields.period_description,
     ]
     .into_iter()
-    .filter(|text| text.chars().count() > 2)
+    .filter(|text| !text.is_empty())
     .cloned()
     .collect()
 }

@@ -17,37 +17,37 @@ pub(super) struct Secrets<'a> {
 impl Secrets<'_> {
     /// Goes through the texts, and what is written in their place.
     fn iter(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        let personal = self.personal.iter().map(|text| (&**text, "(personal)"));
+        // What has neither letters nor digits tells nothing of anybody.
+        let personal = self.personal.iter();
+        let personal = personal.filter(|text| text.contains(char::is_alphanumeric));
+        let personal = personal.map(|text| (&**text, "(personal)"));
         std::iter::once((self.license.expose(), "(license)")).chain(personal)
     }
 }
 
+/// How often a text may be encoded over and be seen through.
+const MAX_ENCODINGS: usize = 4;
+
+/// The longest name or number of a reference of HTML.
+const MAX_REFERENCE: usize = 12;
+
+/// How many letters and digits tell a License from other text.
+const TELLING: usize = 6;
+
 /// Returns at most 512 bytes of a text, with each secret replaced in each form in which upstream
 /// was seen to echo it (WIRE.md 8): plain, percent-encoded in any way, as a form value, and with
-/// its quotes doubled or escaped. Control characters become spaces.
+/// its quotes doubled or escaped. Where a secret shines through in another form, nothing of the
+/// text is kept. Control characters become spaces.
 pub(super) fn scrub(text: &str, secrets: &Secrets<'_>) -> String {
     // Only a prefix is looked at, with room for a secret to be longer where it is encoded.
     let mut clean = prefix(text, MAX_BYTES * 8).to_owned();
     for (plain, instead) in secrets.iter() {
         for form in forms(plain) {
-            clean = replace_ignoring_case(&clean, &form, instead);
+            clean = replace(&clean, &form, instead);
         }
     }
-    // An encoding that is not one of the forms still decodes to the secret, once or twice; then
-    // nothing of the text is kept.
-    let mut decoded = clean.clone();
-    for _ in 0..2 {
-        decoded = percent_decode_str(&decoded)
-            .decode_utf8_lossy()
-            .to_lowercase();
-        let spaced = decoded.replace('+', " ");
-        let is_there = |plain: &str| {
-            let plain = plain.to_lowercase();
-            decoded.contains(&plain) || spaced.contains(&plain)
-        };
-        if secrets.iter().any(|(plain, _)| is_there(plain)) {
-            return "(withheld)".to_owned();
-        }
+    if shines_through(&clean, secrets) {
+        return "(withheld)".to_owned();
     }
     let clean: String = clean
         .chars()
@@ -56,10 +56,99 @@ pub(super) fn scrub(text: &str, secrets: &Secrets<'_>) -> String {
     // A secret that is cut by the end of the text is not found above.
     let tail = secrets
         .iter()
-        .map(|(plain, _)| longest_tail(&clean, plain))
+        .flat_map(|(plain, _)| forms(plain))
+        .map(|form| longest_tail(&clean, &form))
         .max()
         .unwrap_or(0);
     prefix(&clean[..clean.len() - tail], MAX_BYTES).to_owned()
+}
+
+/// Tells whether a secret stands in a text in an encoding, or in encodings of encodings. Of the
+/// License letters and digits are looked at only: what becomes of the rest is beyond counting.
+fn shines_through(text: &str, secrets: &Secrets<'_>) -> bool {
+    let license = letters(secrets.license.expose());
+    let mut decoded = text.to_owned();
+    for _ in 0..=MAX_ENCODINGS {
+        let spaced = decoded.replace('+', " ");
+        let is_there = |plain: &str| {
+            find(&decoded, plain, 0)
+                .or(find(&spaced, plain, 0))
+                .is_some()
+        };
+        if secrets.iter().any(|(plain, _)| is_there(plain))
+            || license.chars().count() >= TELLING && letters(&decoded).contains(&license)
+        {
+            return true;
+        }
+        let before = decoded;
+        decoded = decode(&before);
+        if decoded == before {
+            break;
+        }
+    }
+    false
+}
+
+/// Returns the letters and digits of a text, in lower case.
+fn letters(text: &str) -> String {
+    text.chars()
+        .filter(|char| char.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// Takes one encoding off a text: references of HTML, backslash escapes, `%u` escapes, percent
+/// encoding. What is none stays as it is.
+fn decode(text: &str) -> String {
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['&', '\\', '%']) {
+        decoded.push_str(&rest[..at]);
+        rest = &rest[at..];
+        // Each of the three is one byte long.
+        let (char, len) = escaped(rest).unwrap_or((char::from(rest.as_bytes()[0]), 1));
+        decoded.push(char);
+        rest = &rest[len..];
+    }
+    decoded.push_str(rest);
+    percent_decode_str(&decoded)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+/// Reads an escape at the beginning of a text: what it stands for, and its length.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let number = |digits: &str, radix| {
+        let number = u32::from_str_radix(digits, radix).ok();
+        number.and_then(char::from_u32)
+    };
+    let hex =
+        |from: usize, len: usize| Some((number(text.get(from..from + len)?, 16)?, from + len));
+    if let Some(reference) = text.strip_prefix('&') {
+        let (name, _) = prefix(reference, MAX_REFERENCE).split_once(';')?;
+        let char = match name.strip_prefix('#') {
+            Some(digits) => match digits.strip_prefix(['x', 'X']) {
+                Some(digits) => number(digits, 16)?,
+                None => number(digits, 10)?,
+            },
+            None => match name.to_ascii_lowercase().as_str() {
+                "amp" => '&',
+                "quot" => '"',
+                "apos" => '\'',
+                "lt" => '<',
+                "gt" => '>',
+                // What else has a name is no letter of English.
+                _ => ' ',
+            },
+        };
+        return Some((char, name.len() + 2));
+    }
+    match (text.as_bytes().first()?, text.as_bytes().get(1)?) {
+        (b'\\' | b'%', b'u' | b'U') => hex(2, 4),
+        (b'\\', b'x' | b'X') => hex(2, 2),
+        (b'\\', _) => Some((text.chars().nth(1)?, 1 + text.chars().nth(1)?.len_utf8())),
+        _ => None,
+    }
 }
 
 /// Returns the ways to write a secret, the longest first: a shorter one may be a part of it.
@@ -84,25 +173,50 @@ fn forms(plain: &str) -> Vec<String> {
     forms
 }
 
-fn replace_ignoring_case(text: &str, form: &str, instead: &str) -> String {
-    let (lower_text, lower_form) = (text.to_ascii_lowercase(), form.to_ascii_lowercase());
+fn replace(text: &str, form: &str, instead: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut from = 0;
-    while let Some(at) = lower_text[from..].find(&lower_form) {
-        clean.push_str(&text[from..from + at]);
+    while let Some(at) = find(text, form, from) {
+        clean.push_str(&text[from..at]);
         clean.push_str(instead);
-        from += at + form.len();
+        from = at + form.len();
     }
     clean.push_str(&text[from..]);
     clean
 }
 
-/// Returns the length of the longest end of the text that is a beginning of the secret.
-fn longest_tail(text: &str, secret: &str) -> usize {
-    secret
-        .char_indices()
+/// Finds a form of a secret in a text from a place on, whatever the case of ASCII letters. A text of
+/// a letter or two is a part of many words: it is found where it stands alone.
+fn find(text: &str, form: &str, from: usize) -> Option<usize> {
+    let (lower_text, lower_form) = (text.to_ascii_lowercase(), form.to_ascii_lowercase());
+    let is_short = percent_decode_str(form).decode_utf8_lossy().chars().count() <= 2;
+    lower_text[from..]
+        .match_indices(&lower_form)
+        .map(|(at, _)| from + at)
+        .find(|at| !is_short || stands_alone(text, *at, *at + form.len()))
+}
+
+/// Tells whether neither a letter nor a digit is next to a part of a text. Those of a percent escape
+/// are none.
+fn stands_alone(text: &str, from: usize, to: usize) -> bool {
+    let before = &text[..from];
+    let is_escape = before
+        .len()
+        .checked_sub(3)
+        .and_then(|at| before.get(at..))
+        .and_then(|end| end.strip_prefix('%'))
+        .is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    (is_escape || !before.ends_with(char::is_alphanumeric))
+        && !text[to..].starts_with(char::is_alphanumeric)
+}
+
+/// Returns the length of the longest end of the text that is a beginning of the form, whatever the
+/// case of ASCII letters.
+fn longest_tail(text: &str, form: &str) -> usize {
+    let (text, form) = (text.to_ascii_lowercase(), form.to_ascii_lowercase());
+    form.char_indices()
         .map(|(at, char)| at + char.len_utf8())
-        .filter(|len| text.ends_with(&secret[..*len]))
+        .filter(|len| text.ends_with(&form[..*len]))
         .max()
         .unwrap_or(0)
 }
@@ -183,5 +297,68 @@ mod tests {
         let license = License::new("k-0").unwrap();
         assert_eq!(scrub(&"é".repeat(4000), &license).len(), 512);
         assert_eq!(scrub("a\r\nb", &license), "a  b");
+    }
+
+    #[test]
+    fn an_encoding_that_no_upstream_was_seen_to_use_is_withheld_too() {
+        let license = License::new(r#"Zk9+mQ/7w%5"Q'v4 é"#).unwrap();
+        let json = r"Zk9\u002bmQ\/7w\u00255\u0022Q\u0027v4 \u00e9";
+        let quoted = r#"Zk9+mQ/7w%5""Q'v4 é"#;
+        for echo in [
+            r#"Zk9+mQ/7w%5&quot;Q&#39;v4 é"#,
+            "Zk9&#43;mQ&#x2f;7w&#37;5&#34;Q&#x27;v4&#32;&#233;",
+            "Zk9&#43;mQ&#X2F;7w&percnt;5&#0034;Q&apos;v4&nbsp;é",
+            json,
+            &json.replace('\\', "\\\\"),
+            &json.to_uppercase().replace("\\U", "\\u"),
+            r#"Zk9\x2bmQ/7w\x255\"Q\'v4 \xe9"#,
+            "Zk9%u002bmQ%u002f7w%u00255%u0022Q%u0027v4%u0020%u00e9",
+            "Zk9%2bmQ%2F7w%255%22Q%27v4+%c3%A9",
+            "Zk9%252bmQ%252f7w%25255%2522Q%2527v4%2520%25c3%25a9",
+            "Zk9%25252bmQ%25252f7w%2525255%252522Q%252527v4%252520%2525c3%2525a9",
+            &quoted.replace('"', "\"\""),
+            &quoted.replace('"', "&quot;&quot;").replace('&', "&amp;"),
+            "ZK9 MQ/7W%5\"Q'V4 \u{c9}",
+        ] {
+            let clean = scrub(&format!("RawUrl: /x/{echo}/1001 and more"), &license);
+            assert!(
+                clean == "(withheld)" || clean.contains("/x/(license)/1001"),
+                "{echo}: {clean}"
+            );
+        }
+    }
+
+    #[test]
+    fn drops_the_beginning_of_a_license_that_is_encoded_at_the_end_of_a_text() {
+        let license = License::new("é+SECRET/KEY").unwrap();
+        for cut in [
+            "%C3%A9%2BSECRET%2FK",
+            "%c3%a9%2bsecret%2",
+            "é+SECRET/K",
+            "%C3%A9%2",
+        ] {
+            assert_eq!(
+                scrub(&format!("path /x/{cut}"), &license),
+                "path /x/",
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn takes_short_names_out_where_they_stand_alone() {
+        let license = License::new("SECRET-KEY").unwrap();
+        let personal = ["Al".to_owned(), "é".to_owned(), "-".to_owned()];
+        let secrets = Secrets {
+            license: &license,
+            personal: &personal,
+        };
+        assert_eq!(
+            super::scrub(
+                "/add/Al/39?Name=al&x=%C3%A9&y=%20Al: also, All - the end",
+                &secrets
+            ),
+            "/add/(personal)/39?Name=(personal)&x=(personal)&y=%20(personal): also, All - the end"
+        );
     }
 }
