@@ -12,7 +12,12 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Semaphore,
+    task::JoinSet,
+};
 
 use crate::{
     health::Health,
@@ -22,8 +27,9 @@ use crate::{
 /// How many connections there may be at once: a scraper and a few people.
 const MAX_CONNECTIONS: usize = 64;
 
-/// How long a request may take to come, and how long accepting rests after it failed.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection may last, from its request to its answer, and how long accepting rests
+/// after it failed.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest log filter, in bytes.
@@ -70,21 +76,27 @@ impl Admin {
                     let admin = self.clone();
                     connections.spawn(async move {
                         let _place = place;
-                        let service = service_fn(|request| {
-                            let admin = admin.clone();
-                            async move { Ok::<_, Infallible>(admin.answer(request).await) }
-                        });
-                        // How a connection ends is its client's affair.
-                        let _ = http1::Builder::new()
-                            .timer(TokioTimer::new())
-                            .header_read_timeout(HEAD_LIMIT)
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await;
+                        admin.converse(stream).await;
                     });
                 }
                 Some(_) = connections.join_next() => {}
             }
         }
+    }
+
+    /// Answers the one request of a connection, in a time that a client who is slow to ask or to
+    /// read cannot stretch.
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let service = service_fn(|request| {
+            let admin = self.clone();
+            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+        });
+        let conversation = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service);
+        // How a connection ends is its client's affair.
+        let _ = tokio::time::timeout(CONNECTION_LIMIT, conversation).await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Page {
@@ -196,4 +208,55 @@ fn page(status: StatusCode, content_type: &'static str, body: String) -> Page {
         headers.insert(name, header::HeaderValue::from_static(value));
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn admin() -> Admin {
+        Admin {
+            health: Health::new(&[""], false, Duration::from_secs(60)).await,
+            calls: Calls::default(),
+            config: "".into(),
+        }
+    }
+
+    /// How long a client may hold a connection, in a time that passes by itself.
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_slow_to_ask_or_to_read_does_not_hold_its_connection() {
+        for (begun, room) in [
+            ("", 4096),
+            ("GET /livez HTTP/1.1\r\nHost: a", 4096),
+            (
+                "PUT /loglevel HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nwa",
+                4096,
+            ),
+            // The answer does not fit into what the client takes.
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 64),
+        ] {
+            let (mut client, server) = tokio::io::duplex(room);
+            let serving = tokio::spawn(admin().await.converse(server));
+            client.write_all(begun.as_bytes()).await.unwrap();
+            let ended = tokio::time::timeout(LONG, serving).await;
+            assert!(ended.is_ok(), "{begun:?} holds its connection");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_its_answer() {
+        let (mut client, server) = tokio::io::duplex(4096);
+        let serving = tokio::spawn(admin().await.converse(server));
+        let request = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.ends_with("ok\n"), "{answer}");
+        serving.await.unwrap();
+    }
 }
