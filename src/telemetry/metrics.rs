@@ -168,7 +168,7 @@ pub(crate) struct UpstreamRequest<'a> {
     pub(crate) host: &'a str,
     pub(crate) port: u16,
     pub(crate) status: Option<u16>,
-    pub(crate) error: Option<&'static str>,
+    pub(crate) error: Option<&'a str>,
     /// What became of it, by meaning.
     pub(crate) outcome: &'static str,
     pub(crate) took: Duration,
@@ -189,7 +189,7 @@ pub(crate) fn upstream_request(request: &UpstreamRequest<'_>) {
         ));
     }
     if let Some(error) = request.error {
-        labels.push(KeyValue::new(names::ERROR_TYPE, error));
+        labels.push(KeyValue::new(names::ERROR_TYPE, error.to_owned()));
     }
     INSTRUMENTS
         .requests

@@ -382,15 +382,23 @@ impl Client {
         } else {
             self.read_again(context, account, &request).await?
         };
-        let success = answer.success;
-        let settings = answer.settings.clone();
-        match answer.into_list() {
-            Some(list) => Ok(list),
-            None if success == Some(true) && self.config.null_list == NullList::Empty => {
-                Ok(List::new(Vec::new(), settings, 0))
-            }
-            None => Err(Error::new(Kind::Refused, route).with_status(200)),
+        if self.refuses(route, &answer) {
+            return Err(Error::new(Kind::Refused, route).with_status(200));
         }
+        let settings = answer.settings.clone();
+        Ok(answer
+            .into_list()
+            .unwrap_or_else(|| List::new(Vec::new(), settings, 0)))
+    }
+
+    /// Tells whether an answer with a good status says no: of a read one without a list, unless that
+    /// is taken for an empty one.
+    fn refuses(&self, route: Route, answer: &Answer) -> bool {
+        if route.writes() {
+            return answer.success == Some(false);
+        }
+        let is_empty = answer.success == Some(true) && self.config.null_list == NullList::Empty;
+        answer.numbers.is_none() && !is_empty
     }
 
     /// Sends a read, and a few times more where it fails in a way that passes: within the deadline,
@@ -481,7 +489,8 @@ impl Client {
             Err(error) if error.is_outage() => self.breaker.failed(),
             _ => self.breaker.succeeded(),
         }
-        observed.end(status, bytes, answer.as_ref().err());
+        let refused = matches!(&answer, Ok(answer) if self.refuses(route, answer));
+        observed.end(status, bytes, answer.as_ref().err(), refused);
         answer
     }
 }

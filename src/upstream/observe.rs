@@ -1,6 +1,6 @@
 //! What is told of each request to upstream: its span, its metrics, a line where it failed.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use tracing::{Span, field::Empty};
 
@@ -61,10 +61,20 @@ impl<'a> Observed<'a> {
     }
 
     /// Notes how the request ended: the HTTP status, how many bytes the answer had, and what was
-    /// wrong with it.
-    pub(super) fn end(mut self, status: Option<u16>, received: usize, error: Option<&Error>) {
+    /// wrong with it, or whether upstream said no although nothing was.
+    pub(super) fn end(
+        mut self,
+        status: Option<u16>,
+        received: usize,
+        error: Option<&Error>,
+        refused: bool,
+    ) {
         let failed = error.map(|error| error_type(error.kind(), status));
-        self.note(status, received, failed, outcome(self.route, error));
+        let outcome = match error {
+            None if refused => "refused",
+            error => outcome(self.route, error),
+        };
+        self.note(status, received, failed.as_deref(), outcome);
         if let Some(error) = error {
             self.span.in_scope(|| {
                 tracing::debug!(
@@ -81,7 +91,7 @@ impl<'a> Observed<'a> {
         &mut self,
         status: Option<u16>,
         received: usize,
-        error: Option<&'static str>,
+        error: Option<&str>,
         outcome: &'static str,
     ) {
         self.ended = true;
@@ -116,25 +126,14 @@ impl Drop for Observed<'_> {
 }
 
 /// Names why a request failed, in few words: the status where that says it.
-fn error_type(kind: Kind, status: Option<u16>) -> &'static str {
-    match (kind, status) {
-        (Kind::BadResponse(_) | Kind::TooLarge, _) => "bad_response",
-        (Kind::Connect, _) => "connect",
-        (Kind::Timeout, _) => "timeout",
-        (Kind::Broken, _) => "broken",
-        (_, Some(400)) => "400",
-        (_, Some(401)) => "401",
-        (_, Some(403)) => "403",
-        (_, Some(404)) => "404",
-        (_, Some(405)) => "405",
-        (_, Some(429)) => "429",
-        (_, Some(500)) => "500",
-        (_, Some(502)) => "502",
-        (_, Some(503)) => "503",
-        (_, Some(504)) => "504",
-        (_, Some(500..)) => "5xx",
-        (_, Some(400..)) => "4xx",
-        _ => "_OTHER",
+fn error_type(kind: Kind, status: Option<u16>) -> Cow<'static, str> {
+    match (status, kind) {
+        (Some(status @ 400..), _) => status.to_string().into(),
+        (_, Kind::BadResponse(_) | Kind::TooLarge) => "bad_response".into(),
+        (_, Kind::Connect) => "connect".into(),
+        (_, Kind::Timeout) => "timeout".into(),
+        (_, Kind::Broken) => "broken".into(),
+        _ => "_OTHER".into(),
     }
 }
 
@@ -178,5 +177,23 @@ mod tests {
         assert_eq!(outcome(Route::List, None), "ok");
         let refused = broken(Route::Add7).with_nothing_ran(true);
         assert_eq!(outcome(Route::Add7, Some(&refused)), "unavailable");
+    }
+
+    #[test]
+    fn an_error_is_of_the_type_of_its_status_where_that_says_it() {
+        let kind = Kind::BadResponse("an error page, not a record");
+        for (kind, status, name) in [
+            (kind, Some(418), "418"),
+            (kind, Some(302), "bad_response"),
+            (kind, Some(200), "bad_response"),
+            (Kind::TooLarge, Some(500), "500"),
+            (Kind::ServerError, Some(599), "599"),
+            (Kind::Timeout, None, "timeout"),
+            (Kind::Timeout, Some(200), "timeout"),
+            (Kind::Connect, None, "connect"),
+            (Kind::Broken, None, "broken"),
+        ] {
+            assert_eq!(error_type(kind, status), name, "{kind:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     admin::page,
     receiver::{serve, upstream},
 };
-use crate::support::{LICENSE, add, channel, list, new_number};
+use crate::support::{LICENSE, add, channel, delete, list, new_number};
 
 /// Returns the value of the one line that has all these parts.
 fn value(metrics: &str, name: &str, labels: &[&str]) -> f64 {
@@ -40,7 +40,8 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
     let admin = process.address("admin listening on");
     let addr = process.address("grpc listening on");
     let mut client = FollowMeServiceClient::new(channel(addr).await);
-    client.list(list(1001)).await.expect("a list");
+    let answer = client.list(list(1001)).await.expect("a list");
+    let first = answer.into_inner().numbers[0].number_id;
     let mut request = add(new_number("Van", "15550121"));
     request.request_id = "id".to_owned();
     client.add(request.clone()).await.expect("it is added");
@@ -59,6 +60,14 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
     };
     upstream.arm(Fault::once(kind));
     client.list(list(1001)).await.expect_err("it is refused");
+    // Its status is 200, and it says no.
+    upstream.arm(Fault::once(FaultKind::NotSuccess { when: When::Before }));
+    client.list(list(1001)).await.expect_err("it is refused");
+    upstream.arm(Fault::once(FaultKind::NotSuccess { when: When::Before }).on(Route::Delete));
+    client
+        .delete(delete(first))
+        .await
+        .expect_err("it is refused");
     upstream.arm(Fault::once(FaultKind::Close { when: When::Before }));
     client
         .list(list(1001))
@@ -88,7 +97,7 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
     };
     assert_eq!(calls("List", "OK"), 1.0);
     assert_eq!(calls("List", "INTERNAL"), 1.0);
-    assert_eq!(calls("List", "FAILED_PRECONDITION"), 1.0);
+    assert_eq!(calls("List", "FAILED_PRECONDITION"), 2.0);
     assert_eq!(calls("List", "UNAVAILABLE"), 1.0);
     assert_eq!(calls("Add", "OK"), 3.0);
     let other = ["rpc_method=\"_OTHER\"", "UNIMPLEMENTED"];
@@ -108,9 +117,11 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
         )
     };
     assert!(requests("getfollowmes", "ok") >= 3.0);
-    for outcome in ["bad_response", "refused", "unavailable"] {
+    assert_eq!(requests("getfollowmes", "refused"), 2.0);
+    for outcome in ["bad_response", "unavailable"] {
         assert_eq!(requests("getfollowmes", outcome), 1.0);
     }
+    assert_eq!(requests("deletefollowme", "refused"), 1.0);
     assert_eq!(requests("addfollowme", "unknown"), 1.0);
     let status = [
         "http_response_status_code=\"400\"",
@@ -163,53 +174,45 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
             assert!(!labels.contains(text), "{labels}");
         }
     }
-    let names: BTreeSet<&str> = metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE "))
-        .filter_map(|line| line.split(' ').next())
-        .collect();
-    deployed(&names);
+    deployed(&metrics);
 }
 
-/// Checks that the dashboard and the alert rules ask for metrics that exist.
-fn deployed(names: &BTreeSet<&str>) {
-    let ours = ["rpc_", "http_", "porta_", "process_"];
+/// Checks that the dashboard and the alert rules ask for metrics and labels that exist.
+fn deployed(metrics: &str) {
+    let lines = || metrics.lines().filter(|line| !line.starts_with('#'));
+    let mut known: BTreeSet<&str> = lines()
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    // A description may name a histogram as a whole.
+    let types = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    known.extend(types.filter_map(|line| line.split(' ').next()));
+    known.extend(
+        lines()
+            .filter_map(|line| line.split_once('{')?.1.split_once('}'))
+            .flat_map(|(labels, _)| labels.split(','))
+            .filter_map(|label| label.split('=').next()),
+    );
+    // These come with the first event of their kind.
+    known.extend([
+        "porta_fields_put_back_total",
+        "porta_field",
+        "porta_audit_failures_total",
+    ]);
+    let ours = [
+        "rpc_", "http_", "porta_", "process_", "service_", "server_", "url_", "otel_",
+    ];
     for file in ["grafana/followme.json", "prometheus/followme.rules.yml"] {
         let path = format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).expect("it is there");
         let mut asked = 0;
         for word in text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_') {
-            let base = ["_bucket", "_sum", "_count"]
-                .iter()
-                .find_map(|suffix| {
-                    word.strip_suffix(suffix)
-                        .filter(|base| names.contains(base))
-                })
-                .unwrap_or(word);
-            let is_metric = ours.iter().any(|prefix| word.starts_with(prefix))
-                && [
-                    "_total",
-                    "_seconds",
-                    "_bytes",
-                    "_bucket",
-                    "_count",
-                    "_info",
-                    "_flight",
-                    "_connections",
-                    "_usage",
-                ]
-                .iter()
-                .any(|suffix| word.ends_with(suffix));
-            if is_metric {
+            if ours.iter().any(|prefix| word.starts_with(prefix)) {
                 asked += 1;
-                // These come with the first event of their kind.
-                let later = ["porta_fields_put_back_total", "porta_audit_failures_total"];
-                assert!(
-                    names.contains(base) || later.contains(&base),
-                    "{file} asks for {word}"
-                );
+                assert!(known.contains(word), "{file} asks for {word}");
             }
         }
-        assert!(asked > 5, "{file} asks for metrics");
+        assert!(asked > 10, "{file} asks for metrics");
     }
 }
