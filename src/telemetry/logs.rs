@@ -160,7 +160,7 @@ where
                 // A field must not take the place of what every line has.
                 line.entry(name).or_insert(value);
             }
-            return writeln!(writer, "{}", Value::Object(line));
+            return writeln!(writer, "{}", json_line(line));
         }
         let level = *metadata.level();
         if writer.has_ansi_escapes() {
@@ -213,16 +213,37 @@ fn color(level: Level) -> &'static str {
     }
 }
 
+/// Writes an object as one line. JSON itself lets characters through that command a terminal.
+fn json_line(line: Map<String, Value>) -> String {
+    let text = Value::Object(line).to_string();
+    if !text.contains(commands) {
+        return text;
+    }
+    text.chars()
+        .map(|char| match char {
+            char if commands(char) => format!("\\u{:04x}", u32::from(char)),
+            char => char.into(),
+        })
+        .collect()
+}
+
+/// Tells whether a character commands whoever shows it: to do something, to begin a line, or to
+/// write from right to left. All of them have four digits at most.
+fn commands(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Writes a text so that it is one line: nobody can make a second one.
 fn one_line(text: &str) -> String {
     text.chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
+        .map(|char| if commands(char) { ' ' } else { char })
         .collect()
 }
 
 /// Writes a text as one word: in quotes where it would not be one.
 fn word(text: &str) -> String {
-    let plain = |char: char| !char.is_control() && !char.is_whitespace() && char != '"';
+    let plain = |char: char| !commands(char) && !char.is_whitespace() && char != '"';
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
@@ -295,5 +316,28 @@ mod tests {
         assert_eq!(word("15550100"), "15550100");
         assert_eq!(word("a b=\n"), r#""a b=\n""#);
         assert_eq!(word(""), r#""""#);
+    }
+
+    #[test]
+    fn a_text_cannot_command_a_terminal_nor_turn_its_lines_around() {
+        let evil = "a\u{1b}[2Jb\u{9b}31mc\u{7f}d\u{202e}e\u{2066}f\u{2028}g";
+        for line in [
+            word(evil),
+            one_line(evil),
+            one_line(&json_line(Map::from_iter([(
+                "path".to_owned(),
+                Value::from(evil),
+            )]))),
+        ] {
+            let bad = |char: &char| char.is_control() || "\u{202e}\u{2066}\u{2028}".contains(*char);
+            assert_eq!(line.chars().find(bad), None, "{line:?}");
+        }
+        let line = json_line(Map::from_iter([("path".to_owned(), Value::from(evil))]));
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["path"], evil);
+        assert_eq!(
+            json_line(Map::from_iter([("é".to_owned(), "日本".into())])),
+            r#"{"é":"日本"}"#
+        );
     }
 }
