@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use super::{accept::Peer, server::SERVICE, status};
 use crate::{
     security::{Caller, Denied, Guard, Unauthenticated},
-    telemetry::access::Call,
+    telemetry::{access::Call, names},
 };
 
 /// Health, which everybody may ask for: balancers have no credentials.
@@ -52,6 +52,10 @@ impl<S> AccessService<S> {
         let caller = self
             .guard
             .authenticate(peer.remote, session, request.headers())?;
+        // Whoever is known is told of, whatever the call then comes to.
+        if let Some(call) = request.extensions().get::<Call>() {
+            call.set_caller(&caller.name);
+        }
         if let Some((SERVICE, method)) = named(request) {
             caller.permit_method(method)?;
         }
@@ -84,16 +88,13 @@ where
         }
         match self.admit(&request) {
             Ok(caller) => {
-                if let Some(call) = request.extensions().get::<Call>() {
-                    call.set_caller(&caller.name);
-                }
                 request.extensions_mut().insert(caller);
                 Box::pin(self.inner.call(request))
             }
             Err(denied) => {
                 let remote = request.extensions().get::<Peer>().map(|peer| peer.remote);
                 tracing::info!(
-                    method = request.uri().path(),
+                    method = names::method(request.uri().path()),
                     remote = remote.map(tracing::field::display),
                     reason = denied.reason(),
                     error = &denied as &dyn std::error::Error,

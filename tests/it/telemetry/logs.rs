@@ -1,13 +1,18 @@
 //! Log lines: their two forms, and what each says.
 
 use followme::{
-    grpc::pb::follow_me_service_client::FollowMeServiceClient,
+    grpc::pb::{ListRequest, ListResponse, follow_me_service_client::FollowMeServiceClient},
     simulator::{Fault, FaultKind, When},
 };
+use http::uri::PathAndQuery;
 use serde_json::Value;
 
 use super::receiver::{serve, upstream};
-use crate::support::{LICENSE, add, channel, list, new_number, with_metadata};
+use crate::{
+    config::file,
+    security::facade::{token_line, with_token},
+    support::{LICENSE, add, channel, list, new_number, with_metadata},
+};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -144,4 +149,88 @@ async fn rust_log_says_which_lines_are_written() {
         log.lines().count() == 2 && log.lines().all(|line| line.contains("\"audit\"")),
         "{log}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_denied_has_its_access_line_too() {
+    let upstream = upstream(LICENSE).await;
+    let tokens = file(
+        "logs-tokens",
+        &[
+            token_line("portal", "good", ""),
+            token_line("reader", "other", ""),
+        ]
+        .concat(),
+    );
+    let toml = format!(
+        "tokens_file = {tokens:?}\n\
+         [callers.portal]\nmethods = [\"*\"]\naccounts = [1001]\ndenied_destinations = [\"1900\"]\n\
+         writes_per_minute = 1\n\
+         [callers.reader]\nmethods = [\"List\"]\n"
+    );
+    let environment = [("FOLLOWME_LICENSE", LICENSE)];
+    let mut process = serve("logs-denied", &toml, upstream.local_addr(), &environment);
+    let addr = process.address("grpc listening on");
+    let mut client = FollowMeServiceClient::new(channel(addr).await);
+    client.list(list(1001)).await.expect_err("nobody knows who");
+    let wrong = with_token(list(1001), "wrong-\u{7e}token");
+    client.list(wrong).await.expect_err("nobody knows who");
+    let writes = with_token(add(new_number("Van", "15550121")), "other");
+    client.add(writes).await.expect_err("it may only read");
+    let elsewhere = with_token(list(1002), "good");
+    client.list(elsewhere).await.expect_err("not its account");
+    let dear = with_token(add(new_number("Van", "19005550100")), "good");
+    client.add(dear).await.expect_err("not a destination");
+    let often = with_token(add(new_number("Van", "15550121")), "good");
+    client.add(often).await.expect_err("too often");
+    let path = PathAndQuery::from_static("/porta.followme.v1.FollowMeService/15550100%1b[2J");
+    let mut grpc = tonic::client::Grpc::new(channel(addr).await);
+    grpc.ready().await.expect("it is ready");
+    let codec = tonic_prost::ProstCodec::<ListRequest, ListResponse>::default();
+    grpc.unary(tonic::Request::new(list(1001)), path, codec)
+        .await
+        .expect_err("nobody knows who");
+    drop((client, grpc));
+    process.signal("TERM");
+    let log = process.end().1;
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is an object"))
+        .collect();
+    let access: Vec<[&str; 4]> = lines
+        .iter()
+        .filter(|line| line["target"] == "access")
+        .map(|line| {
+            ["method", "caller", "code", "reason"].map(|key| line[key].as_str().expect("a text"))
+        })
+        .collect();
+    let list = "porta.followme.v1.FollowMeService/List";
+    let add = "porta.followme.v1.FollowMeService/Add";
+    assert_eq!(
+        access,
+        [
+            [list, "anonymous", "UNAUTHENTICATED", "UNAUTHENTICATED"],
+            [list, "anonymous", "UNAUTHENTICATED", "UNAUTHENTICATED"],
+            [add, "reader", "PERMISSION_DENIED", "METHOD_DENIED"],
+            [list, "portal", "PERMISSION_DENIED", "ACCOUNT_DENIED"],
+            [add, "portal", "PERMISSION_DENIED", "DESTINATION_DENIED"],
+            [add, "portal", "RESOURCE_EXHAUSTED", "WRITE_RATE"],
+            ["_OTHER", "anonymous", "UNAUTHENTICATED", "UNAUTHENTICATED"],
+        ]
+    );
+    // One line of each failure besides, which says why; nothing that the caller made up.
+    let failures = lines
+        .iter()
+        .filter(|line| line["message"] == "call denied" || line["message"] == "call failed");
+    assert_eq!(failures.count(), access.len(), "{log}");
+    for text in [
+        "15550100",
+        "15550121",
+        "19005550100",
+        "wrong-",
+        "good",
+        "2J",
+    ] {
+        assert!(!log.contains(text), "{text} in {log}");
+    }
 }
