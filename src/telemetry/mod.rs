@@ -14,7 +14,10 @@ mod traces;
 
 use std::{sync::OnceLock, time::Duration};
 
-use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource, error::OTelSdkResult, metrics::SdkMeterProvider, trace::SdkTracerProvider,
+};
+use tokio::sync::oneshot;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use logs::LogFilter;
@@ -103,19 +106,27 @@ pub fn log_filter() -> Option<&'static LogFilter> {
 impl Telemetry {
     /// Sends what was not sent yet, within three seconds, and stops.
     pub async fn shutdown(self) {
-        // It blocks, and the exporter needs the runtime meanwhile.
-        let done = tokio::task::spawn_blocking(move || {
-            let traces = self.tracer.shutdown_with_timeout(FLUSH_LIMIT);
-            let metrics = self.meter.shutdown_with_timeout(FLUSH_LIMIT);
-            traces.and(metrics)
-        });
-        if let Ok(Err(error)) = done.await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the last spans and metrics may not have left"
-            );
+        let Self { tracer, meter } = self;
+        let traces = stop(move || tracer.shutdown_with_timeout(FLUSH_LIMIT));
+        let metrics = stop(move || meter.shutdown_with_timeout(FLUSH_LIMIT));
+        let stopped = tokio::time::timeout(FLUSH_LIMIT, async { tokio::join!(traces, metrics) });
+        if !matches!(stopped.await, Ok((Ok(Ok(())), Ok(Ok(()))))) {
+            tracing::warn!("the last spans and metrics may not have left");
         }
     }
+}
+
+/// Stops a provider on a thread of its own: that blocks, the exporter needs the runtime meanwhile,
+/// and the limit that the SDK is given is not one that it keeps.
+fn stop(
+    shutdown: impl FnOnce() -> OTelSdkResult + Send + 'static,
+) -> oneshot::Receiver<OTelSdkResult> {
+    let (done, stopped) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Nobody may be waiting any more.
+        let _ = done.send(shutdown());
+    });
+    stopped
 }
 
 /// Says what process this is: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, with a name and a

@@ -1,6 +1,9 @@
 //! A call in an OpenTelemetry backend: one tree from the caller to each request upstream.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use followme::grpc::pb::follow_me_service_client::FollowMeServiceClient;
 use followme::simulator::{Fault, FaultKind};
@@ -235,4 +238,55 @@ async fn nothing_is_exported_unless_an_endpoint_is_set_and_the_rest_still_runs()
         last.header("traceparent")
             .is_some_and(|header| header.contains(TRACE))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_never_answers_holds_up_neither_calls_nor_the_end() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("it is bound"));
+    let mut held = Vec::new();
+    let accepting = tokio::spawn(async move {
+        while let Ok((stream, _)) = silent.accept().await {
+            held.push(stream);
+        }
+    });
+    let upstream = upstream(LICENSE).await;
+    let mut process = serve(
+        "silent",
+        "",
+        upstream.local_addr(),
+        &[
+            ("FOLLOWME_LICENSE", LICENSE),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_BSP_SCHEDULE_DELAY", "10"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "8"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4"),
+        ],
+    );
+    let addr = process.address("grpc listening on");
+    let mut client = FollowMeServiceClient::new(channel(addr).await);
+    let begun = Instant::now();
+    for _ in 0..50 {
+        let request = with_metadata(list(1001), &[("traceparent", SAMPLED)]);
+        client.list(request).await.expect("a list");
+    }
+    // An export gives up after ten seconds.
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "calls wait for the export"
+    );
+    drop(client);
+    let begun = Instant::now();
+    process.signal("TERM");
+    let (status, log) = process.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(log.contains("may not have left"), "{log}");
+    accepting.abort();
 }
