@@ -97,16 +97,24 @@ fn exports(signal: &str, environment: &impl Environment, mistakes: &mut Vec<Mist
         Some(_) => mistakes.push(mistake(&exporter, "must be otlp or none")),
     }
     let disabled = environment.variable("OTEL_SDK_DISABLED");
-    let own = |what: &str| environment.variable(&format!("OTEL_EXPORTER_OTLP_{signal}_{what}"));
-    let common = |what: &str| environment.variable(&format!("OTEL_EXPORTER_OTLP_{what}"));
-    let endpoint = own("ENDPOINT").or_else(|| common("ENDPOINT"));
-    if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) || endpoint.is_none() {
+    let said = |what: &str| {
+        [
+            format!("OTEL_EXPORTER_OTLP_{signal}_{what}"),
+            format!("OTEL_EXPORTER_OTLP_{what}"),
+        ]
+        .into_iter()
+        .find_map(|name| environment.variable(&name).map(|value| (name, value)))
+    };
+    let is_disabled = disabled.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if is_disabled || said("ENDPOINT").is_none() {
         return false;
     }
-    let protocol = own("PROTOCOL").or_else(|| common("PROTOCOL"));
-    if protocol.is_some_and(|protocol| protocol != "grpc") {
-        let problem = "must be grpc, or not set";
-        mistakes.push(mistake("OTEL_EXPORTER_OTLP_PROTOCOL", problem));
+    if let Some((name, _)) = said("PROTOCOL").filter(|(_, protocol)| protocol != "grpc") {
+        let mistake = mistake(&name, "must be grpc, or not set");
+        // Both signals may be told by the same variable.
+        if !mistakes.contains(&mistake) {
+            mistakes.push(mistake);
+        }
     }
     true
 }

@@ -408,3 +408,21 @@ fn callers_who_bring_their_own_license_make_ours_unnecessary() {
     let config = Config::load(&flags, &Variables::default()).expect("it is complete");
     assert!(config.security.policy.anonymous.license.is_none());
 }
+
+#[test]
+fn a_mistake_in_a_variable_of_opentelemetry_is_named_by_it() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "GRPC"),
+        ("OTEL_TRACES_EXPORTER", "console"),
+        ("OTEL_METRICS_EXPORTER", "prometheus"),
+    ] {
+        let environment = variables([endpoint, (name, value)]);
+        let found = followme::config::telemetry(&Flags::default(), &environment)
+            .expect_err("it is a mistake");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].key, name);
+    }
+}
