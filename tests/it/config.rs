@@ -8,6 +8,8 @@ use followme::{
     upstream::{NullList, PostFormat, UnsafeValues, UpdateAll},
 };
 
+use crate::support::scratch;
+
 /// An environment of a test's own.
 #[derive(Default)]
 pub(crate) struct Variables(HashMap<&'static str, String>);
@@ -29,7 +31,7 @@ pub(crate) fn variables<const N: usize>(variables: [(&'static str, &str); N]) ->
 
 /// Writes a file of a test's own.
 pub(crate) fn file(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path = scratch().join(name);
     fs::write(&path, text).expect("the directory for tests can be written");
     path
 }

@@ -1,6 +1,6 @@
 //! Each reason of an error, through the wire, with the fault that causes it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use followme::{
     grpc::pb,
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tonic::Code;
 
 use crate::support::{
-    Failure, LICENSE, SOON, World, add, delete, failure, get, list, new_number, replace,
+    Failure, LICENSE, SOON, World, add, delete, failure, get, list, new_number, replace, scratch,
     stored_number, update, with_metadata,
 };
 
@@ -492,4 +492,34 @@ async fn a_fault_on_another_account_harms_nobody_else() {
     let failed = failure(world.list(list(1002)).await);
     assert_eq!(failed.reason, "UPSTREAM_ERROR");
     assert_eq!(world.read(1002).await.numbers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_is_internal_and_one_in_a_write_unknown() {
+    // No file can say so, and no instant is so far away: to ask for it panics.
+    let world = World::configured(|config| config.upstream.read_timeout = Duration::MAX).await;
+    for _ in 0..2 {
+        let failed = failure(world.list(list(1001)).await);
+        assert_eq!(failed.code, Code::Internal);
+        assert_eq!(failed.reason, "INTERNAL_ERROR");
+    }
+    assert!(world.handle.requests().is_empty());
+
+    let audit = scratch().join("panic-audit");
+    // What an earlier run left there is not the test's.
+    let _ = std::fs::remove_file(&audit);
+    let world = World::configured(|config| {
+        config.upstream.write_timeout = Duration::MAX;
+        config.audit.file = Some(audit.clone());
+    })
+    .await;
+    let failed = failure(world.delete(delete(70001)).await);
+    assert_eq!(failed.code, Code::Unknown);
+    assert_eq!(failed.reason, "OUTCOME_UNKNOWN");
+    assert!(world.writes().is_empty());
+    // The account is not held up by what died.
+    assert_eq!(world.read(1001).await.numbers.len(), 3);
+    let lines = std::fs::read_to_string(&audit).expect("it was written");
+    let end = lines.lines().nth(1).expect("a begin has its end");
+    assert!(end.contains("\"unknown\""), "{lines}");
 }

@@ -1,7 +1,7 @@
 //! The harness of the RPC tests: the facade as production builds it, in front of the simulator, both
 //! on loopback ports of their own, and a real client.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Once, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Once, time::Duration};
 
 use followme::{
     app::App,
@@ -26,16 +26,45 @@ pub(crate) const LICENSE: &str = "DEMO-KEY";
 /// A name and a period description that meet every trap of path, query, CSV and JSV at once.
 pub(crate) const ODD_TEXT: &str = "Mom & Dad / \"home\", {x} 日本";
 
+/// Says that the process is the one in which the suite runs once more to be searched for leaks, and
+/// where it may write.
+pub(crate) const SEARCHED: &str = "FOLLOWME_TESTS_SEARCHED";
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "not a part of followme's configuration"
+)]
+fn searched() -> Option<PathBuf> {
+    std::env::var_os(SEARCHED).map(PathBuf::from)
+}
+
+/// Returns the directory that tests may write to.
+pub(crate) fn scratch() -> PathBuf {
+    searched().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")))
+}
+
 static TELEMETRY: Once = Once::new();
 
-/// Installs the subscriber of production, once for the process, with its logs off.
+/// Installs the subscriber of production, once for the process: with its logs off; or, where it is
+/// searched for leaks, with all of them on, and an export as the environment says.
 pub(crate) fn install_telemetry() {
     TELEMETRY.call_once(|| {
-        let config = telemetry::Config {
+        let mut config = telemetry::Config {
             log_filter: Some("off".to_owned()),
             ..telemetry::Config::default()
         };
-        // Nothing is exported, so nothing is lost at the end.
+        if searched().is_some() {
+            // The simulator stands for somebody else's process; a hundred million bytes of frames
+            // are searched elsewhere (`telemetry::canary`).
+            config.log_filter = Some("trace,followme::simulator=off,h2=off".to_owned());
+            (config.export_traces, config.export_metrics) = (true, true);
+            telemetry::note_panics();
+        }
+        // Exporters live longer than the runtime of the test that comes first.
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let runtime = Box::leak(Box::new(runtime));
+        let _inside = runtime.enter();
+        // What was not sent at the end is not needed.
         let _ = telemetry::install(&config).expect("no other subscriber is installed");
     });
 }

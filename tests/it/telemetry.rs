@@ -9,3 +9,4 @@ mod logs;
 mod metrics;
 mod receiver;
 mod spans;
+mod suite;

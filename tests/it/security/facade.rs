@@ -39,7 +39,7 @@ use crate::{
     certificates::{Authority, Identity},
     config::Variables,
     raw::PATIENCE,
-    support::{LICENSE, channel, demo, install_telemetry, list, with_metadata},
+    support::{LICENSE, channel, demo, install_telemetry, list, scratch, with_metadata},
 };
 
 /// A directory of a test's own, for the files of its configuration.
@@ -49,7 +49,7 @@ impl Directory {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("facade-{number}"));
+        let path = scratch().join(format!("facade-{number}"));
         // What an earlier run left there is not the test's.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("the directory for tests can be written");

@@ -4,7 +4,7 @@
 //! The facade runs as a process of its own, with all logs at TRACE, an export of everything, and an
 //! upstream that echoes the License in errors; every RPC meets every fault.
 
-use std::{fs, net::SocketAddr};
+use std::{collections::BTreeSet, fs, net::SocketAddr};
 
 use base64::{Engine as _, engine::general_purpose};
 use followme::{
@@ -36,7 +36,7 @@ const MARKER: &str = r#"Zk9+mQ/7w%5"Qv4"#;
 const CALLERS: &str = r#"Hx2+pL/8n%3"Wt6"#;
 
 /// The ways in which a text may stand in bytes.
-fn forms(secret: &str) -> Vec<Vec<u8>> {
+pub(super) fn forms(secret: &str) -> Vec<Vec<u8>> {
     let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
     // As a URL library would: only what must be encoded.
     let sparing = secret.replace('%', "%25").replace('"', "%22");
@@ -152,6 +152,26 @@ fn faults(license: &str) -> Vec<FaultKind> {
         },
         FaultKind::Hang {
             at: HangAt::MidBody,
+        },
+        FaultKind::Delay { ms: 1 },
+        FaultKind::Hold { when: before },
+        FaultKind::Trickle {
+            bytes_per: 64,
+            every_ms: 1,
+        },
+        FaultKind::HttpError {
+            status: 404,
+            code: None,
+            message: format!("no account of {license}"),
+            returned: false,
+            when: before,
+        },
+        FaultKind::HttpError {
+            status: 402,
+            code: Some("Unpaid".to_owned()),
+            message: license.to_owned(),
+            returned: true,
+            when: after,
         },
         FaultKind::Stale,
         FaultKind::Duplicate,
@@ -320,11 +340,20 @@ async fn the_license_leaves_the_process_on_the_upstream_socket_only() {
                 upstream.arm(Fault::once(fault.clone()).after(skip).times(2));
                 call_all(&mut client, id, own, &mut seen).await;
                 upstream.disarm_all();
+                upstream.release();
             }
         }
     }
-    let fired = upstream.fired().len();
-    assert!(fired > 200, "the faults acted: {fired}");
+    let fired = upstream.fired();
+    assert!(fired.len() > 200, "the faults acted: {}", fired.len());
+    let fired: BTreeSet<&str> = fired.iter().map(|fault| fault.kind.name()).collect();
+    let faults = include_str!("../../../src/simulator/faults.rs");
+    let (_, names) = faults
+        .split_once("pub fn name(")
+        .expect("faults have names");
+    let (names, _) = names.split_once("pub(crate) fn").expect("an end");
+    let names: BTreeSet<&str> = names.split('"').skip(1).step_by(2).collect();
+    assert_eq!(fired, names, "every fault acted");
     // Upstream did get the License, in its query, since no path can carry it.
     let encoded = utf8_percent_encode(MARKER, NON_ALPHANUMERIC).to_string();
     assert!(
@@ -355,6 +384,19 @@ async fn the_license_leaves_the_process_on_the_upstream_socket_only() {
         seen.push(path, page(admin, path).await.1);
     }
     seen.push("/loglevel", put(admin, "/loglevel", "trace").await.1);
+    let (_, metrics) = page(admin, "/metrics").await;
+    let contract = include_str!("../../../proto/porta/followme/v1/follow_me.proto");
+    let rpcs: Vec<&str> = contract
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next())
+        .collect();
+    assert!(rpcs.len() >= 6);
+    for rpc in rpcs {
+        assert!(
+            metrics.contains(&format!("FollowMeService/{rpc}\"")),
+            "{rpc} was called"
+        );
+    }
     drop(client);
     let log = finish(&mut process, audit, &mut seen);
     seen.push("OTLP", received.bytes());

@@ -1,0 +1,104 @@
+//! The scenarios of the integration suite once more, to be searched: the License leaves the process on
+//! the upstream socket only, and redirect numbers stand in the audit log alone, whatever happens.
+//!
+//! `canary` searches for a License that is hard to write; here everything that the suite can make
+//! happen does, every reason of an error among it. What callers are answered is searched by the
+//! suite itself, each time (`support::failure`).
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use prost::Message as _;
+use serde_json::Value;
+
+use super::{canary::forms, receiver::receive};
+use crate::support::{LICENSE, SEARCHED};
+
+/// The beginning of the redirect numbers of all tests; two digits follow.
+const NUMBERS: &[u8] = b"155501";
+
+/// Returns the reasons that the tables of errors name: what stands in quotes and capitals.
+fn reasons() -> BTreeSet<&'static str> {
+    let tables = [
+        include_str!("../../../src/operations/error.rs"),
+        include_str!("../../../src/security/mod.rs"),
+        include_str!("../../../src/grpc/status.rs"),
+    ];
+    let is_reason = |text: &&str| {
+        text.len() > 3
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    let texts = tables.into_iter().flat_map(|table| table.split('"'));
+    texts.filter(is_reason).collect()
+}
+
+fn holds(bytes: &[u8], form: &[u8]) -> bool {
+    bytes.windows(form.len()).any(|window| window == form)
+}
+
+fn holds_number(bytes: &[u8]) -> bool {
+    bytes.windows(NUMBERS.len() + 2).any(|window| {
+        window.starts_with(NUMBERS) && window[NUMBERS.len()..].iter().all(u8::is_ascii_digit)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_scenario_of_the_suite_lets_the_license_or_a_number_out() {
+    let (received, collector, _task) = receive().await;
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("searched");
+    // What an earlier run left there is not the test's.
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).expect("the directory for tests can be written");
+    let mut suite = Command::new(std::env::current_exe().expect("this test"));
+    suite
+        .args([
+            "rpc_",
+            "update_all::",
+            "writes::",
+            "security::",
+            "telemetry::audit",
+            "worst_day::overload",
+        ])
+        .env(SEARCHED, &directory)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))
+        .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .env("OTEL_BSP_MAX_QUEUE_SIZE", "65536")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000");
+    let output = tokio::task::spawn_blocking(move || suite.output())
+        .await
+        .expect("it ends")
+        .expect("it can be run");
+    // Whether the tests pass they say where they run without being watched: all those lines take
+    // time.
+    let log = String::from_utf8_lossy(&output.stderr);
+    let mut seen = BTreeSet::new();
+    for line in log.lines() {
+        let fields: Value = serde_json::from_str(line).unwrap_or_default();
+        if fields["target"] == "access" {
+            seen.extend(fields["reason"].as_str().map(str::to_owned));
+        }
+        let is_audit = fields["target"] == "audit";
+        assert!(is_audit || !holds_number(line.as_bytes()), "{line}");
+    }
+    let missing: Vec<&str> = reasons()
+        .into_iter()
+        .filter(|reason| !seen.contains(*reason))
+        .collect();
+    assert!(missing.is_empty(), "no scenario ends with {missing:?}");
+    assert!(log.contains("\"TRACE\"") && log.contains("a task panicked"));
+
+    for form in forms(LICENSE) {
+        let leak = log
+            .lines()
+            .find(|line| holds(line.as_bytes(), &form))
+            .unwrap_or_default();
+        assert_eq!(leak, "", "in the log");
+        assert!(!holds(&received.bytes(), &form), "in the export");
+    }
+    assert!(received.spans().len() > 500);
+    assert!(!received.metrics().is_empty());
+    for span in received.spans() {
+        assert!(!holds_number(&span.encode_to_vec()), "{span:?}");
+    }
+}
