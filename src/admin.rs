@@ -165,7 +165,12 @@ impl Admin {
         let Some(log) = telemetry::log_filter() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "no log is kept\n");
         };
-        match log.set(filter.trim()) {
+        let filter = filter.trim();
+        if filter.is_empty() {
+            // It would be one that writes errors only; whoever means that can say so.
+            return bad("the filter is empty");
+        }
+        match log.set(filter) {
             Ok(()) => text(StatusCode::OK, log.text() + "\n"),
             Err(problem) => bad(&problem),
         }

@@ -106,6 +106,10 @@ async fn the_log_filter_can_be_changed_while_it_runs() {
     let (status, text) = put(admin, "/loglevel", "followme=loud").await;
     assert_eq!(status, 400);
     assert!(!text.is_empty());
+    // What sends no body does not mean silence.
+    for body in ["", " \n"] {
+        assert_eq!(put(admin, "/loglevel", body).await.0, 400);
+    }
     assert_eq!(page(admin, "/loglevel").await.1.trim(), "access=off,info");
     process.signal("TERM");
     let (_, log) = process.end();
