@@ -11,7 +11,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -161,6 +161,8 @@ pub struct Audit(Arc<Inner>);
 struct Inner {
     config: Config,
     key: Zeroizing<Vec<u8>>,
+    /// One line is appended at a time, so that one that fails can be taken back.
+    appending: Mutex<()>,
 }
 
 impl fmt::Debug for Audit {
@@ -184,7 +186,11 @@ impl Audit {
                 key
             }
         };
-        Ok(Self(Arc::new(Inner { config, key })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            key,
+            appending: Mutex::default(),
+        })))
     }
 
     /// Writes that a write begins, before anything of it is sent.
@@ -192,7 +198,7 @@ impl Audit {
     /// # Errors
     /// [`Unavailable`], unless the audit log is not required: then only a line of the log says so.
     pub fn begin(&self, who: &Arc<Who>, change: Change<'_>) -> Result<Entry, Unavailable> {
-        let entry = Entry {
+        let mut entry = Entry {
             audit: self.clone(),
             who: Arc::clone(who),
             id: format!("{:016x}", fastrand::u64(..)),
@@ -205,7 +211,11 @@ impl Audit {
         self.put(&mut line, "after", change.after);
         match self.write(line) {
             Ok(()) => Ok(entry),
-            Err(error) if self.0.config.required => Err(Unavailable(error)),
+            Err(error) if self.0.config.required => {
+                // What does not begin has no end.
+                entry.ended = true;
+                Err(Unavailable(error))
+            }
             Err(_) => Ok(entry),
         }
     }
@@ -298,7 +308,11 @@ impl Audit {
         let mut text = Value::Object(line).to_string();
         text.push('\n');
         let result = match &self.0.config.file {
-            Some(file) => append(file, text.as_bytes()),
+            Some(file) => {
+                let appending = &self.0.appending;
+                let _one = appending.lock().unwrap_or_else(PoisonError::into_inner);
+                append(file, text.as_bytes())
+            }
             None => {
                 let mut stderr = io::stderr().lock();
                 stderr
@@ -317,7 +331,8 @@ impl Audit {
     }
 }
 
-/// Appends to a file that only its owner may read.
+/// Appends to a file that only its owner may read: everything or nothing, since half a line would
+/// spoil the next one.
 fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     const OWNER_ONLY: u32 = 0o600;
     let mut file = OpenOptions::new()
@@ -329,7 +344,12 @@ fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if metadata.is_file() && metadata.permissions().mode() & 0o777 != OWNER_ONLY {
         file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
     }
-    file.write_all(bytes)
+    let written = file.write_all(bytes);
+    if written.is_err() && metadata.is_file() {
+        // What cannot be taken back stays as it is: the failure is told in any case.
+        let _ = file.set_len(metadata.len());
+    }
+    written
 }
 
 fn head(who: &Who, phase: &str, kind: &str, number: Option<NumberId>) -> Map<String, Value> {

@@ -34,10 +34,17 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_followme"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_followme"));
+        command
             .args(args)
             .env_clear()
-            .envs(environment.iter().copied())
+            .envs(environment.iter().copied());
+        Self::of(command)
+    }
+
+    /// Starts a process by another command.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -14,15 +14,16 @@ use followme::{
 use serde_json::Value;
 use tonic::Code;
 
+use crate::cli::Process;
 use crate::security::facade::{Facade, token_line, with_token};
 use crate::support::{
-    LICENSE, SOON, World, add, channel, delete, demo, failure, new_number, replace, update,
-    with_metadata,
+    LICENSE, SOON, World, add, channel, delete, demo, failure, new_number, replace, scratch,
+    update, with_metadata,
 };
 
 /// A file that is not there yet.
 fn fresh(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path = scratch().join(name);
     let _ = fs::remove_file(&path);
     path
 }
@@ -300,7 +301,7 @@ async fn a_refused_write_and_numbers_that_are_put_back_are_noted() {
 
 #[tokio::test]
 async fn what_cannot_be_noted_is_not_written_unless_that_is_allowed() {
-    let nowhere = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no/such/directory/audit");
+    let nowhere = scratch().join("no/such/directory/audit");
     let world = world(&nowhere).await;
     for result in [
         world
@@ -334,7 +335,7 @@ async fn what_cannot_be_noted_is_not_written_unless_that_is_allowed() {
 
 #[tokio::test]
 async fn a_replace_all_stops_where_the_audit_log_fails() {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("audit-goes");
+    let directory = scratch().join("audit-goes");
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir(&directory).expect("it can be made");
     let file = directory.join("audit");
@@ -442,4 +443,83 @@ async fn the_lines_name_the_caller() {
         lines.iter().all(|line| line["caller"] == "portal"),
         "{lines:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_and_leaves_no_half_a_line() {
+    let upstream = super::receiver::upstream(LICENSE).await;
+    let file = fresh("audit-full");
+    let url = format!("http://{}/", upstream.local_addr());
+    // A limit on the size of files fails as a full disk does: in the middle of a line.
+    let limited = "trap '' XFSZ; ulimit -f 2; exec \"$0\" serve --listen 127.0.0.1:0";
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", limited, env!("CARGO_BIN_EXE_followme")])
+        .env_clear()
+        .env("FOLLOWME_UPSTREAM_URL", &url)
+        .env("FOLLOWME_LICENSE", LICENSE)
+        .env("FOLLOWME_TELEMETRY_AUDIT_FILE", &file);
+    let mut process = Process::of(command);
+    let addr = process.address("grpc listening on");
+    let mut client = FollowMeServiceClient::new(channel(addr).await);
+    let mut done = 0;
+    let refused = loop {
+        let number = new_number(&format!("Van {done}"), "15550121");
+        match client.add(add(number)).await {
+            Ok(_) => done += 1,
+            Err(status) => break failure::<()>(Err(status)),
+        }
+        assert!(done < 20, "the limit is in force");
+    };
+    assert_eq!(refused.reason, "AUDIT_UNAVAILABLE");
+    assert!(done > 0);
+    let text = fs::read_to_string(&file).expect("it was written");
+    assert!(text.ends_with('\n'), "{text}");
+    let begun = lines(&file)
+        .iter()
+        .filter(|line| line["phase"] == "begin")
+        .count();
+    assert!(begun == done || begun == done + 1, "{text}");
+    // What was not begun has no end either.
+    let entries = |phase: &str| -> Vec<String> {
+        let lines = lines(&file);
+        let of_phase = lines.iter().filter(|line| line["phase"] == phase);
+        of_phase.map(|line| line["entry"].to_string()).collect()
+    };
+    let begins = entries("begin");
+    assert!(
+        entries("end").iter().all(|end| begins.contains(end)),
+        "{text}"
+    );
+    // Where there is room again it goes on.
+    fs::rename(&file, fresh("audit-full.1")).expect("it can be moved away");
+    client
+        .add(add(new_number("Bus", "15550122")))
+        .await
+        .expect("it is added");
+    assert_eq!(
+        phases(&lines(&file)),
+        [("begin", "add", ""), ("end", "add", "done")]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_refused_for_want_of_an_audit_log_has_no_end() {
+    let upstream = super::receiver::upstream(LICENSE).await;
+    let environment = [
+        ("FOLLOWME_LICENSE", LICENSE),
+        ("FOLLOWME_TELEMETRY_AUDIT_FILE", "/dev/full"),
+    ];
+    let mut process = super::receiver::serve("full", "", upstream.local_addr(), &environment);
+    let addr = process.address("grpc listening on");
+    let mut client = FollowMeServiceClient::new(channel(addr).await);
+    let refused = failure(client.add(add(new_number("Van", "15550121"))).await);
+    assert_eq!(refused.reason, "AUDIT_UNAVAILABLE");
+    drop(client);
+    process.signal("TERM");
+    let log = process.end().1;
+    let tries = log
+        .lines()
+        .filter(|line| line.contains("followme::telemetry::audit"));
+    assert_eq!(tries.count(), 1, "{log}");
 }
