@@ -102,3 +102,24 @@ async fn no_scenario_of_the_suite_lets_the_license_or_a_number_out() {
         assert!(!holds_number(&span.encode_to_vec()), "{span:?}");
     }
 }
+
+#[test]
+fn what_is_searched_for_would_be_found() {
+    for (bytes, found) in [
+        (b"redirect_number=15550121 ".as_slice(), true),
+        (b"\x0a\x0815550199", true),
+        (b"\"time\":\"14:48:39.155501Z\"", false),
+    ] {
+        assert_eq!(holds_number(bytes), found);
+    }
+    for form in forms(LICENSE) {
+        assert!(holds(
+            &[b"/getfollowmes/", form.as_slice(), b"/1001"].concat(),
+            &form
+        ));
+    }
+    let reasons = reasons();
+    for reason in ["INTERNAL_ERROR", "OVERLOADED", "METHOD_DENIED"] {
+        assert!(reasons.contains(reason), "{reasons:?}");
+    }
+}
