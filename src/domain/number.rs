@@ -214,6 +214,12 @@ impl FieldSet {
         Self(self.0 & other.0)
     }
 
+    /// Returns what is in this set and not in the other.
+    #[must_use]
+    pub fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Goes through the fields in the order of the contract.
     pub fn iter(self) -> impl Iterator<Item = Field> {
         Field::ALL

@@ -2,7 +2,7 @@
 
 use super::{
     Applied, Error, Operations, Run, audited::to_its_end, check_destination, effect::Effect,
-    upstream_error,
+    second_way::Goal, upstream_error,
 };
 use crate::{
     domain::{AccountId, Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
@@ -35,9 +35,8 @@ impl Operations {
     ///
     /// # Errors
     /// [`Error::DestinationDenied`], [`Error::Invalid`] where the values fit no request;
-    /// [`Error::Upstream`] where nothing was
-    /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`],
-    /// [`Error::NotSent`]; [`Error::FieldsNotApplied`], [`Error::WroteTooMuch`].
+    /// [`Error::Upstream`] where nothing was written; [`Error::Refused`], [`Error::NotDone`],
+    /// [`Error::OutcomeUnknown`], [`Error::NotSent`]; those of [`finish`](Self::finish).
     pub(super) async fn add(&self, run: &Run, draft: &Draft) -> Result<Applied, Error> {
         check_destination(&run.context, "number", &draft.redirect_number)?;
         let before = self.current(run).await?;
@@ -46,8 +45,13 @@ impl Operations {
         let run = &run;
         to_its_end(entry, async {
             let (list, id) = self.add_one(run, &before, &target, "number").await?;
-            self.finish(run, id, &target, asked(draft, &target), false, list)
-                .await
+            let goal = Goal {
+                id,
+                old: &Fields::default(),
+                target: &target,
+                asked: asked(draft, &target),
+            };
+            self.finish(run, goal, false, list).await
         })
         .await
     }

@@ -9,6 +9,7 @@ mod delete;
 mod effect;
 mod error;
 mod gate;
+mod guard;
 mod read;
 mod replace_all;
 mod request_ids;

@@ -6,6 +6,7 @@ use super::{
     audited::{end_step, to_its_end},
     check_destination, check_etag,
     effect::Effect,
+    second_way::Goal,
     settle::is_over,
     update::{Way, sendable},
 };
@@ -317,8 +318,13 @@ impl Operations {
                     let (list, _) = self
                         .update_one(run, list, old, &target, first, &path)
                         .await?;
-                    self.finish(run, id, &target, changed, first == Way::Post, list)
-                        .await
+                    let goal = Goal {
+                        id,
+                        old: &old.fields,
+                        target: &target,
+                        asked: changed,
+                    };
+                    self.finish(run, goal, first == Way::Post, list).await
                 })
                 .await?
             }
@@ -332,7 +338,13 @@ impl Operations {
                 to_its_end(entry, async {
                     let (list, id) = self.add_one(run, list, &target, &path).await?;
                     report.id = Some(id);
-                    self.finish(run, id, &target, asked, false, list).await
+                    let goal = Goal {
+                        id,
+                        old: &Fields::default(),
+                        target: &target,
+                        asked,
+                    };
+                    self.finish(run, goal, false, list).await
                 })
                 .await?
             }

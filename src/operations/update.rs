@@ -2,7 +2,7 @@
 
 use super::{
     Applied, Error, NumberView, Operations, Run, add::misfits, audited::to_its_end,
-    check_destination, check_etag, effect::Effect, upstream_error,
+    check_destination, check_etag, effect::Effect, second_way::Goal, upstream_error,
 };
 use crate::{
     domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
@@ -79,8 +79,13 @@ impl Operations {
             let (list, way) = self
                 .update_one(run, &before, number, &target, Way::Get, "number")
                 .await?;
-            self.finish(run, id, &target, changed, way == Way::Post, list)
-                .await
+            let goal = Goal {
+                id,
+                old: &number.fields,
+                target: &target,
+                asked: changed,
+            };
+            self.finish(run, goal, way == Way::Post, list).await
         })
         .await
     }

@@ -11,10 +11,11 @@ use super::{
     effect::Effect,
     gate::Gate,
     request_ids::{Content, Entered, Key, Memory, RequestId, Rpc},
+    second_way::Goal,
     upstream_error,
 };
 use crate::{
-    domain::{AccountId, Desired, Draft, FieldSet, List, NumberId},
+    domain::{AccountId, Desired, Draft, FieldSet, Fields, List, NumberId},
     telemetry::{
         audit,
         metrics::{self, RequestIdHit},
@@ -314,23 +315,31 @@ impl Operations {
         id: NumberId,
     ) -> Result<Reply, Error> {
         let run = &run.with_limit(self.config.write_limit);
-        match (effect, command) {
-            (Effect::Add { target, .. }, Command::Add { draft }) => {
-                let asked = super::add::asked(draft, target);
-                self.finish(run, id, target, asked, false, list)
-                    .await
-                    .map(Reply::Applied)
-            }
+        let goal = match (effect, command) {
+            (Effect::Add { target, .. }, Command::Add { draft }) => Goal {
+                id,
+                old: &Fields::default(),
+                target,
+                asked: super::add::asked(draft, target),
+            },
             (
                 Effect::Update {
-                    target, changed, ..
+                    old,
+                    target,
+                    changed,
+                    ..
                 },
                 _,
-            ) => self
-                .finish(run, id, target, *changed, false, list)
-                .await
-                .map(Reply::Applied),
-            _ => Ok(Reply::Deleted(list)),
-        }
+            ) => Goal {
+                id,
+                old,
+                target,
+                asked: *changed,
+            },
+            _ => return Ok(Reply::Deleted(list)),
+        };
+        self.finish(run, goal, false, list)
+            .await
+            .map(Reply::Applied)
     }
 }

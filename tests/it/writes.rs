@@ -4,6 +4,7 @@ mod deadlines;
 mod etags;
 mod order;
 mod request_ids;
+mod second_way;
 mod taking_up;
 mod unknown;
 

@@ -1,0 +1,217 @@
+//! The second way, by which what did not take is written again: what it leaves alone, and what is
+//! told where nobody knows whether it was taken.
+
+use followme::{
+    grpc::pb,
+    simulator::{Fault, FaultKind, Knobs, Options, Route, StoredNumber, When, WriteAnswer},
+};
+
+use super::{changed_by_others, hold};
+use crate::support::{Failure, LICENSE, SOON, World, add_to, demo, failure, new_number, update};
+
+/// A host that takes from a GET what its path carries and nothing else.
+fn by_path_alone() -> Knobs {
+    Knobs {
+        query_values: false,
+        ..Knobs::default()
+    }
+}
+
+/// A host whose writes answer without a list.
+fn without_lists() -> Knobs {
+    Knobs {
+        write_answer: WriteAnswer::Null,
+        ..Knobs::default()
+    }
+}
+
+fn with_period(name: &str, redirect_number: &str, period: &str) -> pb::FollowMeNumber {
+    pb::FollowMeNumber {
+        period: period.to_owned(),
+        ..new_number(name, redirect_number)
+    }
+}
+
+/// Counts the posts that had their effect.
+fn posts(world: &World) -> usize {
+    let requests = world.handle.requests();
+    let posted = |sequence| {
+        let mut requests = requests.iter();
+        requests.any(|request| request.sequence == sequence && request.method == "POST")
+    };
+    let effects = world.effects();
+    effects
+        .iter()
+        .filter(|effect| posted(effect.request))
+        .count()
+}
+
+/// Changes the only number of account 1003 at the service itself, as somebody else would.
+fn new_one_changed(world: &World, edit: impl FnOnce(&mut StoredNumber)) {
+    let mut numbers = world.handle.numbers(LICENSE, 1003).expect("seeded");
+    edit(&mut numbers[0]);
+    world.seed(1003, numbers);
+}
+
+#[tokio::test]
+async fn what_somebody_else_set_over_an_update_is_left_and_told() {
+    let world = World::knobs(without_lists()).await;
+    hold(&world, Route::Update, When::After);
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        changed_by_others(&world, 70001, |number| {
+            number.name = Some("Theirs".to_owned());
+        });
+        world.handle.release();
+    };
+    let (updated, ()) = tokio::join!(
+        world.update(update(70001, &["name"], new_number("Ours", ""))),
+        others
+    );
+    let updated = updated.expect("it was done");
+    assert_eq!(updated.unapplied_fields, ["name"]);
+    assert_eq!(updated.number.expect("a number").name, "Theirs");
+    assert_eq!(world.stored(1001, 70001).name.as_deref(), Some("Theirs"));
+    assert_eq!(posts(&world), 0);
+}
+
+#[tokio::test]
+async fn a_field_that_matters_and_that_somebody_else_set_fails_the_call() {
+    let world = World::knobs(without_lists()).await;
+    hold(&world, Route::Update, When::After);
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        changed_by_others(&world, 70001, |number| {
+            number.redirect_number = Some("15550199".to_owned());
+        });
+        world.handle.release();
+    };
+    let (updated, ()) = tokio::join!(
+        world.update(update(
+            70001,
+            &["redirect_number"],
+            new_number("", "15550198")
+        )),
+        others
+    );
+    let failed = failure(updated);
+    assert_eq!(failed.reason, "FIELDS_NOT_APPLIED");
+    assert_eq!(failed.meta("unapplied_fields"), Some("redirect_number"));
+    let stored = world.stored(1001, 70001);
+    assert_eq!(stored.redirect_number.as_deref(), Some("15550199"));
+}
+
+#[tokio::test]
+async fn what_somebody_else_set_in_a_new_number_is_left_and_told() {
+    let world = World::knobs(without_lists()).await;
+    hold(&world, Route::Add, When::After);
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        new_one_changed(&world, |number| number.period = Some("wd{mo}".to_owned()));
+        world.handle.release();
+    };
+    let (added, ()) = tokio::join!(
+        world.add(add_to(1003, with_period("Desk", "15550130", "wd{tu}"))),
+        others
+    );
+    let added = added.expect("it was done");
+    assert_eq!(added.unapplied_fields, ["period"]);
+    assert_eq!(added.number.expect("a number").period, "wd{mo}");
+    assert_eq!(posts(&world), 0);
+}
+
+#[tokio::test]
+async fn what_somebody_else_set_after_the_answer_is_left_and_told() {
+    let world = World::knobs(by_path_alone()).await;
+    // The read right before the post.
+    world.handle.arm(
+        Fault::once(FaultKind::Hold { when: When::Before })
+            .on(Route::GetAll)
+            .after(1),
+    );
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        changed_by_others(&world, 70001, |number| {
+            number.period = Some("wd{mo}".to_owned());
+        });
+        world.handle.release();
+    };
+    let (updated, ()) = tokio::join!(
+        world.update(update(
+            70001,
+            &["period"],
+            with_period("", "", "hr{9am-5pm} wd{tu}")
+        )),
+        others
+    );
+    assert_eq!(updated.expect("it was done").unapplied_fields, ["period"]);
+    assert_eq!(world.stored(1001, 70001).period.as_deref(), Some("wd{mo}"));
+    assert_eq!(posts(&world), 0);
+}
+
+#[tokio::test]
+async fn what_is_still_as_before_is_written_beside_what_somebody_else_set() {
+    let world = World::knobs(Knobs {
+        write_answer: WriteAnswer::Null,
+        ..by_path_alone()
+    })
+    .await;
+    hold(&world, Route::Update, When::After);
+    let others = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        changed_by_others(&world, 70001, |number| {
+            number.name = Some("Theirs".to_owned());
+        });
+        world.handle.release();
+    };
+    let (updated, ()) = tokio::join!(
+        world.update(update(
+            70001,
+            &["name", "period"],
+            with_period("Ours", "", "wd{tu}")
+        )),
+        others
+    );
+    assert_eq!(updated.expect("it was done").unapplied_fields, ["name"]);
+    let stored = world.stored(1001, 70001);
+    assert_eq!(stored.name.as_deref(), Some("Theirs"));
+    assert_eq!(stored.period.as_deref(), Some("wd{tu}"));
+    assert_eq!(posts(&world), 1);
+}
+
+#[tokio::test]
+async fn what_somebody_else_set_before_a_late_update_is_found_is_left_and_told() {
+    let world = World::with(
+        Options {
+            knobs: by_path_alone(),
+            ..demo()
+        },
+        soon,
+    )
+    .await;
+    hold(&world, Route::Update, When::Before);
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        ..update(
+            70001,
+            &["name", "period"],
+            with_period("Ours", "", "wd{tu}"),
+        )
+    };
+    let unknown = failure(world.update(request.clone()).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    world.handle.release();
+    world.handle.wait_for_effects(1).await;
+    changed_by_others(&world, 70001, |number| {
+        number.period = Some("wd{mo}".to_owned());
+    });
+    let found = world.update(request).await.expect("found");
+    assert_eq!(found.unapplied_fields, ["period"]);
+    assert_eq!(world.stored(1001, 70001).period.as_deref(), Some("wd{mo}"));
+    assert_eq!(posts(&world), 0);
+}
+
+fn soon(config: &mut followme::config::Config) {
+    config.upstream.write_timeout = SOON;
+    config.operations.write_limit = 2 * SOON;
+}
