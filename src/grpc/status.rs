@@ -173,6 +173,23 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
             ),
         )
         .with_ids("candidate_number_ids", candidates),
+        Error::RestUnknown { fields, effect, .. } => {
+            let names = convert::names(*fields).join(",");
+            let answer = Answer::new(
+                Code::Unknown,
+                reason,
+                format!(
+                    "the number was written, and whether upstream took {names} could not be found \
+                     out; ask again with the same request_id, or List the account, before anything \
+                     else"
+                ),
+            )
+            .with("unapplied_fields", names);
+            match effect.number() {
+                Some(id) => answer.with("number_id", id),
+                None => answer,
+            }
+        }
         Error::Panicked { begun: true } => Answer::new(
             Code::Unknown,
             reason,

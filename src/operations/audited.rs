@@ -77,6 +77,7 @@ fn failed(error: &Error) -> Outcome<'static> {
         Error::OutcomeUnknown { .. } | Error::Panicked { begun: true } => {
             ("unknown", None, FieldSet::EMPTY)
         }
+        Error::RestUnknown { fields, effect, .. } => ("unknown", effect.number(), *fields),
         // What was asked for was written; what else happened is the reason.
         Error::FieldsNotApplied { number, fields } => ("done", Some(*number), *fields),
         Error::WroteTooMuch { .. } | Error::Vanished { .. } => ("done", None, FieldSet::EMPTY),

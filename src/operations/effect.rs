@@ -1,5 +1,6 @@
 //! What a write is to show in the list, by which its outcome is settled.
 
+use super::second_way::Goal;
 use crate::domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plus};
 
 /// What a single write is to show.
@@ -93,6 +94,17 @@ impl Effect {
         }
     }
 
+    /// Makes the effect of an update or add that was done, but for fields that were sent again.
+    pub(super) fn rest(before: &List, goal: Goal<'_>) -> Self {
+        Self::Update {
+            before: Before::of(before),
+            id: goal.id,
+            old: Box::new(goal.old.clone()),
+            target: Box::new(goal.target.clone()),
+            changed: goal.asked,
+        }
+    }
+
     /// Names the kind of write.
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -107,6 +119,15 @@ impl Effect {
             Self::Add { before, .. }
             | Self::Update { before, .. }
             | Self::Delete { before, .. } => before,
+        }
+    }
+
+    /// Returns the number, where it has an id already.
+    #[must_use]
+    pub fn number(&self) -> Option<NumberId> {
+        match self {
+            Self::Add { .. } => None,
+            Self::Update { id, .. } | Self::Delete { id, .. } => Some(*id),
         }
     }
 

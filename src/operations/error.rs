@@ -70,6 +70,16 @@ pub enum Error {
         /// What happened to the request, where it failed.
         source: Option<upstream::Error>,
     },
+    /// The write was done, but whether upstream took fields that were sent once more is not known.
+    #[error("whether fields took is unknown")]
+    RestUnknown {
+        /// The fields.
+        fields: FieldSet,
+        /// What number it is, and what it shall be.
+        effect: Box<Effect>,
+        /// What happened to the request, where it failed.
+        source: Option<upstream::Error>,
+    },
     /// The caller had to be answered before the write began; it will not be sent.
     #[error("the write was not sent")]
     NotSent,
@@ -156,7 +166,7 @@ impl Error {
             Self::Upstream { source, .. } => upstream_reason(source.kind()),
             Self::Refused { .. } => "UPSTREAM_REFUSED",
             Self::NotDone { .. } => "WRITE_NOT_DONE",
-            Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
+            Self::OutcomeUnknown { .. } | Self::RestUnknown { .. } => "OUTCOME_UNKNOWN",
             Self::NotSent => "NOT_SENT",
             Self::InProgress { .. } => "WRITE_IN_PROGRESS",
             Self::AuditUnavailable(_) => "AUDIT_UNAVAILABLE",
@@ -179,7 +189,10 @@ impl Error {
     pub(super) fn write_was_done(&self) -> bool {
         matches!(
             self,
-            Self::WroteTooMuch { .. } | Self::Vanished { .. } | Self::FieldsNotApplied { .. }
+            Self::WroteTooMuch { .. }
+                | Self::Vanished { .. }
+                | Self::FieldsNotApplied { .. }
+                | Self::RestUnknown { .. }
         )
     }
 
@@ -194,7 +207,8 @@ impl Error {
             Self::AccountNotFound { source, .. } | Self::Upstream { source, .. } => Some(source),
             Self::Refused { source }
             | Self::NotDone { source }
-            | Self::OutcomeUnknown { source, .. } => source,
+            | Self::OutcomeUnknown { source, .. }
+            | Self::RestUnknown { source, .. } => source,
             _ => None,
         }
     }
@@ -206,7 +220,8 @@ impl Error {
             Self::AccountNotFound { source, .. } | Self::Upstream { source, .. } => Some(source),
             Self::Refused { source }
             | Self::NotDone { source }
-            | Self::OutcomeUnknown { source, .. } => source.as_ref(),
+            | Self::OutcomeUnknown { source, .. }
+            | Self::RestUnknown { source, .. } => source.as_ref(),
             Self::Invalid(_)
             | Self::DestinationDenied { .. }
             | Self::NumberNotFound { .. }

@@ -251,6 +251,10 @@ impl Operations {
             report.reason = error.reason();
             report.outcome = match &error {
                 Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
+                Error::RestUnknown { fields, .. } => {
+                    report.unapplied = *fields;
+                    StepOutcome::Unknown
+                }
                 Error::NotSent | Error::AuditUnavailable(_) => StepOutcome::NotStarted,
                 Error::FieldsNotApplied { fields, .. } => {
                     report.unapplied = *fields;

@@ -14,7 +14,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{Error, Reply, effect::Effect, gate::Gate};
-use crate::domain::License;
+use crate::domain::{FieldSet, License};
 
 /// An id that a caller gave a write: 1 to 64 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -132,6 +132,9 @@ pub(super) enum Memory {
     Final(Result<Arc<Reply>, Arc<Error>>),
     /// It was sent and may have been done; the effect tells what to look for.
     Unknown(Option<Effect>),
+    /// It was done, but for fields of which nobody knows whether they took; the effect tells what
+    /// the number shall be.
+    Rest(Effect, FieldSet),
     /// A replace-all that stopped on its way: it goes on.
     Incomplete(Option<Effect>),
 }
@@ -283,6 +286,9 @@ impl Ticket {
                 Error::OutcomeUnknown { effect, .. } => {
                     Some(Memory::Unknown(Some((**effect).clone())))
                 }
+                Error::RestUnknown { effect, fields, .. } => {
+                    Some(Memory::Rest((**effect).clone(), *fields))
+                }
                 Error::ReplaceIncomplete(incomplete) => {
                     Some(Memory::Incomplete(incomplete.pending.clone()))
                 }
@@ -332,6 +338,7 @@ impl Memory {
             + match self {
                 Self::Final(Ok(reply)) => reply.bytes(),
                 Self::Final(Err(_)) => 0,
+                Self::Rest(effect, _) => effect.bytes(),
                 Self::Unknown(effect) | Self::Incomplete(effect) => {
                     effect.as_ref().map_or(0, Effect::bytes)
                 }

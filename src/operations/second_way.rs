@@ -64,7 +64,7 @@ impl Operations {
     ///
     /// # Errors
     /// [`Error::FieldsNotApplied`] where a field that matters did not take;
-    /// [`Error::WroteTooMuch`], [`Error::Vanished`].
+    /// [`Error::RestUnknown`], [`Error::WroteTooMuch`], [`Error::Vanished`].
     pub(super) async fn finish(
         &self,
         run: &Run,
@@ -135,10 +135,11 @@ impl Operations {
                 self.guard(run, &before, goal.id, &whole, &after).await?;
                 Ok(after)
             }
-            Outcome::Unknown(_) => {
-                tracing::error!("could not read back what UpdateFollowmeAll did");
-                Ok(before)
-            }
+            Outcome::Unknown(_) => Err(Error::RestUnknown {
+                fields: goal.unapplied(&old.fields),
+                effect: Box::new(Effect::rest(&before, goal)),
+                source: sent.err(),
+            }),
         }
     }
 

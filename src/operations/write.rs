@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 
 use super::{
     Applied, Error, Etags, Operations, Replaced, Run,
-    effect::Effect,
+    effect::{Effect, Judgement},
     gate::Gate,
     request_ids::{Content, Entered, Key, Memory, RequestId, Rpc},
     second_way::Goal,
@@ -20,7 +20,7 @@ use crate::{
         audit,
         metrics::{self, RequestIdHit},
     },
-    upstream::{Context, Route},
+    upstream::{self, Context, Route},
 };
 
 /// A write that is asked for.
@@ -215,17 +215,18 @@ impl Operations {
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
-        let unknown = match &memory {
-            Some(Memory::Unknown(effect)) => effect.clone(),
-            _ => None,
-        };
-        let result = self.settle_and_perform(write, memory, gate).await;
-        match (result, unknown) {
-            (Err(error), Some(effect)) if error.says_not_done() => Err(Error::OutcomeUnknown {
-                effect: Box::new(effect),
-                candidates: Vec::new(),
-                source: error.into_upstream(),
-            }),
+        let result = self.settle_and_perform(write, memory.clone(), gate).await;
+        match (result, memory) {
+            (Err(error), Some(Memory::Unknown(Some(effect)))) if error.says_not_done() => {
+                Err(Error::OutcomeUnknown {
+                    effect: Box::new(effect),
+                    candidates: Vec::new(),
+                    source: error.into_upstream(),
+                })
+            }
+            (Err(error), Some(Memory::Rest(effect, fields))) if error.says_not_done() => {
+                Err(rest_unknown(effect, fields, error.into_upstream()))
+            }
             (result, _) => result,
         }
     }
@@ -265,6 +266,9 @@ impl Operations {
         let pending = match memory {
             Some(Memory::Unknown(None)) => return Err(Error::Panicked { begun: true }),
             Some(Memory::Unknown(effect) | Memory::Incomplete(effect)) => effect,
+            Some(Memory::Rest(effect, fields)) => {
+                return self.finish_rest(run, &write.command, effect, fields).await;
+            }
             Some(Memory::Final(_)) | None => None,
         };
         if let Some(effect) = &pending
@@ -341,5 +345,29 @@ impl Operations {
         self.finish(run, goal, false, list)
             .await
             .map(Reply::Applied)
+    }
+
+    /// Answers a write that was done, but for fields of which nobody knew whether they took.
+    async fn finish_rest(
+        &self,
+        run: &Run,
+        command: &Command,
+        effect: Effect,
+        fields: FieldSet,
+    ) -> Result<Reply, Error> {
+        let list = self.current(run).await?;
+        match effect.judge(&list, None, true) {
+            Judgement::Done(id) => self.settled_reply(run, command, &effect, list, id).await,
+            // The list lost ids: the number may be among them.
+            Judgement::NotDone | Judgement::Ambiguous(_) => Err(rest_unknown(effect, fields, None)),
+        }
+    }
+}
+
+fn rest_unknown(effect: Effect, fields: FieldSet, source: Option<upstream::Error>) -> Error {
+    Error::RestUnknown {
+        fields,
+        effect: Box::new(effect),
+        source,
     }
 }

@@ -5,8 +5,9 @@ use followme::{
     grpc::pb,
     simulator::{Fault, FaultKind, Knobs, Options, Route, StoredNumber, When, WriteAnswer},
 };
+use tonic::Code;
 
-use super::{changed_by_others, hold};
+use super::{adds, changed_by_others, hold};
 use crate::support::{Failure, LICENSE, SOON, World, add_to, demo, failure, new_number, update};
 
 /// A host that takes from a GET what its path carries and nothing else.
@@ -214,4 +215,81 @@ async fn what_somebody_else_set_before_a_late_update_is_found_is_left_and_told()
 fn soon(config: &mut followme::config::Config) {
     config.upstream.write_timeout = SOON;
     config.operations.write_limit = 2 * SOON;
+}
+
+/// Lets the post of the second way have no answer, and every read after it fail.
+async fn unknown_rest(world: &World, when: When) {
+    hold(world, Route::UpdateAll, when);
+    world.handle.wait_for_fired("hold", 1).await;
+    world.handle.arm(
+        Fault::once(FaultKind::Html { status: 500 })
+            .on(Route::GetAll)
+            .times(1000),
+    );
+}
+
+fn assert_rest_unknown(failed: &Failure, number_id: &str) {
+    assert_eq!(failed.code, Code::Unknown);
+    assert_eq!(failed.reason, "OUTCOME_UNKNOWN");
+    assert_eq!(failed.meta("number_id"), Some(number_id));
+    assert_eq!(failed.meta("unapplied_fields"), Some("period"));
+    assert_eq!(failed.meta("request_id"), Some("id-1"));
+}
+
+#[tokio::test]
+async fn a_second_way_whose_outcome_is_unknown_is_told_and_found_later() {
+    let options = Options {
+        knobs: by_path_alone(),
+        ..demo()
+    };
+    let world = World::with(options, soon).await;
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        etag: world.number(1001, 70001).await.etag,
+        ..update(
+            70001,
+            &["name", "period"],
+            with_period("Ours", "", "wd{tu}"),
+        )
+    };
+    let (updated, ()) = tokio::join!(
+        world.update(request.clone()),
+        unknown_rest(&world, When::After)
+    );
+    assert_rest_unknown(&failure(updated), "70001");
+    // A read that fails makes it no clearer.
+    let again = failure(world.update(request.clone()).await);
+    assert_rest_unknown(&again, "70001");
+    world.handle.disarm_all();
+    world.handle.release();
+    let found = world.update(request).await.expect("found");
+    assert!(found.unapplied_fields.is_empty(), "{found:?}");
+    assert_eq!(found.number.expect("a number").period, "wd{tu}");
+    assert_eq!(world.effects().len(), 2);
+}
+
+#[tokio::test]
+async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
+    let options = Options {
+        knobs: by_path_alone(),
+        ..demo()
+    };
+    let world = World::with(options, soon).await;
+    let request = pb::AddRequest {
+        request_id: "id-1".to_owned(),
+        ..add_to(1003, with_period("Desk", "15550130", "wd{tu}"))
+    };
+    let (added, ()) = tokio::join!(
+        world.add(request.clone()),
+        unknown_rest(&world, When::Before)
+    );
+    let id = world.handle.numbers(LICENSE, 1003).expect("seeded")[0].id;
+    assert_rest_unknown(&failure(added), &id.to_string());
+    world.handle.disarm_all();
+    let added = world.add(request.clone()).await.expect("done");
+    assert!(added.unapplied_fields.is_empty(), "{added:?}");
+    let number = added.number.expect("a number");
+    assert_eq!((number.number_id, number.period.as_str()), (id, "wd{tu}"));
+    assert_eq!(adds(&world), 1);
+    assert_eq!(posts(&world), 1, "what still read empty was written again");
 }
