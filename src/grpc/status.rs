@@ -135,6 +135,12 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
             "google.rpc.ResourceInfo",
             &resource("FollowMeNumber", format!("{account}/{number}")),
         ),
+        Error::IdsLost => Answer::new(
+            Code::Internal,
+            reason,
+            "upstream listed elements without an id, or of another account, so that nobody can tell \
+             which numbers are missing; nothing was written by this call",
+        ),
         Error::AccountNotFound { account, .. } => Answer::new(
             Code::NotFound,
             reason,

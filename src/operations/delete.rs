@@ -1,7 +1,8 @@
 //! Delete.
 
 use super::{
-    Error, Operations, Run, audited::to_its_end, check_etag, effect::Effect, upstream_error,
+    Error, Operations, Run, audited::to_its_end, check_etag, effect::Effect, missing,
+    upstream_error,
 };
 use crate::{
     domain::{Etag, List, NumberId},
@@ -13,7 +14,8 @@ impl Operations {
     /// Returns the list without it.
     ///
     /// # Errors
-    /// [`Error::NumberNotFound`], unless `allow_missing`; [`Error::EtagMismatch`];
+    /// [`Error::NumberNotFound`], unless `allow_missing`; [`Error::IdsLost`] where it may be there all
+    /// the same; [`Error::EtagMismatch`];
     /// [`Error::Upstream`] where nothing was written; [`Error::Refused`], [`Error::NotDone`],
     /// [`Error::OutcomeUnknown`], [`Error::NotSent`].
     pub(super) async fn delete(
@@ -26,13 +28,9 @@ impl Operations {
     ) -> Result<List, Error> {
         let before = self.current(run).await?;
         let Some(number) = before.find(id) else {
-            return if allow_missing {
-                Ok(before)
-            } else {
-                Err(Error::NumberNotFound {
-                    account: run.account,
-                    number: id,
-                })
+            return match missing(&before, run.account, id) {
+                Error::NumberNotFound { .. } if allow_missing => Ok(before),
+                error => Err(error),
             };
         };
         check_etag(etag, Etag::of_number(number), Some(number))?;

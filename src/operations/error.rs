@@ -24,6 +24,10 @@ pub enum Error {
         /// The number.
         number: NumberId,
     },
+    /// The list holds elements without an id or of another account: each may be a number of which a
+    /// part was lost, so that what is missing cannot be told. Nothing was sent, or only reads.
+    #[error("the list lost ids")]
+    IdsLost,
     /// Upstream says that there is no such account.
     #[error("upstream does not know account {account}")]
     AccountNotFound {
@@ -162,6 +166,7 @@ impl Error {
             Self::Invalid(_) => "INVALID_REQUEST",
             Self::DestinationDenied { .. } => "DESTINATION_DENIED",
             Self::NumberNotFound { .. } => "NUMBER_NOT_FOUND",
+            Self::IdsLost => "UPSTREAM_BAD_RESPONSE",
             Self::AccountNotFound { .. } => "ACCOUNT_NOT_FOUND",
             Self::Upstream { source, .. } => upstream_reason(source.kind()),
             Self::Refused { .. } => "UPSTREAM_REFUSED",
@@ -225,6 +230,7 @@ impl Error {
             Self::Invalid(_)
             | Self::DestinationDenied { .. }
             | Self::NumberNotFound { .. }
+            | Self::IdsLost
             | Self::NotSent
             | Self::InProgress { .. }
             | Self::AuditUnavailable(_)

@@ -32,7 +32,7 @@ pub use request_ids::{Content, Limits as RequestIdLimits, RequestId, Rpc};
 pub use write::{Command, Reply, Write};
 
 use crate::{
-    domain::{AccountId, Etag, FieldSet, Fields, List, Number, Rules},
+    domain::{AccountId, Etag, FieldSet, Fields, List, Number, NumberId, Rules},
     telemetry::{
         access::Phase,
         audit::{self, Audit, Change},
@@ -205,6 +205,15 @@ fn check_destination(context: &Context, path: &str, redirect_number: &str) -> Re
         Err(Error::DestinationDenied {
             field: format!("{path}.redirect_number"),
         })
+    }
+}
+
+/// Makes an error of a number that is not in the list.
+fn missing(list: &List, account: AccountId, number: NumberId) -> Error {
+    if list.left_out > 0 {
+        Error::IdsLost
+    } else {
+        Error::NumberNotFound { account, number }
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     audited::{end_step, to_its_end},
     check_destination, check_etag,
     effect::Effect,
+    missing,
     second_way::Goal,
     settle::is_over,
     update::{Way, sendable},
@@ -124,8 +125,8 @@ impl Operations {
     /// Reads the list and says what would be done to make it the desired one.
     ///
     /// # Errors
-    /// Those of the read; [`Error::EtagMismatch`], [`Error::Invalid`], [`Error::Unreadable`],
-    /// [`Error::DestinationDenied`].
+    /// Those of the read; [`Error::IdsLost`], [`Error::EtagMismatch`], [`Error::Invalid`],
+    /// [`Error::Unreadable`], [`Error::DestinationDenied`].
     #[tracing::instrument(name = "plan", skip_all)]
     pub async fn plan_replace_all(
         &self,
@@ -147,6 +148,10 @@ impl Operations {
         desired: &[Desired],
         etags: &Etags,
     ) -> Result<Plan, Error> {
+        // A number that was lost would be added a second time, and another one take its place.
+        if before.left_out > 0 {
+            return Err(Error::IdsLost);
+        }
         let rules = &self.config.rules;
         let plan = Plan::new(before, desired, rules);
         let mut violations = Violations::default();
@@ -186,7 +191,7 @@ impl Operations {
     /// `pending` is what an earlier try of the same request left unsettled.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::EtagMismatch`], [`Error::Unreadable`],
+    /// [`Error::Invalid`], [`Error::IdsLost`], [`Error::EtagMismatch`], [`Error::Unreadable`],
     /// [`Error::DestinationDenied`], [`Error::NotSent`], [`Error::Upstream`] before the first
     /// write; [`Error::ReplaceIncomplete`] after a step that failed, whose outcome is unknown, or
     /// behind which the caller had gone;
@@ -296,7 +301,10 @@ impl Operations {
             Step::Keep { .. } => return Ok(None),
             Step::Delete { id } => {
                 let Some(old) = list.find(id) else {
-                    return Ok(None);
+                    return match missing(list, run.account, id) {
+                        Error::NumberNotFound { .. } => Ok(None),
+                        error => Err(error),
+                    };
                 };
                 let (run, entry) = self.begin(run, Change::delete(old))?;
                 let list = to_its_end(entry, self.delete_one(&run, list, id, false)).await?;
@@ -308,7 +316,12 @@ impl Operations {
                 target,
                 changed,
             } => {
-                let old = list.find(id).ok_or(Error::Vanished { number: id })?;
+                let old = list
+                    .find(id)
+                    .ok_or_else(|| match missing(list, run.account, id) {
+                        Error::NumberNotFound { number, .. } => Error::Vanished { number },
+                        error => error,
+                    })?;
                 sendable(old, changed)?;
                 let (run, entry) = self.begin(run, Change::update(old, &target))?;
                 let run = &run;

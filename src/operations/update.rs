@@ -2,7 +2,7 @@
 
 use super::{
     Applied, Error, NumberView, Operations, Run, add::misfits, audited::to_its_end,
-    check_destination, check_etag, effect::Effect, second_way::Goal, upstream_error,
+    check_destination, check_etag, effect::Effect, missing, second_way::Goal, upstream_error,
 };
 use crate::{
     domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
@@ -23,7 +23,7 @@ impl Operations {
     /// Reads the list and says what a number would become.
     ///
     /// # Errors
-    /// Those of the read; [`Error::NumberNotFound`], [`Error::EtagMismatch`],
+    /// Those of the read; [`Error::NumberNotFound`], [`Error::IdsLost`], [`Error::EtagMismatch`],
     /// [`Error::Unreadable`], [`Error::DestinationDenied`].
     #[tracing::instrument(name = "plan", skip_all)]
     pub async fn plan_update(
@@ -49,11 +49,11 @@ impl Operations {
     /// The draft must have passed its checks.
     ///
     /// # Errors
-    /// [`Error::NumberNotFound`], [`Error::EtagMismatch`], [`Error::Unreadable`],
-    /// [`Error::DestinationDenied`]; [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where nothing was
-    /// written; [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`],
-    /// [`Error::Vanished`], [`Error::NotSent`]; [`Error::FieldsNotApplied`],
-    /// [`Error::WroteTooMuch`].
+    /// [`Error::NumberNotFound`], [`Error::IdsLost`], [`Error::EtagMismatch`],
+    /// [`Error::Unreadable`], [`Error::DestinationDenied`]; [`Error::Invalid`] where the values fit no
+    /// request; [`Error::Upstream`] where nothing was written; [`Error::Refused`],
+    /// [`Error::NotDone`], [`Error::OutcomeUnknown`], [`Error::NotSent`]; those of
+    /// [`finish`](Self::finish).
     pub(super) async fn update(
         &self,
         run: &Run,
@@ -100,10 +100,9 @@ impl Operations {
         named: FieldSet,
         etag: Option<&str>,
     ) -> Result<(&'a Number, Fields), Error> {
-        let number = before.find(id).ok_or(Error::NumberNotFound {
-            account,
-            number: id,
-        })?;
+        let number = before
+            .find(id)
+            .ok_or_else(|| missing(before, account, id))?;
         check_etag(etag, Etag::of_number(number), Some(number))?;
         sendable(number, named)?;
         let target = draft.over(&number.fields, named, &self.config.rules);

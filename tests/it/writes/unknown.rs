@@ -326,3 +326,83 @@ async fn a_list_that_lost_the_id_of_a_number_proves_no_absence() {
     assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
     assert_eq!(unknown.meta("candidate_number_ids"), Some("70001"));
 }
+
+#[tokio::test]
+async fn a_list_that_lost_an_id_does_not_say_that_a_number_is_missing() {
+    let blur = FaultKind::OddElement {
+        odd: followme::simulator::Odd::NoId,
+    };
+    for allow_missing in [true, false] {
+        let world = World::start().await;
+        world.arm(blur.clone(), Route::GetAll);
+        let request = followme::grpc::pb::DeleteRequest {
+            allow_missing,
+            ..delete(70001)
+        };
+        let failed = failure(world.delete(request).await);
+        world.assert_fired("odd_element");
+        assert_eq!(failed.code, Code::Internal);
+        assert_eq!(failed.reason, "UPSTREAM_BAD_RESPONSE");
+        assert_eq!(world.writes().len(), 0);
+    }
+    let world = World::start().await;
+    world.arm(blur, Route::GetAll);
+    let renamed = update(70001, &["name"], new_number("Desk 2", ""));
+    let failed = failure(world.update(renamed).await);
+    world.assert_fired("odd_element");
+    assert_eq!(failed.reason, "UPSTREAM_BAD_RESPONSE");
+}
+
+#[tokio::test]
+async fn a_list_that_lost_an_id_is_not_replaced() {
+    let blur = || FaultKind::OddElement {
+        odd: followme::simulator::Odd::NoId,
+    };
+    let world = World::start().await;
+    let numbers = world.read(1001).await.numbers;
+    let request = crate::support::replace(1001, numbers);
+    world.arm(blur(), Route::GetAll);
+    // It would add the lost one again.
+    let failed = failure(world.replace_all(request.clone()).await);
+    world.assert_fired("odd_element");
+    assert_eq!(failed.reason, "UPSTREAM_BAD_RESPONSE");
+    assert_eq!(world.writes().len(), 0);
+    world.replace_all(request).await.expect("it is as desired");
+
+    // The list that shows the first update lost the number of the second.
+    let world = lagging().await;
+    let mut numbers = world.read(1001).await.numbers;
+    numbers.reverse();
+    for number in &mut numbers {
+        number.name.push_str(" 2");
+    }
+    let first = numbers.last().expect("three numbers").number_id;
+    world.handle.arm(
+        followme::simulator::Fault::once(blur())
+            .on(Route::GetAll)
+            .after(2),
+    );
+    let stopped = failure(
+        world
+            .replace_all(crate::support::replace(1001, numbers))
+            .await,
+    );
+    world.assert_fired("odd_element");
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    let steps = stopped.incomplete().steps;
+    assert_eq!(steps[0].number_id, first, "{steps:?}");
+    assert_eq!(steps[0].reason, "UPSTREAM_BAD_RESPONSE");
+}
+
+/// A world whose writes answer without a list.
+async fn lagging() -> World {
+    let knobs = followme::simulator::Knobs {
+        write_answer: followme::simulator::WriteAnswer::Null,
+        ..Default::default()
+    };
+    let options = followme::simulator::Options {
+        knobs,
+        ..crate::support::demo()
+    };
+    World::with(options, |config| config.operations.write_limit = 2 * SOON).await
+}
