@@ -38,6 +38,12 @@ pub(super) fn is_over(error: &upstream::Error) -> bool {
     error.answered() && !matches!(error.status(), Some(502 | 504))
 }
 
+/// Tells whether upstream says that it did a write.
+fn says_done(sent: &Result<Written, upstream::Error>) -> bool {
+    sent.as_ref()
+        .is_ok_and(|written| written.success != Some(false))
+}
+
 impl Operations {
     /// Finds out what became of a write that was sent, within its limit. Returns the list that
     /// shows its effect, and the number.
@@ -73,8 +79,9 @@ impl Operations {
     }
 
     /// The list of the answer is taken where it shows the whole effect, else the list is read, until
-    /// it shows the effect. That a write had no effect is concluded only after an answer: without
-    /// one, the service may still be at it.
+    /// it shows the effect. That a write had no effect is concluded only after an answer that does not
+    /// say that it was done: without one the service may still be at it, and what it says it did may
+    /// show late.
     #[tracing::instrument(name = "settle", skip_all)]
     pub(super) async fn settle(
         &self,
@@ -84,10 +91,9 @@ impl Operations {
     ) -> Outcome {
         run.context.call.enter(Phase::Settling);
         let mut named = None;
-        let mut said_done = false;
+        let said_done = says_done(sent);
         let over = match sent {
             Ok(written) => {
-                said_done = written.success != Some(false);
                 if let Some(list) = &written.list
                     && said_done
                 {
@@ -98,7 +104,7 @@ impl Operations {
                         return Outcome::Done(list.clone(), id);
                     }
                 }
-                true
+                !said_done
             }
             Err(error) => is_over(error),
         };

@@ -406,3 +406,61 @@ async fn lagging() -> World {
     };
     World::with(options, |config| config.operations.write_limit = 2 * SOON).await
 }
+
+/// Lets the reads after a write show the list from before it, until `shown` more have come.
+async fn shows_late(world: &World, account: i32, route: Route, shown: Option<u64>) {
+    let numbers = || {
+        let numbers = world.handle.numbers(crate::support::LICENSE, account);
+        numbers.expect("the account exists")
+    };
+    let before = numbers();
+    world.arm(FaultKind::Hold { when: When::After }, route);
+    world.handle.wait_for_fired("hold", 1).await;
+    let after = numbers();
+    assert_ne!(before, after, "it was done");
+    world.seed(account, before);
+    world.handle.release();
+    if let Some(shown) = shown {
+        // The list and the write came before.
+        world.handle.wait_for_requests(2 + shown).await;
+        world.seed(account, after);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_upstream_says_it_did_and_that_shows_late_is_done() {
+    let world = lagging().await;
+    let (added, ()) = tokio::join!(
+        world.add(add_with_id("id-1", "Desk")),
+        shows_late(&world, 1003, Route::Add, Some(2))
+    );
+    assert_eq!(added.expect("done").number.expect("a number").name, "Desk");
+    assert_eq!(world.writes().len(), 1);
+
+    let world = lagging().await;
+    let (deleted, ()) = tokio::join!(
+        world.delete(delete(70001)),
+        shows_late(&world, 1001, Route::Delete, Some(2))
+    );
+    deleted.expect("done");
+    assert_eq!(world.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_write_that_upstream_says_it_did_and_that_never_shows_is_unknown() {
+    let world = lagging().await;
+    let (added, ()) = tokio::join!(
+        world.add(add_with_id("id-1", "Desk")),
+        shows_late(&world, 1003, Route::Add, None)
+    );
+    assert_eq!(failure(added).reason, "OUTCOME_UNKNOWN");
+    assert_eq!(world.writes().len(), 1);
+
+    let world = lagging().await;
+    let (deleted, ()) = tokio::join!(
+        world.delete(delete(70001)),
+        shows_late(&world, 1001, Route::Delete, None)
+    );
+    assert_eq!(failure(deleted).reason, "OUTCOME_UNKNOWN");
+    assert_eq!(world.writes().len(), 1);
+}
