@@ -1,5 +1,7 @@
 //! What a write is to show in the list, by which its outcome is settled.
 
+use std::sync::Arc;
+
 use super::second_way::Goal;
 use crate::domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plus};
 
@@ -10,8 +12,8 @@ pub enum Effect {
     Add {
         /// What the list had before.
         before: Before,
-        /// What the number shall be.
-        target: Box<Fields>,
+        /// What the number shall be. Copies of an effect share it.
+        target: Arc<Fields>,
     },
     /// A number with new values.
     Update {
@@ -50,6 +52,11 @@ impl Before {
         }
     }
 
+    /// Notes a number that is no effect of the write either.
+    pub(super) fn insert(&mut self, id: NumberId) {
+        self.ids.push(id);
+    }
+
     /// Tells whether a list lacks more elements than before: then what it does not show may be
     /// there all the same.
     fn is_clearer_than(&self, list: &List) -> bool {
@@ -73,7 +80,7 @@ impl Effect {
     pub(super) fn add(before: &List, target: &Fields) -> Self {
         Self::Add {
             before: Before::of(before),
-            target: Box::new(target.clone()),
+            target: Arc::new(target.clone()),
         }
     }
 
@@ -242,10 +249,16 @@ impl Effect {
         }
     }
 
+    /// Tells whether a number can be the effect of this add.
+    pub(super) fn can_be(&self, number: &Number) -> bool {
+        matches!(self, Self::Add { before, target }
+            if !before.ids.contains(&number.id)
+                && (is_exactly(&number.fields, target) || is_partly(&number.fields, target)))
+    }
+
     /// Tells whether this is the adding of such a number.
     pub(super) fn adds(&self, number: &Fields) -> bool {
-        matches!(self, Self::Add { target, .. }
-            if target.same_destination(number) && target.name == number.name)
+        matches!(self, Self::Add { target, .. } if is_exactly(number, target))
     }
 
     /// Tells whether doing it again is as good as doing it once.
@@ -270,28 +283,37 @@ impl Effect {
 }
 
 /// Returns the new numbers that may be the one that was added: those with its redirect number,
-/// domain and name; where there is none, those in which a value is missing that the path of the
-/// request did not carry.
+/// domain and name; where there is none, those in which one of these is missing.
 fn added(before: &Before, list: &List, target: &Fields) -> Vec<NumberId> {
-    let ids = |wanted: &dyn Fn(&Fields) -> bool| -> Vec<NumberId> {
+    let ids = |wanted: fn(&Fields, &Fields) -> bool| -> Vec<NumberId> {
         list.numbers
             .iter()
-            .filter(|number| !before.ids.contains(&number.id) && wanted(&number.fields))
+            .filter(|number| !before.ids.contains(&number.id) && wanted(&number.fields, target))
             .map(|number| number.id)
             .collect()
     };
-    let exact = ids(&|fields| fields.same_destination(target) && fields.name == target.name);
-    if !exact.is_empty() {
-        return exact;
+    let exact = ids(is_exactly);
+    if exact.is_empty() {
+        ids(is_partly)
+    } else {
+        exact
     }
-    ids(&|fields| {
-        let by_path = |held: &str, asked: &str| {
-            held == asked || held.is_empty() || held == crate::upstream::PLACEHOLDER
-        };
-        by_path(
-            without_plus(&fields.redirect_number),
-            without_plus(&target.redirect_number),
-        ) && by_path(&fields.name, &target.name)
-            && (fields.domain.is_empty() || !fields.differences(target).contains(Field::Domain))
-    })
+}
+
+/// Tells whether a number has the redirect number, domain and name of an add.
+fn is_exactly(number: &Fields, target: &Fields) -> bool {
+    number.same_destination(target) && number.name == target.name
+}
+
+/// Tells whether a number has them as far as it has any: a value is missing that the path of the
+/// request did not carry.
+fn is_partly(number: &Fields, target: &Fields) -> bool {
+    let by_path = |held: &str, asked: &str| {
+        held == asked || held.is_empty() || held == crate::upstream::PLACEHOLDER
+    };
+    by_path(
+        without_plus(&number.redirect_number),
+        without_plus(&target.redirect_number),
+    ) && by_path(&number.name, &target.name)
+        && (number.domain.is_empty() || !number.differences(target).contains(Field::Domain))
 }

@@ -16,6 +16,7 @@ mod request_ids;
 mod second_way;
 mod settle;
 mod turns;
+mod unsettled;
 mod update;
 mod write;
 
@@ -42,6 +43,7 @@ use crate::{
 use gate::Gate;
 use request_ids::RequestIds;
 use turns::Turns;
+use unsettled::UnsettledAdds;
 
 /// What the operations depend on besides upstream.
 #[derive(Debug, Clone)]
@@ -65,6 +67,7 @@ pub struct Operations {
     config: Config,
     turns: Turns,
     request_ids: RequestIds,
+    unsettled: UnsettledAdds,
     /// The writes under way.
     writes: TaskTracker,
     audit: Audit,
@@ -140,6 +143,7 @@ impl Operations {
             turns: Turns::default(),
             writes: TaskTracker::new(),
             request_ids: RequestIds::new(config.request_ids),
+            unsettled: UnsettledAdds::new(config.request_ids),
             config,
             audit,
         }

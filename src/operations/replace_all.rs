@@ -406,6 +406,10 @@ impl Operations {
                 end_step(entry, "unknown", None);
             }
             reports.extend(steps.into_iter().map(|step| {
+                if let Step::Add { target, .. } = &step {
+                    let effect = Effect::add(&before, target);
+                    self.unsettled.remember(run, &effect);
+                }
                 let mut report = StepReport::new(step, StepOutcome::Unknown);
                 report.reason = "OUTCOME_UNKNOWN";
                 report
@@ -429,7 +433,11 @@ impl Operations {
         }
         let rest = Plan::new(&list, desired, &self.config.rules).steps;
         for (step, entry) in steps.into_iter().zip(entries) {
+            let adds = matches!(step, Step::Add { .. });
             let report = shown(&list, &rest, step);
+            if adds && let Some(id) = report.as_ref().and_then(|report| report.id) {
+                self.unsettled.tell_of(run, id);
+            }
             if let Some(entry) = entry {
                 let outcome = if report.is_some() { "done" } else { "not_done" };
                 end_step(entry, outcome, report.as_ref().and_then(|report| report.id));

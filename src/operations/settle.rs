@@ -57,7 +57,23 @@ impl Operations {
         sent: Result<Written, upstream::Error>,
         effect: Effect,
     ) -> Result<(List, NumberId), Error> {
-        let outcome = self.settle(run, &sent, &effect).await;
+        let outcome = match self.settle(run, &sent, &effect).await {
+            // Without upstream's word it may be that of another add, which came late.
+            Outcome::Done(list, id)
+                if !says_done(&sent)
+                    && list.find(id).is_some_and(|found| {
+                        self.unsettled.may_be_anothers(run, &effect, found)
+                    }) =>
+            {
+                Outcome::Unknown(vec![id])
+            }
+            outcome => outcome,
+        };
+        match &outcome {
+            Outcome::Done(_, id) => self.unsettled.settle(run, &effect, *id),
+            Outcome::Unknown(_) => self.unsettled.remember(run, &effect),
+            Outcome::NotDone(_) => {}
+        }
         metrics::write(
             effect.name(),
             match &outcome {
@@ -169,8 +185,10 @@ impl Operations {
         run: &Run,
         effect: &Effect,
     ) -> Result<Option<(List, NumberId)>, Error> {
+        let effect = &self.unsettled.known(effect);
         let list = self.current(run).await?;
         let unknown = |candidates| {
+            self.unsettled.remember(run, effect);
             Err(Error::OutcomeUnknown {
                 effect: Box::new(effect.clone()),
                 candidates,
@@ -178,7 +196,15 @@ impl Operations {
             })
         };
         match effect.judge(&list, None, false) {
+            Judgement::Done(id)
+                if list
+                    .find(id)
+                    .is_some_and(|found| self.unsettled.may_be_anothers(run, effect, found)) =>
+            {
+                unknown(vec![id])
+            }
             Judgement::Done(id) => {
+                self.unsettled.settle(run, effect, id);
                 self.tell_settled_later(run, effect, &list, id);
                 Ok(Some((list, id)))
             }

@@ -1,6 +1,7 @@
 //! What callers can rely on after a write: request ids, etags, order, deadlines, unknown outcomes.
 
 mod deadlines;
+mod equal_adds;
 mod etags;
 mod order;
 mod request_ids;

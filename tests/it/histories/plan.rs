@@ -32,6 +32,11 @@ pub(super) enum What {
         caller: usize,
         step: usize,
     },
+    /// Adds the same number as an [`What::Add`] of another caller, under an id of its own.
+    Twin {
+        caller: usize,
+        step: usize,
+    },
     Update {
         pick: usize,
         etag: bool,
@@ -127,8 +132,9 @@ fn what(rng: &mut Rng, caller: usize, step: usize, before: &[Vec<Move>]) -> What
                 )?;
                 Some(What::Add { caller, step })
             });
-            match shared {
-                Some(shared) if rng.u8(..4) == 0 => shared,
+            match (shared, rng.u8(..4)) {
+                (Some(shared), 0) => shared,
+                (Some(What::Add { caller, step }), 1..=2) => What::Twin { caller, step },
                 _ => What::Add { caller, step },
             }
         }

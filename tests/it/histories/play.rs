@@ -51,6 +51,7 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
         callers.spawn(caller.play(moves));
     }
     let mut calls = callers.join_all().await.concat();
+    writes_are_over(client, account).await;
     calls.sort_by(|one: &Call, other| one.tag.cmp(&other.tag));
     History {
         seed,
@@ -60,6 +61,20 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
         changes: Vec::new(),
         last: held(&world.handle, account),
     }
+}
+
+/// Waits until every write has ended whose caller had gone.
+async fn writes_are_over(mut client: Patient, account: i32) {
+    let last = pb::DeleteRequest {
+        account_id: account,
+        number_id: i32::MAX,
+        allow_missing: true,
+        ..pb::DeleteRequest::default()
+    };
+    // It has nothing to delete, and waits for its turn. A fault may be left that fails its read.
+    let _ = timeout(PATIENCE, client.delete(last))
+        .await
+        .expect("the call ends in time");
 }
 
 /// Waits until every write that a fault delays has had its effect, or can have none any more since
@@ -136,7 +151,11 @@ impl Caller {
                 },
                 What::Add { caller, step } => {
                     let intent = intent(caller, step);
-                    (intent, self.add(intent, with_id), None)
+                    (intent, self.add(intent, intent, with_id), None)
+                }
+                What::Twin { caller, step: of } => {
+                    let own = intent(self.number, step);
+                    (own, self.add(own, intent(caller, of), with_id), None)
                 }
                 what => {
                     let intent = intent(self.number, step);
@@ -211,10 +230,11 @@ impl Caller {
         }
     }
 
-    fn add(&self, intent: usize, with_id: bool) -> Asked {
+    /// Adds the number of an intent, which can be another one's too.
+    fn add(&self, intent: usize, of: usize, with_id: bool) -> Asked {
         Asked::Add(pb::AddRequest {
             account_id: self.account,
-            number: Some(number(&format!("add{intent}"), intent)),
+            number: Some(number(&format!("add{of}"), of)),
             request_id: self.request_id(intent, with_id),
             ..pb::AddRequest::default()
         })
@@ -297,7 +317,7 @@ impl Caller {
                     ..pb::ReplaceAllRequest::default()
                 })
             }
-            _ => self.add(intent, with_id),
+            _ => self.add(intent, intent, with_id),
         }
     }
 }

@@ -1,0 +1,155 @@
+//! Adds of the same redirect number, domain and name, which only their ids tell apart: no number is
+//! told to two of them.
+
+use followme::{
+    grpc::pb,
+    simulator::{Fault, FaultKind, Route, StoredNumber, When},
+};
+
+use super::{add_with_id, adds, impatient};
+use crate::support::{LICENSE, SOON, World, failure, new_number, replace, stored_number};
+
+/// The number of [`add_with_id`] as the service keeps it.
+fn late(id: i32) -> StoredNumber {
+    StoredNumber {
+        id,
+        timeout: Some(30),
+        domain: None,
+        period: None,
+        period_description: None,
+        ..stored_number("Desk", "15550130", 1)
+    }
+}
+
+/// A world in which an add was sent, and nobody knows whether it was done. It was not.
+async fn after_an_unknown_add(id: &str) -> World {
+    let world = impatient().await;
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    let unknown = failure(world.add(add_with_id(id, "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    world.assert_fired("reset");
+    world
+}
+
+/// Lets the first add come between an equal one and the read that settles that.
+async fn comes_late(world: &World) {
+    world.handle.arm(
+        Fault::once(FaultKind::Hold { when: When::Before })
+            .on(Route::GetAll)
+            .after(1),
+    );
+    world.handle.wait_for_fired("hold", 1).await;
+    let mut numbers = world.handle.numbers(LICENSE, 1003).expect("seeded");
+    numbers.push(late(81));
+    world.seed(1003, numbers);
+    world.handle.release();
+}
+
+#[tokio::test]
+async fn an_add_that_comes_late_is_not_told_to_an_equal_one_that_was_refused() {
+    // The one that may still come has an id, or none.
+    for id in ["id-1", ""] {
+        let world = after_an_unknown_add(id).await;
+        world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Add);
+        let (second, ()) = tokio::join!(world.add(add_with_id("id-2", "Desk")), comes_late(&world));
+        world.assert_fired("not_success");
+        let unknown = failure(second);
+        assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+        assert_eq!(unknown.meta("candidate_number_ids"), Some("81"));
+        // Nor is it told to either later.
+        for id in [id, "id-2"].into_iter().filter(|id| !id.is_empty()) {
+            let unknown = failure(world.add(add_with_id(id, "Desk")).await);
+            assert_eq!(unknown.reason, "OUTCOME_UNKNOWN", "{id}");
+            assert_eq!(unknown.meta("candidate_number_ids"), Some("81"), "{id}");
+        }
+        assert_eq!(adds(&world), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_an_add_got_is_not_told_to_an_equal_one_before_it() {
+    let world = after_an_unknown_add("id-1").await;
+    let second = world.add(add_with_id("id-2", "Desk")).await.expect("added");
+    let second = second.number.expect("a number").number_id;
+    let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    assert_eq!(unknown.meta("candidate_number_ids"), None);
+    // Now it comes.
+    let mut numbers = world.handle.numbers(LICENSE, 1003).expect("seeded");
+    numbers.push(late(81));
+    world.seed(1003, numbers);
+    let first = world.add(add_with_id("id-1", "Desk")).await.expect("found");
+    assert_eq!(first.number.expect("a number").number_id, 81);
+    assert_ne!(second, 81);
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn an_add_that_upstream_says_it_did_is_done_whatever_else_is_unknown() {
+    let world = after_an_unknown_add("id-1").await;
+    world.arm(FaultKind::NullList, Route::Add);
+    world.add(add_with_id("id-2", "Desk")).await.expect("added");
+    world.assert_fired("null_list");
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn an_add_that_was_found_makes_no_other_doubtful() {
+    let world = after_an_unknown_add("id-1").await;
+    world.seed(1003, vec![late(81)]);
+    world.add(add_with_id("id-1", "Desk")).await.expect("found");
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    let second = world.add(add_with_id("id-2", "Desk")).await.expect("found");
+    assert_eq!(world.handle.fired_count("reset"), 2);
+    assert_ne!(second.number.expect("a number").number_id, 81);
+}
+
+#[tokio::test]
+async fn adds_that_differ_do_not_make_each_other_doubtful() {
+    let world = after_an_unknown_add("id-1").await;
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    world
+        .add(add_with_id("id-2", "Mobile"))
+        .await
+        .expect("found");
+    assert_eq!(world.handle.fired_count("reset"), 2);
+}
+
+#[tokio::test]
+async fn a_step_that_adds_the_same_is_not_told_done_by_an_add_that_comes_late() {
+    let world = after_an_unknown_add("id-1").await;
+    world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Add);
+    let request = replace(1003, vec![new_number("Desk", "15550130")]);
+    let (replaced, ()) = tokio::join!(world.replace_all(request), comes_late(&world));
+    world.assert_fired("not_success");
+    let stopped = failure(replaced);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    let steps = stopped.incomplete().steps;
+    assert_eq!(steps[0].outcome, pb::replace_step::Outcome::Unknown as i32);
+    assert_eq!(adds(&world), 0);
+}
+
+#[tokio::test]
+async fn an_unsettled_add_is_forgotten_after_the_time_of_request_ids() {
+    let world = World::configured(|config| {
+        config.operations.write_limit = SOON;
+        config.operations.request_ids.ttl = std::time::Duration::from_nanos(1);
+    })
+    .await;
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    let unknown = failure(world.add(add_with_id("", "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    world.add(add_with_id("", "Desk")).await.expect("found");
+    assert_eq!(world.handle.fired_count("reset"), 2);
+}
+
+#[tokio::test]
+async fn an_add_that_shows_without_the_word_of_upstream_is_doubtful_beside_an_equal_one() {
+    let world = after_an_unknown_add("").await;
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    let unknown = failure(world.add(add_with_id("id-2", "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    let id = world.read(1003).await.numbers[0].number_id.to_string();
+    assert_eq!(unknown.meta("candidate_number_ids"), Some(id.as_str()));
+}
