@@ -232,7 +232,7 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
         Error::ReadDeadline => Answer::new(
             Code::DeadlineExceeded,
             reason,
-            "the deadline came before upstream had answered; nothing was written",
+            "the deadline came before upstream had answered; nothing was written by this call",
         ),
         Error::RequestIdConflict => Answer::new(
             Code::InvalidArgument,
@@ -454,7 +454,11 @@ fn from_upstream(
         ),
     };
     // What is made of a write here had no effect: a read before it failed, or it did not run.
-    let answer = Answer::new(code, reason, format!("{message}; nothing was changed"));
+    let answer = Answer::new(
+        code,
+        reason,
+        format!("{message}; nothing was changed by this call"),
+    );
     match error.kind() {
         Kind::BreakerOpen(span) => answer.with_retry_after(span),
         Kind::Overloaded => answer.with_retry_after(Duration::from_secs(1)),

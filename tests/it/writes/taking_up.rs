@@ -156,3 +156,33 @@ async fn a_conflict_is_told_while_the_first_is_still_running() {
     first.await.expect("no panic").expect("added");
     assert_eq!(adds(&world), 1);
 }
+
+#[tokio::test]
+async fn a_replace_all_whose_going_on_fails_speaks_of_that_call_alone() {
+    let world = World::start().await;
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..crate::support::replace(
+            1003,
+            vec![new_number("A", "15550140"), new_number("B", "15550141")],
+        )
+    };
+    let refusal = FaultKind::NotSuccess { when: When::Before };
+    world.handle.arm(
+        followme::simulator::Fault::once(refusal)
+            .on(Route::Add)
+            .after(1),
+    );
+    let stopped = failure(world.replace_all(request.clone()).await);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    world.assert_fired("not_success");
+    assert_eq!(adds(&world), 1);
+    world.arm(FaultKind::Html { status: 500 }, Route::GetAll);
+    let failed = failure(world.replace_all(request.clone()).await);
+    world.assert_fired("html");
+    assert_eq!(failed.code, Code::Unavailable);
+    let said = failed.status.message();
+    assert!(said.ends_with("nothing was changed by this call"), "{said}");
+    world.replace_all(request).await.expect("goes on");
+    assert_eq!(adds(&world), 2);
+}
