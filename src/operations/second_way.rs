@@ -1,9 +1,12 @@
 //! What is done about fields that did not take: `POST UpdateFollowmeAll` with the whole number.
 
-use super::{Applied, Error, NumberView, Operations, Run, effect::Effect, settle::Outcome};
+use super::{
+    Applied, Error, NumberView, Operations, Run, audited::to_its_end, effect::Effect,
+    settle::Outcome,
+};
 use crate::{
-    domain::{Field, FieldSet, Fields, List, NumberId},
-    telemetry::metrics,
+    domain::{Field, FieldSet, Fields, List, Number, NumberId},
+    telemetry::{audit::Change, metrics},
     upstream::{self, PLACEHOLDER, UpdateAll, Written},
 };
 
@@ -34,6 +37,13 @@ impl Goal<'_> {
         let as_before = FieldSet::all().difference(self.old.differences(now));
         self.unapplied(now)
             .intersection(as_before.union(emptied(now)))
+    }
+
+    /// Returns the number with these written again.
+    fn sent_again(self, now: &Fields) -> Fields {
+        let mut whole = now.clone();
+        whole.copy_from(self.target, self.to_send_again(now));
+        whole
     }
 
     fn differing(self, now: &Fields) -> FieldSet {
@@ -75,11 +85,7 @@ impl Operations {
         let vanished = || Error::Vanished { number: goal.id };
         let now = list.find(goal.id).ok_or_else(vanished)?;
         let before = goal.unapplied(&now.fields);
-        if !goal.to_send_again(&now.fields).is_empty()
-            && !posted
-            && self.client.update_all_mode() != UpdateAll::Off
-            && run.gate.go_on().is_ok()
-        {
+        if !posted && self.sends_again(goal, now) && run.gate.go_on().is_ok() {
             list = self.send_again(run, goal, list).await?;
         }
         let now = list.find(goal.id).ok_or_else(vanished)?;
@@ -99,6 +105,32 @@ impl Operations {
         })
     }
 
+    /// Finishes a write whose own entry in the audit log has ended, with one for what is sent again.
+    ///
+    /// # Errors
+    /// Those of [`finish`](Self::finish); [`Error::AuditUnavailable`], [`Error::NotSent`].
+    pub(super) async fn finish_later(
+        &self,
+        run: &Run,
+        goal: Goal<'_>,
+        list: List,
+    ) -> Result<Applied, Error> {
+        let now = list
+            .find(goal.id)
+            .ok_or(Error::Vanished { number: goal.id })?;
+        if !self.sends_again(goal, now) {
+            return self.finish(run, goal, false, list).await;
+        }
+        let again = goal.sent_again(&now.fields);
+        let (run, entry) = self.begin(run, Change::update(now, &again))?;
+        to_its_end(entry, self.finish(&run, goal, false, list)).await
+    }
+
+    fn sends_again(&self, goal: Goal<'_>, now: &Number) -> bool {
+        !goal.to_send_again(&now.fields).is_empty()
+            && self.client.update_all_mode() != UpdateAll::Off
+    }
+
     /// Posts what did not take, with the rest of the number as it is. Returns the list after it, or
     /// the one from before where nothing was posted.
     async fn send_again(&self, run: &Run, goal: Goal<'_>, list: List) -> Result<List, Error> {
@@ -112,12 +144,10 @@ impl Operations {
         let Some(old) = before.find(goal.id) else {
             return Err(Error::Vanished { number: goal.id });
         };
-        let fields = goal.to_send_again(&old.fields);
-        if fields.is_empty() {
+        if goal.to_send_again(&old.fields).is_empty() {
             return Ok(before);
         }
-        let mut whole = old.fields.clone();
-        whole.copy_from(goal.target, fields);
+        let whole = goal.sent_again(&old.fields);
         let sent = self.post(run, &before, goal.id, &whole).await;
         if let Err(error) = &sent
             && error.nothing_ran()

@@ -342,9 +342,7 @@ impl Operations {
             },
             _ => return Ok(Reply::Deleted(list)),
         };
-        self.finish(run, goal, false, list)
-            .await
-            .map(Reply::Applied)
+        self.finish_later(run, goal, list).await.map(Reply::Applied)
     }
 
     /// Answers a write that was done, but for fields of which nobody knew whether they took.

@@ -274,7 +274,21 @@ async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
         knobs: by_path_alone(),
         ..demo()
     };
-    let world = World::with(options, soon).await;
+    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("audit-second-way");
+    let _ = std::fs::remove_file(&file);
+    let world = World::with(options, |config| {
+        soon(config);
+        config.audit.file = Some(file.clone());
+    })
+    .await;
+    let audited = || {
+        let text = std::fs::read_to_string(&file).expect("the file is there");
+        let lines = text.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("an object");
+            ["phase", "write", "outcome"].map(|key| line[key].as_str().unwrap_or("").to_owned())
+        });
+        lines.collect::<Vec<_>>()
+    };
     let request = pb::AddRequest {
         request_id: "id-1".to_owned(),
         ..add_to(1003, with_period("Desk", "15550130", "wd{tu}"))
@@ -285,11 +299,16 @@ async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
     );
     let id = world.handle.numbers(LICENSE, 1003).expect("seeded")[0].id;
     assert_rest_unknown(&failure(added), &id.to_string());
+    assert_eq!(audited(), [["begin", "add", ""], ["end", "add", "unknown"]]);
     world.handle.disarm_all();
     let added = world.add(request.clone()).await.expect("done");
     assert!(added.unapplied_fields.is_empty(), "{added:?}");
     let number = added.number.expect("a number");
     assert_eq!((number.number_id, number.period.as_str()), (id, "wd{tu}"));
     assert_eq!(adds(&world), 1);
+    assert_eq!(
+        audited()[2..],
+        [["begin", "update", ""], ["end", "update", "done"]]
+    );
     assert_eq!(posts(&world), 1, "what still read empty was written again");
 }
