@@ -21,6 +21,12 @@ use crate::{
 /// How long to wait before reading again: from the first to the last, doubling.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// How long a write is looked for that upstream says it did and that does not show.
+///
+/// A list may lag behind. But the word is weak (DOMAIN.md 2), and a delete that needs
+/// `isDeleteForward` (DOMAIN.md 4) never shows, so the account is not kept waiting for longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What became of a write.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -95,9 +101,9 @@ impl Operations {
     }
 
     /// The list of the answer is taken where it shows the whole effect, else the list is read, until
-    /// it shows the effect. That a write had no effect is concluded only after an answer that does not
-    /// say that it was done: without one the service may still be at it, and what it says it did may
-    /// show late.
+    /// it shows the effect. That a write had no effect is concluded only after an answer: without one
+    /// the service may still be at it. An add that upstream says it did may show late, so its outcome
+    /// is unknown: else it would be added twice. A delete is as good done twice.
     #[tracing::instrument(name = "settle", skip_all)]
     pub(super) async fn settle(
         &self,
@@ -124,12 +130,13 @@ impl Operations {
             }
             Err(error) => is_over(error),
         };
+        let patient_until = Instant::now() + PATIENCE;
         let mut ambiguous = Vec::new();
         let list = self
             .read_until(run, |list| {
                 match effect.judge(list, named, said_done) {
                     Judgement::Done(_) => true,
-                    Judgement::NotDone => over,
+                    Judgement::NotDone => over || said_done && Instant::now() >= patient_until,
                     Judgement::Ambiguous(ids) => {
                         // Reading again makes a second candidate no clearer.
                         ambiguous = ids;
@@ -140,6 +147,9 @@ impl Operations {
             .await;
         match list.map(|list| (effect.judge(&list, named, said_done), list)) {
             Some((Judgement::Done(id), list)) => Outcome::Done(list, id),
+            Some((Judgement::NotDone, _)) if said_done && !effect.is_idempotent() => {
+                Outcome::Unknown(ambiguous)
+            }
             Some((Judgement::NotDone, list)) => Outcome::NotDone(list),
             Some((Judgement::Ambiguous(_), _)) | None => Outcome::Unknown(ambiguous),
         }
