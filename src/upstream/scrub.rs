@@ -1,5 +1,6 @@
 //! Takes the License and personal texts out of a text of upstream before it may reach a log.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::domain::License;
@@ -77,6 +78,7 @@ fn shines_through(text: &str, secrets: &Secrets<'_>) -> bool {
         };
         if secrets.iter().any(|(plain, _)| is_there(plain))
             || license.chars().count() >= TELLING && letters(&decoded).contains(&license)
+            || is_in_base64(&decoded, secrets.license.expose())
         {
             return true;
         }
@@ -87,6 +89,17 @@ fn shines_through(text: &str, secrets: &Secrets<'_>) -> bool {
         }
     }
     false
+}
+
+/// Tells whether a secret stands in a part of a text that is base64, of whatever else is encoded with
+/// it. What comes before it shifts it by 0 to 2 bytes, and shares its first and last characters.
+fn is_in_base64(text: &str, plain: &str) -> bool {
+    let text = text.replace('-', "+").replace('_', "/");
+    (0..3).any(|shift| {
+        let encoded = STANDARD_NO_PAD.encode([&[0; 2][..shift], plain.as_bytes()].concat());
+        let own = (shift * 8).div_ceil(6)..(shift + plain.len()) * 8 / 6;
+        own.len() >= TELLING && text.contains(&encoded[own])
+    })
 }
 
 /// Returns the letters and digits of a text, in lower case.
@@ -231,6 +244,8 @@ fn prefix(text: &str, max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+
     use super::*;
 
     const MARKER: &str = r#"a+b/c%d"e f"#;
@@ -326,6 +341,26 @@ mod tests {
                 "{echo}: {clean}"
             );
         }
+    }
+
+    #[test]
+    fn a_text_that_holds_the_license_in_base64_is_withheld() {
+        let license = License::new(r#"Zk9+mQ/7w%5"Q'v4 é"#).unwrap();
+        for before in ["", "x", "xy", "xyz"] {
+            let url = format!("{before}{}/1001", license.expose());
+            for encoded in [
+                BASE64_STANDARD.encode(&url),
+                BASE64_URL_SAFE_NO_PAD.encode(&url),
+                BASE64_STANDARD.encode(&url).replace('=', "%3D"),
+            ] {
+                assert_eq!(
+                    scrub(&format!("token {encoded}, says the host"), &license),
+                    "(withheld)"
+                );
+            }
+        }
+        let other = BASE64_STANDARD.encode("nothing of it");
+        assert_eq!(scrub(&other, &license), other);
     }
 
     #[test]
