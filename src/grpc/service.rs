@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
-use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::{accept::Peer, convert, layers::AnswerBy, metadata::Defaults, pb, status};
 use crate::{
@@ -27,11 +27,55 @@ pub struct Service {
     defaults: Arc<Defaults>,
 }
 
-/// Who calls, on whose behalf, and about which account.
-struct Start {
+/// A call that is being parsed: what every call says, and what is wrong so far.
+struct Begun {
+    method: &'static str,
     caller: Arc<Caller>,
     context: Option<Context>,
     account: Option<AccountId>,
+    answer_by: Option<Instant>,
+    violations: Violations,
+}
+
+/// A call that can be done: by whom, on whose behalf, about which account, and until when.
+struct Asked {
+    method: &'static str,
+    caller: Arc<Caller>,
+    context: Context,
+    account: AccountId,
+    answer_by: Option<Instant>,
+}
+
+impl Begun {
+    /// Ends the parsing: everything is there, or all that is wrong is said at once.
+    fn parsed<T>(self, parts: Option<T>) -> Result<(Asked, T), Status> {
+        match (self.context, self.account, parts) {
+            (Some(context), Some(account), Some(parts)) if self.violations.is_empty() => {
+                let asked = Asked {
+                    method: self.method,
+                    caller: self.caller,
+                    context,
+                    account,
+                    answer_by: self.answer_by,
+                };
+                Ok((asked, parts))
+            }
+            _ => Err(status::invalid(&self.violations)),
+        }
+    }
+}
+
+impl Asked {
+    /// Waits for a read, until the caller has to be answered.
+    async fn read<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
+        let result = match self.answer_by {
+            None => read.await,
+            Some(answer_by) => tokio::time::timeout_at(answer_by, read)
+                .await
+                .unwrap_or(Err(Error::ReadDeadline)),
+        };
+        result.map_err(|error| failed(self.method, &error, None))
+    }
 }
 
 impl Service {
@@ -45,47 +89,77 @@ impl Service {
         }
     }
 
-    /// Takes what every call says: who calls, the metadata and the account.
+    /// Takes what every call says: who calls, the metadata, the deadline, and the account, which
+    /// stands at a path of the message.
     ///
     /// # Errors
     /// The status of a caller who may not name the account.
-    fn start(
+    fn begin<M>(
         &self,
         method: &'static str,
-        metadata: &MetadataMap,
-        extensions: &Extensions,
-        account: i32,
+        request: Request<M>,
+        account: impl FnOnce(&M) -> i32,
         path: &str,
-        violations: &mut Violations,
-    ) -> Result<Start, Status> {
+    ) -> Result<(Begun, M), Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let answer_by = extensions.get::<AnswerBy>().map(AnswerBy::take);
+        let mut violations = Violations::default();
         // Every call has passed the layer that says who calls.
         let caller = extensions
             .get::<Arc<Caller>>()
             .ok_or_else(|| denied(method, "", &Unauthenticated::Missing.into()))?;
-        let place = place_of(caller, extensions);
-        let mut context = self.defaults.context(metadata, caller, place, violations);
+        let place = place_of(caller, &extensions);
+        let defaults = &self.defaults;
+        let mut context = defaults.context(&metadata, caller, place, &mut violations);
         if let (Some(context), Some(call)) = (&mut context, extensions.get::<Call>()) {
             context.call = call.clone();
         }
-        let account = convert::account(account, path, violations);
+        let account = convert::account(account(&message), path, &mut violations);
         if let Some(account) = account {
             caller
                 .permit_account(account)
                 .map_err(|error| denied(method, &caller.name, &error))?;
         }
-        Ok(Start {
+        let begun = Begun {
+            method,
+            caller: Arc::clone(caller),
             context,
             account,
-            caller: Arc::clone(caller),
-        })
+            answer_by,
+            violations,
+        };
+        Ok((begun, message))
     }
-}
 
-/// Ends the parsing of a request: everything is there, or all that is wrong is said at once.
-fn parsed<T>(parts: Option<T>, violations: Violations) -> Result<T, Status> {
-    match parts {
-        Some(parts) if violations.is_empty() => Ok(parts),
-        _ => Err(status::invalid(&violations)),
+    async fn write(
+        &self,
+        asked: Asked,
+        command: Command,
+        request: Option<(RequestId, Content)>,
+    ) -> Result<Arc<Reply>, Status> {
+        let Asked {
+            method,
+            caller,
+            context,
+            account,
+            answer_by,
+        } = asked;
+        self.guard
+            .permit_write(&caller, account)
+            .map_err(|error| denied(method, &caller.name, &error))?;
+        let id = request.as_ref().map(|(id, _)| id.clone());
+        let write = Write {
+            context,
+            caller: caller.name.to_string(),
+            account,
+            command,
+            request,
+            answer_by,
+        };
+        self.operations
+            .write(write)
+            .await
+            .map_err(|error| failed(method, &error, id.as_ref()))
     }
 }
 
@@ -144,11 +218,6 @@ fn without_output(number: &mut pb::FollowMeNumber) {
     number.follow_me_id = None;
 }
 
-/// Returns when the call has to be answered.
-fn answer_by(extensions: &Extensions) -> Option<Instant> {
-    extensions.get::<AnswerBy>().map(AnswerBy::take)
-}
-
 /// Names who shares the places for upstream requests with others: the caller, or the connection of
 /// one whom nobody knows.
 fn place_of(caller: &Caller, extensions: &Extensions) -> Arc<str> {
@@ -166,37 +235,6 @@ fn place_of(caller: &Caller, extensions: &Extensions) -> Arc<str> {
 /// Returns the text, unless it is empty.
 fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// Waits for a read, until the caller has to be answered.
-async fn in_time<T>(
-    read: impl Future<Output = Result<T, Error>>,
-    answer_by: Option<Instant>,
-) -> Result<T, Error> {
-    match answer_by {
-        None => read.await,
-        Some(answer_by) => tokio::time::timeout_at(answer_by, read)
-            .await
-            .unwrap_or(Err(Error::ReadDeadline)),
-    }
-}
-
-impl Service {
-    async fn write(
-        &self,
-        method: &'static str,
-        caller: &Caller,
-        write: Write,
-    ) -> Result<Arc<Reply>, Status> {
-        self.guard
-            .permit_write(caller, write.account)
-            .map_err(|error| denied(method, &caller.name, &error))?;
-        let id = write.request.as_ref().map(|(id, _)| id.clone());
-        self.operations
-            .write(write)
-            .await
-            .map_err(|error| failed(method, &error, id.as_ref()))
-    }
 }
 
 fn applied(reply: &Reply) -> Result<(Option<pb::FollowMeNumber>, Vec<String>, String), Status> {
@@ -235,25 +273,13 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::AddRequest>,
     ) -> Result<Response<pb::AddResponse>, Status> {
-        let (metadata, extensions, mut request) = request.into_parts();
-        let answer_by = answer_by(&extensions);
-        let mut violations = Violations::default();
-        let Start {
-            caller,
-            context,
-            account,
-        } = self.start(
-            "Add",
-            &metadata,
-            &extensions,
-            request.account_id,
-            "account_id",
-            &mut violations,
-        )?;
+        let (mut call, mut request) =
+            self.begin("Add", request, |request| request.account_id, "account_id")?;
+        let violations = &mut call.violations;
         let draft = request.number.as_mut().map(|number| {
             without_output(number);
             number.etag.clear();
-            convert::same_account(number, request.account_id, "number", &mut violations);
+            convert::same_account(number, request.account_id, "number", violations);
             if number.number_id != 0 {
                 violations.push(
                     "number.number_id",
@@ -262,34 +288,25 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             }
             let draft = convert::draft(number);
             let rules = &self.operations.config().rules;
-            draft.check(draft.said(), "number", rules, &mut violations);
+            draft.check(draft.said(), "number", rules, violations);
             draft
         });
         if draft.is_none() {
             violations.push("number", "is required");
         }
-        let id = request_id(&request.request_id, &request, &mut violations);
-        let parts = context.zip(account).zip(draft);
-        let ((context, account), draft) = parsed(parts, violations)?;
+        let id = request_id(&request.request_id, &request, violations);
+        let (call, draft) = call.parsed(draft)?;
         if request.validate_only {
-            let plan = self.operations.plan_add(&context, account, &draft);
-            let fields = in_time(plan, answer_by)
-                .await
-                .map_err(|error| failed("Add", &error, None))?;
+            let plan = self
+                .operations
+                .plan_add(&call.context, call.account, &draft);
+            let fields = call.read(plan).await?;
             return Ok(Response::new(pb::AddResponse {
-                number: Some(convert::number(&NumberView::Planned(account, fields))),
+                number: Some(convert::number(&NumberView::Planned(call.account, fields))),
                 ..Default::default()
             }));
         }
-        let write = Write {
-            context,
-            caller: caller.name.to_string(),
-            account,
-            command: Command::Add { draft },
-            request: id,
-            answer_by,
-        };
-        let reply = self.write("Add", &caller, write).await?;
+        let reply = self.write(call, Command::Add { draft }, id).await?;
         let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::AddResponse {
             number,
@@ -302,59 +319,45 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::UpdateRequest>,
     ) -> Result<Response<pb::UpdateResponse>, Status> {
-        let (metadata, extensions, mut request) = request.into_parts();
-        let answer_by = answer_by(&extensions);
+        let account = |request: &pb::UpdateRequest| {
+            let number = request.number.as_ref();
+            number.map_or(0, |number| number.account_id)
+        };
+        let (mut call, mut request) =
+            self.begin("Update", request, account, "number.account_id")?;
+        let violations = &mut call.violations;
         let number = request.number.get_or_insert_default();
         without_output(number);
-        let mut violations = Violations::default();
-        let Start {
-            caller,
-            context,
-            account,
-        } = self.start(
-            "Update",
-            &metadata,
-            &extensions,
-            number.account_id,
-            "number.account_id",
-            &mut violations,
-        )?;
-        let id = convert::number_id(number.number_id, "number.number_id", &mut violations);
+        let id = convert::number_id(number.number_id, "number.number_id", violations);
         let etag = given(&request.etag).or_else(|| given(&number.etag));
         let draft = convert::draft(number);
-        let named = convert::mask(request.update_mask.as_ref(), &draft, &mut violations);
+        let named = convert::mask(request.update_mask.as_ref(), &draft, violations);
         let rules = &self.operations.config().rules;
-        draft.check(named, "number", rules, &mut violations);
-        let request_id = request_id(&request.request_id, &request, &mut violations);
-        let parts = context.zip(account).zip(id);
-        let ((context, account), id) = parsed(parts, violations)?;
+        draft.check(named, "number", rules, violations);
+        let request_id = request_id(&request.request_id, &request, violations);
+        let (call, id) = call.parsed(id)?;
         if request.validate_only {
-            let etag = etag.as_deref();
-            let plan = self
-                .operations
-                .plan_update(&context, account, id, &draft, named, etag);
-            let number = in_time(plan, answer_by)
-                .await
-                .map_err(|error| failed("Update", &error, None))?;
+            let plan = self.operations.plan_update(
+                &call.context,
+                call.account,
+                id,
+                &draft,
+                named,
+                etag.as_deref(),
+            );
+            let number = call.read(plan).await?;
             return Ok(Response::new(pb::UpdateResponse {
                 number: Some(convert::stored(&number)),
                 ..Default::default()
             }));
         }
-        let write = Write {
-            context,
-            caller: caller.name.to_string(),
-            account,
-            command: Command::Update {
-                id,
-                draft,
-                named,
-                etag,
-            },
-            request: request_id,
-            answer_by,
+        let command = Command::Update {
+            id,
+            draft,
+            named,
+            etag,
         };
-        let reply = self.write("Update", &caller, write).await?;
+        let reply = self.write(call, command, request_id).await?;
         let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::UpdateResponse {
             number,
@@ -367,38 +370,23 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::DeleteRequest>,
     ) -> Result<Response<pb::DeleteResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let answer_by = answer_by(&extensions);
-        let mut violations = Violations::default();
-        let Start {
-            caller,
-            context,
-            account,
-        } = self.start(
+        let (mut call, request) = self.begin(
             "Delete",
-            &metadata,
-            &extensions,
-            request.account_id,
+            request,
+            |request| request.account_id,
             "account_id",
-            &mut violations,
         )?;
-        let id = convert::number_id(request.number_id, "number_id", &mut violations);
-        let request_id = request_id(&request.request_id, &request, &mut violations);
-        let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
-        let write = Write {
-            context,
-            caller: caller.name.to_string(),
-            account,
-            command: Command::Delete {
-                id,
-                etag: given(&request.etag),
-                delete_forward: request.delete_forward,
-                allow_missing: request.allow_missing,
-            },
-            request: request_id,
-            answer_by,
+        let violations = &mut call.violations;
+        let id = convert::number_id(request.number_id, "number_id", violations);
+        let request_id = request_id(&request.request_id, &request, violations);
+        let (call, id) = call.parsed(id)?;
+        let command = Command::Delete {
+            id,
+            etag: given(&request.etag),
+            delete_forward: request.delete_forward,
+            allow_missing: request.allow_missing,
         };
-        let list_etag = match &*self.write("Delete", &caller, write).await? {
+        let list_etag = match &*self.write(call, command, request_id).await? {
             Reply::Deleted(list) => list_etag(list),
             Reply::Applied(_) | Reply::Replaced(_) => return Err(another_kind()),
         };
@@ -409,24 +397,12 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let answer_by = answer_by(&extensions);
-        let mut violations = Violations::default();
-        let Start {
-            context, account, ..
-        } = self.start(
-            "Get",
-            &metadata,
-            &extensions,
-            request.account_id,
-            "account_id",
-            &mut violations,
-        )?;
-        let id = convert::number_id(request.number_id, "number_id", &mut violations);
-        let ((context, account), id) = parsed(context.zip(account).zip(id), violations)?;
-        let list = in_time(self.operations.get(&context, account, id), answer_by)
-            .await
-            .map_err(|error| failed("Get", &error, None))?;
+        let (mut call, request) =
+            self.begin("Get", request, |request| request.account_id, "account_id")?;
+        let id = convert::number_id(request.number_id, "number_id", &mut call.violations);
+        let (call, id) = call.parsed(id)?;
+        let read = self.operations.get(&call.context, call.account, id);
+        let list = call.read(read).await?;
         Ok(Response::new(pb::GetResponse {
             number: list.numbers.first().map(convert::stored),
             settings: list.settings.as_ref().map(convert::settings),
@@ -437,24 +413,12 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let answer_by = answer_by(&extensions);
-        let mut violations = Violations::default();
-        let Start {
-            context, account, ..
-        } = self.start(
-            "List",
-            &metadata,
-            &extensions,
-            request.account_id,
-            "account_id",
-            &mut violations,
-        )?;
-        let page = convert::page(&request, &mut violations);
-        let (context, account) = parsed(context.zip(account), violations)?;
-        let list = in_time(self.operations.list(&context, account, &page), answer_by)
-            .await
-            .map_err(|error| failed("List", &error, None))?;
+        let (mut call, request) =
+            self.begin("List", request, |request| request.account_id, "account_id")?;
+        let page = convert::page(&request, &mut call.violations);
+        let (call, page) = call.parsed(Some(page))?;
+        let read = self.operations.list(&call.context, call.account, &page);
+        let list = call.read(read).await?;
         let next_page_token = list
             .next
             .map(|next| format!("{next}-{}", list.etag.as_str()))
@@ -472,25 +436,16 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::ReplaceAllRequest>,
     ) -> Result<Response<pb::ReplaceAllResponse>, Status> {
-        let (metadata, extensions, mut request) = request.into_parts();
-        let answer_by = answer_by(&extensions);
-        request.numbers.iter_mut().for_each(without_output);
-        let mut violations = Violations::default();
-        let Start {
-            caller,
-            context,
-            account,
-        } = self.start(
+        let (mut call, mut request) = self.begin(
             "ReplaceAll",
-            &metadata,
-            &extensions,
-            request.account_id,
+            request,
+            |request| request.account_id,
             "account_id",
-            &mut violations,
         )?;
-        let desired = self.desired(&request, &mut violations);
-        let request_id = request_id(&request.request_id, &request, &mut violations);
-        let (context, account) = parsed(context.zip(account), violations)?;
+        request.numbers.iter_mut().for_each(without_output);
+        let desired = self.desired(&request, &mut call.violations);
+        let request_id = request_id(&request.request_id, &request, &mut call.violations);
+        let (call, desired) = call.parsed(Some(desired))?;
         let etags = Etags {
             list: given(&request.list_etag),
             numbers: request
@@ -503,23 +458,14 @@ impl pb::follow_me_service_server::FollowMeService for Service {
                 .collect(),
         };
         if request.validate_only {
-            let plan = self
-                .operations
-                .plan_replace_all(&context, account, &desired, &etags);
-            let plan = in_time(plan, answer_by)
-                .await
-                .map_err(|error| failed("ReplaceAll", &error, None))?;
+            let plan =
+                self.operations
+                    .plan_replace_all(&call.context, call.account, &desired, &etags);
+            let plan = call.read(plan).await?;
             return Ok(Response::new(replaced(&plan)));
         }
-        let write = Write {
-            context,
-            caller: caller.name.to_string(),
-            account,
-            command: Command::ReplaceAll { desired, etags },
-            request: request_id,
-            answer_by,
-        };
-        match &*self.write("ReplaceAll", &caller, write).await? {
+        let command = Command::ReplaceAll { desired, etags };
+        match &*self.write(call, command, request_id).await? {
             Reply::Replaced(reply) => Ok(Response::new(replaced(reply))),
             Reply::Applied(_) | Reply::Deleted(_) => Err(another_kind()),
         }
