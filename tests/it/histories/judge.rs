@@ -150,20 +150,27 @@ impl<'a> Judge<'a> {
     }
 
     /// At most one upstream add per request id; without an id, per call. A replace-all adds a number
-    /// again only after somebody has deleted it.
+    /// as often as it stands in its list, and again only after somebody has deleted it.
     fn adds_once(&self) -> Result<(), String> {
-        let mut known: HashMap<(usize, &str), &Change> = HashMap::new();
+        let mut known: HashMap<(usize, &str), Vec<&Change>> = HashMap::new();
         for (place, change) in self.history.changes.iter().enumerate() {
             let (EffectKind::Add, Some(after)) = (change.kind, &change.after) else {
                 continue;
             };
             let cause = self.caused(change);
-            let again = matches!(cause.asked, Asked::ReplaceAll(_));
-            let first = known.insert((cause.intent, after.name.as_str()), change);
-            if let Some(first) =
-                first.filter(|first| !again || self.states[place].contains_key(&first.id))
-            {
-                return Err(format!("a number was added twice: {first:?}, {change:?}"));
+            let before = known.entry((cause.intent, &after.name)).or_default();
+            let most = match &cause.asked {
+                Asked::ReplaceAll(request) => {
+                    let state = &self.states[place];
+                    before.retain(|first| state.contains_key(&first.id));
+                    let desired = request.numbers.iter();
+                    desired.filter(|number| number.name == after.name).count()
+                }
+                _ => 1,
+            };
+            before.push(change);
+            if before.len() > most {
+                return Err(format!("a number was added twice: {before:?}"));
             }
         }
         Ok(())
