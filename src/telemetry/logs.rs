@@ -46,8 +46,8 @@ impl std::str::FromStr for Format {
     }
 }
 
-/// What is written where nobody says so.
-const DEFAULT_FILTER: &str = "info";
+/// What is written where nobody says so. The exporter names each of its own steps at `info`.
+const DEFAULT_FILTER: &str = "info,opentelemetry=warn";
 
 /// Which lines are written; can be changed while the process runs.
 pub struct LogFilter(Box<dyn Handle>);
