@@ -52,11 +52,6 @@ impl Before {
         }
     }
 
-    /// Notes a number that is no effect of the write either.
-    pub(super) fn insert(&mut self, id: NumberId) {
-        self.ids.push(id);
-    }
-
     /// Tells whether a list lacks more elements than before: then what it does not show may be
     /// there all the same.
     fn is_clearer_than(&self, list: &List) -> bool {
@@ -259,6 +254,24 @@ impl Effect {
     /// Tells whether this is the adding of such a number.
     pub(super) fn adds(&self, number: &Fields) -> bool {
         matches!(self, Self::Add { target, .. } if is_exactly(number, target))
+    }
+
+    /// Tells whether this is the very same add: every copy of an effect shares its target.
+    pub(super) fn is_same_add(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Add { target: one, .. }, Self::Add { target: other, .. })
+            if Arc::ptr_eq(one, other))
+    }
+
+    /// Tells whether there are other copies of this add.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Add { target, .. } if Arc::strong_count(target) > 1)
+    }
+
+    /// Notes that a number is not the effect of this add.
+    pub(super) fn is_not(&mut self, id: NumberId) {
+        if let Self::Add { before, .. } = self {
+            before.ids.push(id);
+        }
     }
 
     /// Tells whether doing it again is as good as doing it once.

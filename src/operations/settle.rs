@@ -183,20 +183,27 @@ impl Operations {
         }
     }
 
-    /// Looks once more for the effect of a write whose outcome was unknown.
+    /// Looks once more for the effect of a write whose outcome was unknown. An add that was found
+    /// before is that number, be it gone since.
     ///
     /// That it does not show proves nothing: the service may still be at it. A write that is as
     /// good done twice may then be done again, an add must not.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`], and those of the read.
+    /// [`Error::OutcomeUnknown`], [`Error::IdsLost`], and those of the read.
     pub(super) async fn settle_later(
         &self,
         run: &Run,
         effect: &Effect,
     ) -> Result<Option<(List, NumberId)>, Error> {
-        let effect = &self.unsettled.known(effect);
+        let (effect, found) = &self.unsettled.known(effect);
         let list = self.current(run).await?;
+        if let Some(id) = *found {
+            return match list.find(id) {
+                None if list.left_out > 0 => Err(Error::IdsLost),
+                _ => Ok(Some((list, id))),
+            };
+        }
         let unknown = |candidates| {
             self.unsettled.remember(run, effect);
             Err(Error::OutcomeUnknown {

@@ -5,20 +5,18 @@
 //! add's only where upstream said that it did that one, and a number that was told to one is never
 //! found for another.
 //!
-//! Kept in memory, as long and as many as request ids.
+//! Kept in memory, as long and as many as request ids; and one whose request id is remembered as long
+//! as that is, so that what was told to others is known when it is asked for again.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use tokio::time::Instant;
 
-use super::{
-    RequestIdLimits, Run,
-    effect::{Before, Effect},
-};
-use crate::domain::{AccountId, Fields, License, Number, NumberId};
+use super::{RequestIdLimits, Run, effect::Effect};
+use crate::domain::{AccountId, License, Number, NumberId};
 
 /// The adds that are unsettled, the oldest first.
 #[derive(Debug)]
@@ -32,26 +30,19 @@ struct Add {
     since: Instant,
     license: License,
     account: AccountId,
-    /// What the list had before, and what was told to others since.
-    before: Before,
-    /// Also tells which add it is: every copy of an effect shares it.
-    target: Arc<Fields>,
+    /// An add; what was told to others since counts for what the list had before.
+    effect: Effect,
+    /// The number that it was found to be; from then on it makes no other doubtful.
+    number: Option<NumberId>,
 }
 
 impl Add {
-    fn is(&self, target: &Arc<Fields>) -> bool {
-        Arc::ptr_eq(&self.target, target)
-    }
-
     fn is_of(&self, run: &Run) -> bool {
         self.account == run.account && self.license == run.context.license
     }
 
-    fn effect(&self) -> Effect {
-        Effect::Add {
-            before: self.before.clone(),
-            target: Arc::clone(&self.target),
-        }
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.effect.bytes()
     }
 }
 
@@ -65,68 +56,78 @@ impl UnsettledAdds {
 
     /// Remembers an add whose outcome is unknown. Other writes are passed over.
     pub(super) fn remember(&self, run: &Run, effect: &Effect) {
-        let Effect::Add { before, target } = effect else {
+        if effect.is_idempotent() {
             return;
-        };
+        }
         let mut adds = self.adds();
-        adds.retain(|add| !add.is(target));
-        while adds.len() >= self.limits.entries {
-            adds.pop_front();
+        adds.retain(|add| !add.effect.is_same_add(effect));
+        let mut bytes: usize = adds.iter().map(Add::bytes).sum();
+        while adds.len() >= self.limits.entries || bytes >= self.limits.bytes {
+            // Those that can be asked for again are as many as ids, which are bounded.
+            let oldest = adds.iter().position(|add| !add.effect.is_shared());
+            let Some(forgotten) = oldest.and_then(|place| adds.remove(place)) else {
+                break;
+            };
+            bytes -= forgotten.bytes();
         }
         adds.push_back(Add {
             since: Instant::now(),
             license: run.context.license.clone(),
             account: run.account,
-            before: before.clone(),
-            target: Arc::clone(target),
+            effect: effect.clone(),
+            number: None,
         });
     }
 
-    /// Notes that a number is the effect of an add, and so of none that is unsettled.
+    /// Notes that a number is the effect of an add, and so of no other one.
     pub(super) fn settle(&self, run: &Run, effect: &Effect, number: NumberId) {
-        if let Effect::Add { target, .. } = effect {
-            self.adds().retain(|add| !add.is(target));
-            self.tell_of(run, number);
+        if effect.is_idempotent() {
+            return;
+        }
+        for add in self.adds().iter_mut().filter(|add| add.is_of(run)) {
+            if add.effect.is_same_add(effect) {
+                add.number = Some(number);
+            } else {
+                add.effect.is_not(number);
+            }
         }
     }
 
     /// Notes that a number of the account is the effect of none of the unsettled adds.
     pub(super) fn tell_of(&self, run: &Run, number: NumberId) {
         for add in self.adds().iter_mut().filter(|add| add.is_of(run)) {
-            add.before.insert(number);
+            add.effect.is_not(number);
         }
     }
 
-    /// Returns an effect with what is known of it by now.
-    pub(super) fn known(&self, effect: &Effect) -> Effect {
-        let adds = self.adds();
-        let known = match effect {
-            Effect::Add { target, .. } => adds.iter().find(|add| add.is(target)),
-            Effect::Update { .. } | Effect::Delete { .. } => None,
-        };
-        known.map_or_else(|| effect.clone(), Add::effect)
+    /// Returns an effect with what is known of it by now, and the number that it was found to be.
+    pub(super) fn known(&self, effect: &Effect) -> (Effect, Option<NumberId>) {
+        self.adds()
+            .iter()
+            .find(|add| add.effect.is_same_add(effect))
+            .map_or_else(
+                || (effect.clone(), None),
+                |add| (add.effect.clone(), add.number),
+            )
     }
 
     /// Tells whether a number that was found for an add may as well be that of another one.
     pub(super) fn may_be_anothers(&self, run: &Run, effect: &Effect, found: &Number) -> bool {
-        let Effect::Add { target, .. } = effect else {
-            return false;
-        };
-        self.adds()
-            .iter()
-            .any(|add| add.is_of(run) && !add.is(target) && add.effect().can_be(found))
+        !effect.is_idempotent()
+            && self.adds().iter().any(|add| {
+                add.is_of(run)
+                    && add.number.is_none()
+                    && !add.effect.is_same_add(effect)
+                    && add.effect.can_be(found)
+            })
     }
 
-    /// Returns those that are not too old.
+    /// Returns those that are not too old, or can be asked for again.
     fn adds(&self) -> std::sync::MutexGuard<'_, VecDeque<Add>> {
         // No code that can panic runs while it is held.
         let mut adds = self.adds.lock().unwrap_or_else(PoisonError::into_inner);
-        while adds
-            .front()
-            .is_some_and(|add| add.since.elapsed() >= self.limits.ttl)
-        {
-            adds.pop_front();
-        }
+        let now = Instant::now();
+        adds.retain(|add| add.effect.is_shared() || now - add.since < self.limits.ttl);
         adds
     }
 }

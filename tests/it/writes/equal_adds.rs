@@ -7,7 +7,7 @@ use followme::{
 };
 
 use super::{add_with_id, adds, impatient};
-use crate::support::{LICENSE, SOON, World, failure, new_number, replace, stored_number};
+use crate::support::{LICENSE, SOON, World, add_to, failure, new_number, replace, stored_number};
 
 /// The number of [`add_with_id`] as the service keeps it.
 fn late(id: i32) -> StoredNumber {
@@ -152,4 +152,57 @@ async fn an_add_that_shows_without_the_word_of_upstream_is_doubtful_beside_an_eq
     assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
     let id = world.read(1003).await.numbers[0].number_id.to_string();
     assert_eq!(unknown.meta("candidate_number_ids"), Some(id.as_str()));
+}
+
+/// Sends an add without an id of which nobody knows whether it was done. It was not.
+async fn another_unknown_add(world: &World, name: &str) {
+    let fired = world.handle.fired_count("reset");
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    let request = add_to(1002, new_number(name, "15550131"));
+    let unknown = failure(world.add(request).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    assert_eq!(world.handle.fired_count("reset"), fired + 1);
+}
+
+#[tokio::test]
+async fn what_was_told_to_another_is_known_as_long_as_the_request_id() {
+    let world = World::configured(|config| {
+        config.operations.write_limit = SOON;
+        config.operations.request_ids.entries = 2;
+    })
+    .await;
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    world.add(add_with_id("id-2", "Desk")).await.expect("added");
+    for name in ["A", "B", "C"] {
+        another_unknown_add(&world, name).await;
+    }
+    // The number is that of the other one.
+    let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    assert_eq!(unknown.meta("candidate_number_ids"), None);
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn the_unsettled_adds_take_no_more_memory_than_request_ids_may() {
+    let world = World::configured(|config| {
+        config.operations.write_limit = SOON;
+        config.operations.request_ids.bytes = 4096;
+    })
+    .await;
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    let unknown = failure(world.add(add_with_id("", "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    let numbers = (1..=1500).map(|id| StoredNumber {
+        id,
+        ..stored_number("Many", "15550132", id)
+    });
+    world.seed(1002, numbers.collect());
+    another_unknown_add(&world, "A").await;
+    another_unknown_add(&world, "B").await;
+    // The oldest is forgotten.
+    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
+    world.add(add_with_id("", "Desk")).await.expect("found");
 }
