@@ -210,9 +210,10 @@ impl RequestIds {
 
 impl Table {
     fn replace(&mut self, key: &Key, content: Content, state: State, bytes: usize) {
-        if let State::Finished(at, _) = state {
-            self.finished.push_back((at, key.clone()));
-        }
+        let finished = match state {
+            State::Finished(at, _) => Some(at),
+            State::Running(_) => None,
+        };
         self.bytes += bytes;
         let entry = Entry {
             content,
@@ -221,6 +222,15 @@ impl Table {
         };
         if let Some(old) = self.entries.insert(key.clone(), entry) {
             self.bytes -= old.bytes;
+        }
+        if let Some(at) = finished {
+            self.finished.push_back((at, key.clone()));
+            // An id that is taken up again and again leaves a place behind each time.
+            if self.finished.len() > 2 * self.entries.len() {
+                let entries = &self.entries;
+                self.finished
+                    .retain(|(at, key)| is_current(entries, key, *at));
+            }
         }
     }
 
@@ -233,11 +243,7 @@ impl Table {
     /// Forgets the oldest finished write. Returns its time, or `None` where there is none.
     fn forget_oldest(&mut self) -> Option<Instant> {
         let (at, key) = self.finished.pop_front()?;
-        let current = matches!(
-            self.entries.get(&key),
-            Some(Entry { state: State::Finished(of, _), .. }) if *of == at
-        );
-        if current {
+        if is_current(&self.entries, &key, at) {
             self.remove(&key);
         }
         Some(at)
@@ -262,6 +268,14 @@ impl Table {
         }
         true
     }
+}
+
+/// Tells whether a write is still the one that was finished at a time.
+fn is_current(entries: &HashMap<Key, Entry>, key: &Key, at: Instant) -> bool {
+    matches!(
+        entries.get(key),
+        Some(Entry { state: State::Finished(of, _), .. }) if *of == at
+    )
 }
 
 /// The right to do the write of an id. What became of it must be told; dropped untold, the id is
@@ -343,5 +357,52 @@ impl Memory {
                     effect.as_ref().map_or(0, Effect::bytes)
                 }
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{List, NumberId};
+
+    #[test]
+    fn an_id_that_is_taken_up_again_and_again_takes_no_more_memory() {
+        let ids = RequestIds::new(Limits {
+            ttl: Duration::from_secs(3600),
+            entries: 100,
+            bytes: 1 << 20,
+        });
+        let key = |id: &str| Key {
+            caller: String::new(),
+            license: License::new("L").unwrap(),
+            rpc: Rpc::Add,
+            id: RequestId::new(id).unwrap(),
+        };
+        let take = |id: &str| match ids.enter(&key(id), [0; 32], &Gate::default()) {
+            Entered::Do(ticket, memory) => (ticket, memory),
+            _ => panic!("the id is free"),
+        };
+        let unknown = || {
+            Err(Arc::new(Error::OutcomeUnknown {
+                effect: Box::new(Effect::delete(&List::default(), NumberId::new(1).unwrap())),
+                candidates: Vec::new(),
+                source: None,
+            }))
+        };
+        for id in ["first", "second"] {
+            take(id).0.tell(&unknown());
+        }
+        for _ in 0..1000 {
+            let (ticket, memory) = take("first");
+            assert!(matches!(memory, Some(Memory::Unknown(Some(_)))));
+            ticket.tell(&unknown());
+        }
+        let mut table = ids.table();
+        assert!(table.finished.len() <= 4, "{}", table.finished.len());
+        // The order is still that of their ends.
+        while table.entries.len() > 1 {
+            table.forget_oldest();
+        }
+        assert!(table.entries.contains_key(&key("first")));
     }
 }
