@@ -20,7 +20,7 @@ use crate::{
         audit,
         metrics::{self, RequestIdHit},
     },
-    upstream::{self, Context, Route},
+    upstream::{self, Context, Place, Route},
 };
 
 /// A write that is asked for.
@@ -148,7 +148,7 @@ impl Operations {
         }
     }
 
-    /// Takes the request id and the turn, then does the write in a task.
+    /// Takes the request id, the turn and a place, then does the write in a task.
     async fn enter(self: &Arc<Self>, write: Write, gate: Gate) -> Result<Arc<Reply>, Arc<Error>> {
         let mut entered = None;
         if let Some((id, content)) = &write.request {
@@ -188,10 +188,16 @@ impl Operations {
         }
         let (ticket, memory) = entered.unzip();
         let turn = self.turns.wait(&write.context.license, write.account).await;
+        // Waited for here and not in the task, so that a caller who goes holds nobody up. And before
+        // anything is read: so no waiting comes between the checks and the write, in which somebody
+        // else could change what was checked.
+        let place = self.client.enter(&write.context, Route::List).await;
         let operations = Arc::clone(self);
         let begun = gate.clone();
         let task = async move {
-            let result = operations.perform(write, memory.flatten(), gate).await;
+            let result = operations
+                .perform(write, place, memory.flatten(), gate)
+                .await;
             let result = result.map(Arc::new).map_err(Arc::new);
             if let Some(ticket) = ticket {
                 ticket.tell(&result);
@@ -212,10 +218,13 @@ impl Operations {
     async fn perform(
         &self,
         write: Write,
+        place: Result<Place, upstream::Error>,
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
-        let result = self.settle_and_perform(write, memory.clone(), gate).await;
+        let result = self
+            .settle_and_perform(write, place, memory.clone(), gate)
+            .await;
         match (result, memory) {
             (Err(error), Some(Memory::Unknown(Some(effect)))) if error.says_not_done() => {
                 Err(Error::OutcomeUnknown {
@@ -235,6 +244,7 @@ impl Operations {
     async fn settle_and_perform(
         &self,
         write: Write,
+        place: Result<Place, upstream::Error>,
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
@@ -244,13 +254,7 @@ impl Operations {
             account: write.account,
             request_id: write.request.map(|(id, _)| id.as_str().to_owned()),
         });
-        // The place is taken before anything is read: so no waiting comes between the checks and the
-        // write, in which somebody else could change what was checked.
-        let place = self
-            .client
-            .enter(&write.context, Route::List)
-            .await
-            .map_err(|source| upstream_error(&write.context, source))?;
+        let place = place.map_err(|source| upstream_error(&write.context, source))?;
         let run = Run {
             context: Context {
                 deadline: write.answer_by,

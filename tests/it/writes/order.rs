@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use followme::simulator::{Route, When};
+use followme::{
+    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
+    simulator::{Route, When},
+};
 use tonic::Code;
 
 use super::{add_with_id, hold, names, patient, within};
-use crate::support::{LICENSE, World, add_to, failure, new_number, with_metadata};
+use crate::support::{LICENSE, World, add_to, channel, failure, new_number, with_metadata};
 
 #[tokio::test]
 async fn the_writes_of_an_account_wait_for_each_other_and_other_accounts_do_not() {
@@ -138,4 +141,37 @@ async fn who_is_cancelled_while_waiting_leaves_the_queue() {
         .await
         .expect("added");
     assert_eq!(names(&world, 1003), ["First", "Third"]);
+}
+
+#[tokio::test]
+async fn who_is_cancelled_while_waiting_for_a_place_upstream_leaves_the_account() {
+    let world = World::configured(|config| {
+        // Each connection has one.
+        config.upstream.limits.requests = 2;
+        config.upstream.limits.caller_share = 0.5;
+    })
+    .await;
+    let mut client = FollowMeServiceClient::new(channel(world.addr).await);
+    hold(&world, Route::Add, When::Before);
+    let first = tokio::spawn({
+        let mut client = client.clone();
+        async move { client.add(add_with_id("id-1", "First")).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    let second = tokio::spawn({
+        let mut client = client.clone();
+        let request = add_to(1002, new_number("Second", "15550131"));
+        async move { client.add(request).await }
+    });
+    let mut barrier = async || failure(client.list(pb::ListRequest::default()).await);
+    assert_eq!(barrier().await.reason, "INVALID_REQUEST");
+    second.abort();
+    assert_eq!(barrier().await.reason, "INVALID_REQUEST");
+    world
+        .add(add_to(1002, new_number("Third", "15550132")))
+        .await
+        .expect("nobody is before it");
+    world.handle.release();
+    first.await.expect("no panic").expect("added");
+    assert_eq!(world.effects().len(), 2);
 }
