@@ -102,6 +102,18 @@ impl Operations {
         id: NumberId,
     ) {
         metrics::write(effect.name(), metrics::WriteOutcome::Settled);
+        self.note_settled_later(run, effect, list, id, FieldSet::EMPTY);
+    }
+
+    /// Notes that what was unknown of a write is found, and the fields that did not take.
+    pub(super) fn note_settled_later(
+        &self,
+        run: &super::Run,
+        effect: &Effect,
+        list: &List,
+        id: NumberId,
+        unapplied: FieldSet,
+    ) {
         self.audit.settled_later(
             &run.who,
             effect.name(),
@@ -109,6 +121,7 @@ impl Operations {
                 outcome: "done",
                 number: Some(id),
                 after: list.find(id).map(|number| &number.fields),
+                unapplied,
                 ..Outcome::default()
             },
         );

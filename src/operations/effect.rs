@@ -107,6 +107,25 @@ impl Effect {
         }
     }
 
+    /// Returns what the number of an update shall be.
+    pub(super) fn goal(&self) -> Option<Goal<'_>> {
+        match self {
+            Self::Update {
+                id,
+                old,
+                target,
+                changed,
+                ..
+            } => Some(Goal {
+                id: *id,
+                old,
+                target,
+                asked: *changed,
+            }),
+            Self::Add { .. } | Self::Delete { .. } => None,
+        }
+    }
+
     /// Names the kind of write.
     pub(super) fn name(&self) -> &'static str {
         match self {

@@ -216,12 +216,15 @@ impl Operations {
         let mut reports = Vec::with_capacity(steps.len());
         if let Some((effect, error)) = unsettled {
             reports.extend(steps.into_iter().map(|step| {
-                let add = matches!(&step, Step::Add { target, .. } if effect.adds(target));
-                let mut report = StepReport::new(step, StepOutcome::NotStarted);
-                if add {
-                    report.outcome = StepOutcome::Unknown;
-                    report.reason = error.reason();
-                }
+                let (outcome, reason) = match &step {
+                    Step::Keep { .. } => (StepOutcome::Done, ""),
+                    Step::Add { target, .. } if effect.adds(target) => {
+                        (StepOutcome::Unknown, error.reason())
+                    }
+                    _ => (StepOutcome::NotStarted, ""),
+                };
+                let mut report = StepReport::new(step, outcome);
+                report.reason = reason;
                 report
             }));
             let unknown = Error::OutcomeUnknown {
@@ -458,9 +461,8 @@ impl Operations {
         before: &List,
         steps: &[Step],
     ) -> Result<(Run, Vec<Option<Entry>>), Error> {
-        let mut begun = run.with_limit(self.config.write_limit);
         let mut entries = Vec::with_capacity(steps.len());
-        for step in steps {
+        let noted = steps.iter().try_for_each(|step| {
             let change = match step {
                 Step::Keep { .. } => None,
                 Step::Add { target, .. } => Some(Change::add(target)),
@@ -469,23 +471,22 @@ impl Operations {
                 }
                 Step::Delete { id } => before.find(*id).map(Change::delete),
             };
-            entries.push(match change {
-                None => None,
-                Some(change) => match self.begin(run, change) {
-                    Ok((run, entry)) => {
-                        begun = run;
-                        Some(entry)
-                    }
-                    Err(error) => {
-                        for entry in entries.into_iter().flatten() {
-                            end_step(entry, "not_done", None);
-                        }
-                        return Err(error);
-                    }
-                },
-            });
+            let entry = change.map(|change| self.audit.begin(&run.who, change));
+            entries.push(entry.transpose()?);
+            Ok(())
+        });
+        run.context.call.enter(Phase::Writing);
+        // One post is one beginning: what comes before it has begun nothing.
+        let begun = noted.and_then(|()| run.begin(self.config.write_limit));
+        match begun {
+            Ok(run) => Ok((run, entries)),
+            Err(error) => {
+                for entry in entries.into_iter().flatten() {
+                    end_step(entry, "not_done", None);
+                }
+                Err(error)
+            }
         }
-        Ok((begun, entries))
     }
 
     /// Reads back where a replace-all stands that stopped.

@@ -26,7 +26,7 @@ impl Goal<'_> {
     /// Returns the fields that did not take: those that were asked for and differ, and those that
     /// upstream emptied although nobody asked. Of the latter, one that holds another value is
     /// somebody else's change.
-    fn unapplied(self, now: &Fields) -> FieldSet {
+    pub(super) fn unapplied(self, now: &Fields) -> FieldSet {
         self.differing(now)
             .intersection(self.asked.union(emptied(now)))
     }
@@ -108,7 +108,8 @@ impl Operations {
     /// Finishes a write whose own entry in the audit log has ended, with one for what is sent again.
     ///
     /// # Errors
-    /// Those of [`finish`](Self::finish); [`Error::AuditUnavailable`], [`Error::NotSent`].
+    /// Those of [`finish`](Self::finish); [`Error::RestUnknown`] also where what is to be sent again
+    /// could not begin, so that it can be asked for once more.
     pub(super) async fn finish_later(
         &self,
         run: &Run,
@@ -122,11 +123,18 @@ impl Operations {
             return self.finish(run, goal, false, list).await;
         }
         let again = goal.sent_again(&now.fields);
-        let (run, entry) = self.begin(run, Change::update(now, &again))?;
+        let (run, entry) =
+            self.begin(run, Change::update(now, &again))
+                .map_err(|_| Error::RestUnknown {
+                    fields: goal.unapplied(&now.fields),
+                    effect: Box::new(Effect::rest(&list, goal)),
+                    source: None,
+                })?;
         to_its_end(entry, self.finish(&run, goal, false, list)).await
     }
 
-    fn sends_again(&self, goal: Goal<'_>, now: &Number) -> bool {
+    /// Tells whether fields of a number are to be sent again.
+    pub(super) fn sends_again(&self, goal: Goal<'_>, now: &Number) -> bool {
         !goal.to_send_again(&now.fields).is_empty()
             && self.client.update_all_mode() != UpdateAll::Off
     }

@@ -271,7 +271,7 @@ impl Operations {
             Some(Memory::Unknown(None)) => return Err(Error::Panicked { begun: true }),
             Some(Memory::Unknown(effect) | Memory::Incomplete(effect)) => effect,
             Some(Memory::Rest(effect, fields)) => {
-                return self.finish_rest(run, &write.command, effect, fields).await;
+                return self.finish_rest(run, effect, fields).await;
             }
             Some(Memory::Final(_)) | None => None,
         };
@@ -324,27 +324,16 @@ impl Operations {
     ) -> Result<Reply, Error> {
         let run = &run.with_limit(self.config.write_limit);
         let goal = match (effect, command) {
-            (Effect::Add { target, .. }, Command::Add { draft }) => Goal {
+            (Effect::Add { target, .. }, Command::Add { draft }) => Some(Goal {
                 id,
                 old: &Fields::default(),
                 target,
                 asked: super::add::asked(draft, target),
-            },
-            (
-                Effect::Update {
-                    old,
-                    target,
-                    changed,
-                    ..
-                },
-                _,
-            ) => Goal {
-                id,
-                old,
-                target,
-                asked: *changed,
-            },
-            _ => return Ok(Reply::Deleted(list)),
+            }),
+            (effect, _) => effect.goal(),
+        };
+        let Some(goal) = goal else {
+            return Ok(Reply::Deleted(list));
         };
         self.finish_later(run, goal, list).await.map(Reply::Applied)
     }
@@ -353,16 +342,24 @@ impl Operations {
     async fn finish_rest(
         &self,
         run: &Run,
-        command: &Command,
         effect: Effect,
         fields: FieldSet,
     ) -> Result<Reply, Error> {
         let list = self.current(run).await?;
-        match effect.judge(&list, None, true) {
-            Judgement::Done(id) => self.settled_reply(run, command, &effect, list, id).await,
+        let goal = match (effect.judge(&list, None, true), effect.goal()) {
+            (Judgement::Done(_), Some(goal)) => goal,
             // The list lost ids: the number may be among them.
-            Judgement::NotDone | Judgement::Ambiguous(_) => Err(rest_unknown(effect, fields, None)),
+            _ => return Err(rest_unknown(effect, fields, None)),
+        };
+        let run = &run.with_limit(self.config.write_limit);
+        // What is sent again has an entry of its own in the audit log.
+        if let Some(now) = list.find(goal.id)
+            && !self.sends_again(goal, now)
+        {
+            let unapplied = goal.unapplied(&now.fields);
+            self.note_settled_later(run, &effect, &list, goal.id, unapplied);
         }
+        self.finish_later(run, goal, list).await.map(Reply::Applied)
     }
 }
 

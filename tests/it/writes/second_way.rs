@@ -8,7 +8,9 @@ use followme::{
 use tonic::Code;
 
 use super::{adds, changed_by_others, hold};
-use crate::support::{Failure, LICENSE, SOON, World, add_to, demo, failure, new_number, update};
+use crate::support::{
+    Failure, LICENSE, SOON, World, add_to, demo, failure, new_number, scratch, update,
+};
 
 /// A host that takes from a GET what its path carries and nothing else.
 fn by_path_alone() -> Knobs {
@@ -274,7 +276,7 @@ async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
         knobs: by_path_alone(),
         ..demo()
     };
-    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("audit-second-way");
+    let file = scratch().join("audit-second-way");
     let _ = std::fs::remove_file(&file);
     let world = World::with(options, |config| {
         soon(config);
@@ -311,4 +313,77 @@ async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
         [["begin", "update", ""], ["end", "update", "done"]]
     );
     assert_eq!(posts(&world), 1, "what still read empty was written again");
+}
+
+#[tokio::test]
+async fn a_late_update_whose_rest_cannot_be_noted_is_told_done_but_for_that() {
+    let options = Options {
+        knobs: by_path_alone(),
+        ..demo()
+    };
+    let directory = scratch().join("audit-late");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir(&directory).expect("it can be made");
+    let world = World::with(options, |config| {
+        soon(config);
+        config.audit.file = Some(directory.join("audit"));
+    })
+    .await;
+    hold(&world, Route::Update, When::Before);
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        ..update(
+            70001,
+            &["name", "period"],
+            with_period("Ours", "", "wd{tu}"),
+        )
+    };
+    let unknown = failure(world.update(request.clone()).await);
+    assert_eq!(unknown.meta("unapplied_fields"), None);
+    world.handle.release();
+    world.handle.wait_for_effects(1).await;
+    std::fs::remove_dir_all(&directory).expect("it can be removed");
+    assert_rest_unknown(&failure(world.update(request.clone()).await), "70001");
+    assert_eq!(posts(&world), 0);
+    std::fs::create_dir(&directory).expect("it can be made");
+    let done = world.update(request).await.expect("done");
+    assert!(done.unapplied_fields.is_empty(), "{done:?}");
+    assert_eq!(world.effects().len(), 2);
+}
+
+#[tokio::test]
+async fn a_second_way_that_is_found_later_has_a_line_in_the_audit_log() {
+    let options = Options {
+        knobs: by_path_alone(),
+        ..demo()
+    };
+    let file = scratch().join("audit-rest-later");
+    let _ = std::fs::remove_file(&file);
+    let world = World::with(options, |config| {
+        soon(config);
+        config.audit.file = Some(file.clone());
+    })
+    .await;
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        ..update(70001, &["period"], with_period("", "", "wd{tu}"))
+    };
+    let (updated, ()) = tokio::join!(
+        world.update(request.clone()),
+        unknown_rest(&world, When::After)
+    );
+    assert_rest_unknown(&failure(updated), "70001");
+    world.handle.disarm_all();
+    world.handle.release();
+    world.update(request).await.expect("found");
+    let text = std::fs::read_to_string(&file).expect("the file is there");
+    let last: serde_json::Value = text
+        .lines()
+        .last()
+        .map(|line| serde_json::from_str(line).expect("an object"))
+        .expect("a line");
+    assert_eq!(last["later"], true, "{text}");
+    assert_eq!(last["outcome"], "done");
+    assert_eq!(last["number_id"], 70001);
+    assert_eq!(last["after"]["period"], "wd{tu}");
 }

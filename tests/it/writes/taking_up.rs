@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use followme::{
-    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
+    grpc::pb::{
+        self,
+        follow_me_service_client::FollowMeServiceClient,
+        replace_step::{Action, Outcome},
+    },
     simulator::{FaultKind, Route, When},
 };
 use tonic::{Code, transport::Channel};
@@ -185,4 +189,34 @@ async fn a_replace_all_whose_going_on_fails_speaks_of_that_call_alone() {
     assert!(said.ends_with("nothing was changed by this call"), "{said}");
     world.replace_all(request).await.expect("goes on");
     assert_eq!(adds(&world), 2);
+}
+
+#[tokio::test]
+async fn a_replace_all_that_waits_for_an_add_tells_what_stands_as_it_shall() {
+    let world = impatient().await;
+    let kept = world.read(1002).await.numbers;
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..crate::support::replace(1002, [kept, vec![new_number("A", "15550140")]].concat())
+    };
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    for _ in 0..2 {
+        let stopped = failure(world.replace_all(request.clone()).await);
+        assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+        let outcomes: Vec<_> = stopped
+            .incomplete()
+            .steps
+            .iter()
+            .map(|step| (step.action(), step.outcome()))
+            .collect();
+        assert_eq!(
+            outcomes,
+            [
+                (Action::Add, Outcome::Unknown),
+                (Action::Keep, Outcome::Done)
+            ]
+        );
+    }
+    world.assert_fired("reset");
+    assert_eq!(adds(&world), 0);
 }
