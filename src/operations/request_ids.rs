@@ -306,6 +306,10 @@ impl Ticket {
                 Error::ReplaceIncomplete(incomplete) => {
                     Some(Memory::Incomplete(incomplete.pending.clone()))
                 }
+                // Its first steps are done, and it can go on.
+                Error::WroteTooMuch { .. } if self.key.rpc == Rpc::ReplaceAll => {
+                    Some(Memory::Incomplete(None))
+                }
                 error if error.write_was_done() => Some(Memory::Final(result.clone())),
                 // Not done: of this try nothing is left. What an earlier one left unsettled stays,
                 // unless this one wrote after settling it.

@@ -323,6 +323,34 @@ async fn what_cannot_be_put_back_is_named() {
 }
 
 #[tokio::test]
+async fn a_replace_all_that_wrote_too_much_goes_on_under_its_id() {
+    let world = World::knobs(every()).await;
+    let stored = (1..=3).map(|order| StoredNumber {
+        id: 80000 + order,
+        ..stored_number("Desk", &format!("1555010{order}"), order)
+    });
+    world.seed(1001, stored.collect());
+    let mut numbers = world.read(1001).await.numbers;
+    for number in &mut numbers {
+        number.name = format!("Desk {}", number.number_id);
+    }
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..replace(1001, numbers)
+    };
+    let failed = failure(world.replace_all(request.clone()).await);
+    assert_eq!(failed.reason, "UPSTREAM_WROTE_TOO_MUCH");
+    assert_eq!(failed.meta("request_id"), Some("id-1"));
+    assert_eq!(world.stored(1001, 80002).name.as_deref(), Some("Desk"));
+    // Not the first answer again: its other steps are still to be done.
+    world.replace_all(request).await.expect("it goes on");
+    for id in 80001..=80003 {
+        let name = world.stored(1001, id).name;
+        assert_eq!(name, Some(format!("Desk {id}")));
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_another_number_by_somebody_else_is_not_blamed_on_the_route() {
     let world = World::on(Dialect::V4, Newline::Lf).await;
     world.arm(
