@@ -34,6 +34,8 @@ struct Begun {
     context: Option<Context>,
     account: Option<AccountId>,
     answer_by: Option<Instant>,
+    /// The request id of a write, and what the request asks for.
+    request: Option<(RequestId, Content)>,
     violations: Violations,
 }
 
@@ -44,9 +46,22 @@ struct Asked {
     context: Context,
     account: AccountId,
     answer_by: Option<Instant>,
+    request: Option<(RequestId, Content)>,
 }
 
 impl Begun {
+    /// Takes the request id of a write, and what the request asks for: its bytes, without what is
+    /// ignored on input. A map has no order, so it could not stand in a hash.
+    fn take_request_id<M: Message>(&mut self, id: &str, request: &M) {
+        if id.is_empty() {
+            return;
+        }
+        match RequestId::new(id) {
+            Ok(id) => self.request = Some((id, Sha256::digest(request.encode_to_vec()).into())),
+            Err(rule) => self.violations.push("request_id", rule),
+        }
+    }
+
     /// Ends the parsing: everything is there, or all that is wrong is said at once.
     fn parsed<T>(self, parts: Option<T>) -> Result<(Asked, T), Status> {
         match (self.context, self.account, parts) {
@@ -57,10 +72,11 @@ impl Begun {
                     context,
                     account,
                     answer_by: self.answer_by,
+                    request: self.request,
                 };
                 Ok((asked, parts))
             }
-            _ => Err(status::invalid(&self.violations)),
+            _ => Err(status::invalid(&self.violations, id_of(&self.request))),
         }
     }
 }
@@ -74,7 +90,7 @@ impl Asked {
                 .await
                 .unwrap_or(Err(Error::ReadDeadline)),
         };
-        result.map_err(|error| failed(self.method, &error, None))
+        result.map_err(|error| failed(self.method, &error, id_of(&self.request)))
     }
 }
 
@@ -107,7 +123,7 @@ impl Service {
         // Every call has passed the layer that says who calls.
         let caller = extensions
             .get::<Arc<Caller>>()
-            .ok_or_else(|| denied(method, "", &Unauthenticated::Missing.into()))?;
+            .ok_or_else(|| denied(method, "", &Unauthenticated::Missing.into(), None))?;
         let place = place_of(caller, &extensions);
         let defaults = &self.defaults;
         let mut context = defaults.context(&metadata, caller, place, &mut violations);
@@ -118,7 +134,7 @@ impl Service {
         if let Some(account) = account {
             caller
                 .permit_account(account)
-                .map_err(|error| denied(method, &caller.name, &error))?;
+                .map_err(|error| denied(method, &caller.name, &error, None))?;
         }
         let begun = Begun {
             method,
@@ -126,28 +142,25 @@ impl Service {
             context,
             account,
             answer_by,
+            request: None,
             violations,
         };
         Ok((begun, message))
     }
 
-    async fn write(
-        &self,
-        asked: Asked,
-        command: Command,
-        request: Option<(RequestId, Content)>,
-    ) -> Result<Arc<Reply>, Status> {
+    async fn write(&self, asked: Asked, command: Command) -> Result<Arc<Reply>, Status> {
         let Asked {
             method,
             caller,
             context,
             account,
             answer_by,
+            request,
         } = asked;
+        let id = id_of(&request).cloned();
         self.guard
             .permit_write(&caller, account)
-            .map_err(|error| denied(method, &caller.name, &error))?;
-        let id = request.as_ref().map(|(id, _)| id.clone());
+            .map_err(|error| denied(method, &caller.name, &error, id.as_ref()))?;
         let write = Write {
             context,
             caller: caller.name.to_string(),
@@ -178,7 +191,12 @@ fn failed(method: &'static str, error: &Error, request_id: Option<&RequestId>) -
 }
 
 /// Writes a refusal to the log, once, and makes its status.
-fn denied(method: &'static str, caller: &str, error: &Denied) -> Status {
+fn denied(
+    method: &'static str,
+    caller: &str,
+    error: &Denied,
+    request_id: Option<&RequestId>,
+) -> Status {
     tracing::info!(
         method,
         caller,
@@ -186,30 +204,15 @@ fn denied(method: &'static str, caller: &str, error: &Denied) -> Status {
         error = error as &dyn std::error::Error,
         "call denied"
     );
-    status::denied(error)
+    status::denied(error, request_id)
 }
 
 fn list_etag(list: &List) -> String {
     Etag::of_list(list).into()
 }
 
-/// Takes the request id of a write, and what the request asks for: its bytes, without what is
-/// ignored on input. A map has no order, so it could not stand in a hash.
-fn request_id<M: Message>(
-    id: &str,
-    request: &M,
-    violations: &mut Violations,
-) -> Option<(RequestId, Content)> {
-    if id.is_empty() {
-        return None;
-    }
-    match RequestId::new(id) {
-        Ok(id) => Some((id, Sha256::digest(request.encode_to_vec()).into())),
-        Err(rule) => {
-            violations.push("request_id", rule);
-            None
-        }
-    }
+fn id_of(request: &Option<(RequestId, Content)>) -> Option<&RequestId> {
+    request.as_ref().map(|(id, _)| id)
 }
 
 /// Leaves out of a number what is ignored on input.
@@ -294,7 +297,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         if draft.is_none() {
             violations.push("number", "is required");
         }
-        let id = request_id(&request.request_id, &request, violations);
+        call.take_request_id(&request.request_id, &request);
         let (call, draft) = call.parsed(draft)?;
         if request.validate_only {
             let plan = self
@@ -306,7 +309,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
                 ..Default::default()
             }));
         }
-        let reply = self.write(call, Command::Add { draft }, id).await?;
+        let reply = self.write(call, Command::Add { draft }).await?;
         let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::AddResponse {
             number,
@@ -334,7 +337,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let named = convert::mask(request.update_mask.as_ref(), &draft, violations);
         let rules = &self.operations.config().rules;
         draft.check(named, "number", rules, violations);
-        let request_id = request_id(&request.request_id, &request, violations);
+        call.take_request_id(&request.request_id, &request);
         let (call, id) = call.parsed(id)?;
         if request.validate_only {
             let plan = self.operations.plan_update(
@@ -357,7 +360,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             named,
             etag,
         };
-        let reply = self.write(call, command, request_id).await?;
+        let reply = self.write(call, command).await?;
         let (number, unapplied_fields, list_etag) = applied(&reply)?;
         Ok(Response::new(pb::UpdateResponse {
             number,
@@ -378,7 +381,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         )?;
         let violations = &mut call.violations;
         let id = convert::number_id(request.number_id, "number_id", violations);
-        let request_id = request_id(&request.request_id, &request, violations);
+        call.take_request_id(&request.request_id, &request);
         let (call, id) = call.parsed(id)?;
         let command = Command::Delete {
             id,
@@ -386,7 +389,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             delete_forward: request.delete_forward,
             allow_missing: request.allow_missing,
         };
-        let list_etag = match &*self.write(call, command, request_id).await? {
+        let list_etag = match &*self.write(call, command).await? {
             Reply::Deleted(list) => list_etag(list),
             Reply::Applied(_) | Reply::Replaced(_) => return Err(another_kind()),
         };
@@ -444,7 +447,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         )?;
         request.numbers.iter_mut().for_each(without_output);
         let desired = self.desired(&request, &mut call.violations);
-        let request_id = request_id(&request.request_id, &request, &mut call.violations);
+        call.take_request_id(&request.request_id, &request);
         let (call, desired) = call.parsed(Some(desired))?;
         let etags = Etags {
             list: given(&request.list_etag),
@@ -465,7 +468,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             return Ok(Response::new(replaced(&plan)));
         }
         let command = Command::ReplaceAll { desired, etags };
-        match &*self.write(call, command, request_id).await? {
+        match &*self.write(call, command).await? {
             Reply::Replaced(reply) => Ok(Response::new(replaced(reply))),
             Reply::Applied(_) | Reply::Deleted(_) => Err(another_kind()),
         }

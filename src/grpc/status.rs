@@ -116,7 +116,7 @@ fn any(type_name: &str, message: &impl Message) -> Any {
 pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
     let reason = error.reason();
     let answer = match error {
-        Error::Invalid(violations) => return invalid(violations),
+        Error::Invalid(violations) => return invalid(violations, request_id),
         Error::DestinationDenied { field } => Answer::new(
             Code::PermissionDenied,
             reason,
@@ -348,9 +348,9 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
 
 /// Makes the status of a call that is refused for who calls, or for what the caller may.
 #[must_use]
-pub(super) fn denied(denied: &Denied) -> Status {
+pub(super) fn denied(denied: &Denied, request_id: Option<&RequestId>) -> Status {
     let reason = denied.reason();
-    match denied {
+    let answer = match denied {
         Denied::Unauthenticated(why) => Answer::new(Code::Unauthenticated, reason, why.to_string()),
         Denied::Method => Answer::new(
             Code::PermissionDenied,
@@ -367,7 +367,7 @@ pub(super) fn denied(denied: &Denied) -> Status {
         Denied::ReadOnly => Answer::new(
             Code::FailedPrecondition,
             reason,
-            "followme is read-only for now; nothing was written",
+            "followme is read-only for now; nothing was written by this call",
         )
         .detail(
             "google.rpc.PreconditionFailure",
@@ -379,12 +379,14 @@ pub(super) fn denied(denied: &Denied) -> Status {
         } => Answer::new(
             Code::ResourceExhausted,
             reason,
-            format!("too many writes of the caller to account {account}; nothing was written"),
+            format!(
+                "too many writes of the caller to account {account}; nothing was written by this call"
+            ),
         )
         .with("account_id", account)
         .with_retry_after(*retry_after),
-    }
-    .into_status()
+    };
+    with_request_id(answer, request_id).into_status()
 }
 
 fn from_upstream(
@@ -471,7 +473,7 @@ fn from_upstream(
 
 /// Makes the status of a request that breaks rules: at most 20 of them, and a count.
 #[must_use]
-pub(super) fn invalid(violations: &Violations) -> Status {
+pub(super) fn invalid(violations: &Violations, request_id: Option<&RequestId>) -> Status {
     let all = violations.as_slice();
     let count = all.len();
     let mut shown = count.min(MAX_VIOLATIONS);
@@ -486,10 +488,10 @@ pub(super) fn invalid(violations: &Violations) -> Status {
             2 => format!("{first} (and 1 more violation)"),
             _ => format!("{first} (and {} more violations)", count - 1),
         };
-        let status = Answer::new(Code::InvalidArgument, "INVALID_REQUEST", message)
+        let answer = Answer::new(Code::InvalidArgument, "INVALID_REQUEST", message)
             .with("violations", count)
-            .detail("google.rpc.BadRequest", &bad_request)
-            .into_status();
+            .detail("google.rpc.BadRequest", &bad_request);
+        let status = with_request_id(answer, request_id).into_status();
         if fits(&status) || shown <= 1 {
             return status;
         }

@@ -389,3 +389,22 @@ async fn outcomes_take_no_more_memory_than_they_may() {
         .expect("forgotten");
     assert_eq!(adds(&world), 3);
 }
+
+#[tokio::test]
+async fn every_refusal_of_a_write_names_its_id() {
+    let world = World::configured(|config| config.security.policy.read_only = true).await;
+    let invalid = failure(world.add(add_with_id("id-1", "")).await);
+    assert_eq!(invalid.reason, "INVALID_REQUEST");
+    assert_eq!(invalid.meta("request_id"), Some("id-1"));
+    let refused = failure(world.add(add_with_id("id-1", "Desk")).await);
+    assert_eq!(refused.reason, "READ_ONLY");
+    assert_eq!(refused.meta("request_id"), Some("id-1"));
+    world.arm(FaultKind::Html { status: 503 }, Route::GetAll);
+    let plan = pb::AddRequest {
+        validate_only: true,
+        ..add_with_id("id-1", "Desk")
+    };
+    let failed = failure(world.add(plan).await);
+    assert_eq!(failed.reason, "UPSTREAM_ERROR");
+    assert_eq!(failed.meta("request_id"), Some("id-1"));
+}
