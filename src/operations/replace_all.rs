@@ -1,5 +1,7 @@
 //! ReplaceAll: a plan of single writes, one after the other.
 
+use tokio::time::Instant;
+
 use super::{
     Error, NumberView, Operations, Run,
     add::asked,
@@ -8,7 +10,7 @@ use super::{
     effect::Effect,
     missing,
     second_way::Goal,
-    settle::is_over,
+    settle::{PATIENCE, is_over, says_done},
     update::{Way, sendable},
 };
 use crate::{
@@ -403,7 +405,11 @@ impl Operations {
         // Of an unanswered post, only the whole list proves that it is over.
         let over = sent.as_ref().err().is_none_or(is_over);
         let done = |list: &List| Plan::new(list, desired, &self.config.rules).writes_nothing();
-        let Some(list) = self.read_until(run, |list| over || done(list)).await else {
+        // What upstream says it took may show late, and would be added again.
+        let patient_until = Instant::now() + PATIENCE;
+        let given_up = || !says_done(&sent) || Instant::now() >= patient_until;
+        let wanted = |list: &List| done(list) || over && given_up();
+        let Some(list) = self.read_until(run, wanted).await else {
             metrics::write("replace_all", WriteOutcome::Unknown);
             for entry in entries.into_iter().flatten() {
                 end_step(entry, "unknown", None);

@@ -25,7 +25,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 ///
 /// A list may lag behind. But the word is weak (DOMAIN.md 2), and a delete that needs
 /// `isDeleteForward` (DOMAIN.md 4) never shows, so the account is not kept waiting for longer.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What became of a write.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) fn is_over(error: &upstream::Error) -> bool {
 }
 
 /// Tells whether upstream says that it did a write.
-fn says_done(sent: &Result<Written, upstream::Error>) -> bool {
+pub(super) fn says_done(sent: &Result<Written, upstream::Error>) -> bool {
     sent.as_ref()
         .is_ok_and(|written| written.success != Some(false))
 }

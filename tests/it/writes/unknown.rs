@@ -465,3 +465,27 @@ async fn an_add_that_upstream_says_it_did_and_that_never_shows_is_unknown_and_a_
     assert_eq!(failure(deleted).reason, "WRITE_NOT_DONE");
     assert_eq!(world.writes().len(), 1);
 }
+
+#[tokio::test]
+async fn a_whole_list_that_upstream_says_it_took_and_that_shows_late_is_not_added_again() {
+    let knobs = followme::simulator::Knobs {
+        update_all: followme::simulator::UpdateAll::List,
+        reads_csv_bodies: Some(true),
+        ..Default::default()
+    };
+    let options = followme::simulator::Options {
+        knobs,
+        ..crate::support::demo()
+    };
+    let world = World::with(options, |config| {
+        config.upstream.update_all = followme::upstream::UpdateAll::WholeList;
+    })
+    .await;
+    let request = crate::support::replace(1003, vec![new_number("Desk", "15550130")]);
+    let (replaced, ()) = tokio::join!(
+        world.replace_all(request),
+        shows_late(&world, 1003, Route::UpdateAll, Some(2))
+    );
+    assert_eq!(replaced.expect("done").numbers[0].name, "Desk");
+    assert_eq!(world.writes().len(), 1);
+}
