@@ -121,6 +121,8 @@ pub struct Incomplete {
     pub violations: Option<Violations>,
     /// What to look for before going on, where the outcome of a step is unknown.
     pub(super) pending: Option<Effect>,
+    /// Whether it changed something, or may have: then the list is not that of the first etags.
+    pub(super) wrote: bool,
 }
 
 impl Operations {
@@ -497,6 +499,10 @@ impl Operations {
 
     /// Reads back where a replace-all stands that stopped.
     async fn incomplete(&self, run: &Run, reports: Vec<StepReport>, cause: Option<Error>) -> Error {
+        let wrote = !cause.as_ref().is_some_and(Error::says_not_done)
+            || reports.iter().any(|report| {
+                report.outcome == StepOutcome::Done && !matches!(report.step, Step::Keep { .. })
+            });
         let (pending, violations) = match cause {
             Some(Error::OutcomeUnknown { effect, .. }) => (Some(*effect), None),
             Some(Error::Invalid(violations)) => (None, Some(violations)),
@@ -509,6 +515,7 @@ impl Operations {
             list,
             violations,
             pending,
+            wrote,
         }))
     }
 }

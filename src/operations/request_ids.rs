@@ -303,7 +303,9 @@ impl Ticket {
                 Error::RestUnknown { effect, fields, .. } => {
                     Some(Memory::Rest((**effect).clone(), *fields))
                 }
-                Error::ReplaceIncomplete(incomplete) => {
+                Error::ReplaceIncomplete(incomplete)
+                    if incomplete.wrote || self.otherwise.is_some() =>
+                {
                     Some(Memory::Incomplete(incomplete.pending.clone()))
                 }
                 // Its first steps are done, and it can go on.

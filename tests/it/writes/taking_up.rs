@@ -220,3 +220,35 @@ async fn a_replace_all_that_waits_for_an_add_tells_what_stands_as_it_shall() {
     world.assert_fired("reset");
     assert_eq!(adds(&world), 0);
 }
+
+#[tokio::test]
+async fn a_replace_all_that_wrote_nothing_checks_its_etags_again() {
+    let world = World::start().await;
+    let before = world.read(1001).await;
+    let mut numbers = before.numbers;
+    numbers[0].name = "Ours".to_owned();
+    for number in &mut numbers {
+        number.etag.clear();
+    }
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        list_etag: before.list_etag,
+        ..crate::support::replace(1001, numbers)
+    };
+    for _ in 0..2 {
+        world.arm(
+            FaultKind::NotSuccess { when: When::Before },
+            Route::UpdateAll,
+        );
+        let stopped = failure(world.replace_all(request.clone()).await);
+        assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    }
+    assert_eq!(world.handle.fired_count("not_success"), 2);
+    changed_by_others(&world, 70001, |number| {
+        number.name = Some("Theirs".to_owned());
+    });
+    let refused = failure(world.replace_all(request).await);
+    assert_eq!(refused.reason, "ETAG_MISMATCH");
+    assert_eq!(world.stored(1001, 70001).name.as_deref(), Some("Theirs"));
+    assert!(world.effects().is_empty());
+}
