@@ -150,7 +150,8 @@ impl<'a> Judge<'a> {
     }
 
     /// At most one upstream add per request id; without an id, per call. A replace-all adds a number
-    /// as often as it stands in its list, and again only after somebody has deleted it.
+    /// as often as it stands in its list, and again only after somebody has deleted it, or made
+    /// another one of it.
     fn adds_once(&self) -> Result<(), String> {
         let mut known: HashMap<(usize, &str), Vec<&Change>> = HashMap::new();
         for (place, change) in self.history.changes.iter().enumerate() {
@@ -162,7 +163,10 @@ impl<'a> Judge<'a> {
             let most = match &cause.asked {
                 Asked::ReplaceAll(request) => {
                     let state = &self.states[place];
-                    before.retain(|first| state.contains_key(&first.id));
+                    before.retain(|first| {
+                        let now = state.get(&first.id);
+                        now.is_some_and(|now| now.name == after.name)
+                    });
                     let desired = request.numbers.iter();
                     desired.filter(|number| number.name == after.name).count()
                 }
