@@ -1,6 +1,6 @@
 //! Get and List.
 
-use super::{Error, Operations, read_error};
+use super::{Error, Operations, missing, read_error};
 use crate::{
     domain::{AccountId, Etag, List, Number, NumberId, Settings},
     telemetry::access::Phase,
@@ -85,7 +85,7 @@ impl Operations {
     ///
     /// # Errors
     /// [`Error::NumberNotFound`] where the answer holds a list without it, or says 404;
-    /// [`Error::Upstream`].
+    /// [`Error::IdsLost`] where it may be one whose id was lost; [`Error::Upstream`].
     pub async fn get(
         &self,
         context: &Context,
@@ -93,15 +93,14 @@ impl Operations {
         id: NumberId,
     ) -> Result<List, Error> {
         context.call.enter(Phase::Reading);
-        let missing = Error::NumberNotFound {
-            account,
-            number: id,
-        };
         let mut list = match self.client.get(context, account, id).await {
             Ok(list) => list,
             Err(source) => {
                 return Err(match read_error(context, account, source) {
-                    Error::AccountNotFound { .. } => missing,
+                    Error::AccountNotFound { .. } => Error::NumberNotFound {
+                        account,
+                        number: id,
+                    },
                     error => error,
                 });
             }
@@ -109,7 +108,7 @@ impl Operations {
         // A host that answers with the whole list is as good.
         list.numbers.retain(|number| number.id == id);
         if list.numbers.is_empty() {
-            return Err(missing);
+            return Err(missing(&list, account, id));
         }
         Ok(list)
     }
