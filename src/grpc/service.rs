@@ -16,7 +16,7 @@ use crate::{
     },
     security::{Caller, Denied, Guard, Unauthenticated},
     telemetry::access::Call,
-    upstream::Context,
+    upstream::{Context, Kind},
 };
 
 /// `porta.followme.v1.FollowMeService`.
@@ -86,9 +86,14 @@ impl Asked {
     async fn read<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
         let result = match self.answer_by {
             None => read.await,
-            Some(answer_by) => tokio::time::timeout_at(answer_by, read)
-                .await
-                .unwrap_or(Err(Error::ReadDeadline)),
+            Some(answer_by) => match tokio::time::timeout_at(answer_by, read).await {
+                // Its last request had until then, too.
+                Ok(Err(error)) if timed_out(&error) && Instant::now() >= answer_by => {
+                    Err(Error::ReadDeadline)
+                }
+                Ok(result) => result,
+                Err(_) => Err(Error::ReadDeadline),
+            },
         };
         result.map_err(|error| failed(self.method, &error, id_of(&self.request)))
     }
@@ -127,8 +132,9 @@ impl Service {
         let place = place_of(caller, &extensions);
         let defaults = &self.defaults;
         let mut context = defaults.context(&metadata, caller, place, &mut violations);
-        if let (Some(context), Some(call)) = (&mut context, extensions.get::<Call>()) {
-            context.call = call.clone();
+        if let Some(context) = &mut context {
+            context.deadline = answer_by;
+            context.call = extensions.get::<Call>().cloned().unwrap_or_default();
         }
         let account = convert::account(account(&message), path, &mut violations);
         if let Some(account) = account {
@@ -174,6 +180,13 @@ impl Service {
             .await
             .map_err(|error| failed(method, &error, id.as_ref()))
     }
+}
+
+/// Tells whether upstream did not answer in time.
+fn timed_out(error: &Error) -> bool {
+    error
+        .upstream()
+        .is_some_and(|error| error.kind() == Kind::Timeout)
 }
 
 /// Writes a failure to the log, once, and makes its status.

@@ -36,9 +36,24 @@ struct State {
     successes: u32,
     /// While open: until when, and for how long in all.
     open: Option<(Instant, Duration)>,
-    /// Whether a probe is under way, since when.
-    probe: Option<Instant>,
+    /// Whether a probe is under way.
+    probing: bool,
     seen: Instant,
+}
+
+/// The right to send a request. While it is that of a probe, there is no other.
+#[derive(Debug)]
+pub(super) struct Pass<'a> {
+    breaker: &'a Breaker,
+    probes: bool,
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.probes {
+            self.breaker.state().probing = false;
+        }
+    }
 }
 
 /// The breaker is open, for so long.
@@ -56,7 +71,7 @@ impl Breaker {
                 failures: 0,
                 successes: 0,
                 open: None,
-                probe: None,
+                probing: false,
                 seen: Instant::now(),
             }),
             working: watch::Sender::new(None),
@@ -64,24 +79,37 @@ impl Breaker {
     }
 
     /// Asks whether a request may go out. While the breaker is open, none may; after that one at a
-    /// time, as a probe. A probe that was never told about is taken for lost after the time that the
-    /// breaker was open.
-    pub(super) fn check(&self) -> Result<(), Open> {
+    /// time, as a probe, which is over when its outcome was told and the pass is dropped. One that is
+    /// given up makes room for the next.
+    pub(super) fn check(&self) -> Result<Pass<'_>, Open> {
         let mut state = self.state();
-        let Some((until, span)) = state.open else {
-            return Ok(());
+        let probes = self.look(&state)?;
+        state.probing |= probes;
+        Ok(Pass {
+            breaker: self,
+            probes,
+        })
+    }
+
+    /// Tells whether [`Breaker::check`] would let a request go out, for those who have to wait for
+    /// something else first.
+    pub(super) fn would_pass(&self) -> Result<(), Open> {
+        self.look(&self.state()).map(drop)
+    }
+
+    /// Returns whether a request that goes out now is a probe.
+    fn look(&self, state: &State) -> Result<bool, Open> {
+        let Some((until, _)) = state.open else {
+            return Ok(false);
         };
-        let now = Instant::now();
-        if now < until {
-            return Err(Open(until - now));
+        let left = until.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            return Err(Open(left));
         }
-        if let Some(since) = state.probe
-            && now < since + span
-        {
-            return Err(Open(since + span - now));
+        if state.probing {
+            return Err(Open(self.config.open));
         }
-        state.probe = Some(now);
-        Ok(())
+        Ok(true)
     }
 
     /// Tells that upstream answered.
@@ -93,7 +121,6 @@ impl Breaker {
         if state.open.take().is_some() {
             tracing::info!("upstream answers again; the breaker is closed");
         }
-        state.probe = None;
         let recovered = state.successes >= RECOVERY;
         drop(state);
         self.working.send_if_modified(|working| {
@@ -119,12 +146,10 @@ impl Breaker {
             Some((_, span)) => {
                 let span = (span * 2).min(self.config.open_max);
                 state.open = Some((now + jittered(span), span));
-                state.probe = None;
             }
             None if down => {
                 let span = self.config.open;
                 state.open = Some((now + jittered(span), span));
-                state.probe = None;
                 tracing::warn!("upstream does not answer; the breaker is open");
             }
             None => {}
@@ -188,9 +213,10 @@ mod tests {
         assert_eq!(*working.borrow(), Some(false));
 
         tokio::time::advance(Duration::from_millis(1201)).await;
-        assert!(breaker.check().is_ok(), "the probe");
-        assert!(breaker.check().is_err(), "one at a time");
+        let probe = breaker.check();
+        assert!(probe.is_ok() && breaker.check().is_err(), "one at a time");
         breaker.failed();
+        drop(probe);
         tokio::time::advance(Duration::from_millis(1201)).await;
         assert!(breaker.check().is_err(), "twice as long now");
         tokio::time::advance(Duration::from_millis(1201)).await;
@@ -203,12 +229,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_lost_does_not_keep_it_open() {
+    async fn a_probe_that_is_given_up_makes_room_for_the_next_at_once_and_no_sooner() {
         let breaker = breaker();
         (0..3).for_each(|_| breaker.failed());
         tokio::time::advance(Duration::from_millis(1201)).await;
-        assert!(breaker.check().is_ok());
-        tokio::time::advance(Duration::from_millis(1001)).await;
-        assert!(breaker.check().is_ok());
+        let probe = breaker.check();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert!(breaker.check().is_err() && breaker.would_pass().is_err());
+        drop(probe);
+        assert!(breaker.would_pass().is_ok() && breaker.check().is_ok());
     }
 }

@@ -173,6 +173,10 @@ pub struct Client {
     retry_budget: TpsBudget,
 }
 
+/// How much time a request has to have had for its lateness to say something of upstream. A caller
+/// in more of a hurry must not make the breaker open for all others.
+const FAIR_TIME: Duration = Duration::from_millis(500);
+
 /// How long to wait before a read is sent again: at first, doubling; and the longest wait that
 /// upstream may ask for.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -338,11 +342,15 @@ impl Client {
         Err(refused.unwrap_or_else(|| Error::new(Kind::DoesNotFit, Route::UpdateAll)))
     }
 
-    /// Takes a place for requests, waiting for it where there is none.
+    /// Takes a place for requests, waiting for it where there is none. While the breaker is open,
+    /// nobody waits.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`].
+    /// [`Kind::Overloaded`], [`Kind::BreakerOpen`].
     pub async fn enter(&self, context: &Context, route: Route) -> Result<Place, Error> {
+        self.breaker
+            .would_pass()
+            .map_err(|open| Error::new(Kind::BreakerOpen(open.0), route))?;
         self.limits
             .enter(&context.caller)
             .await
@@ -358,9 +366,12 @@ impl Client {
     /// Asks upstream for nothing, where nothing was heard of it for so long: so that it is known
     /// whether it works before the next call needs it. It does not need a License.
     pub async fn probe_when_idle(&self, idle: Duration) {
-        if self.breaker.seen().elapsed() < idle || self.breaker.check().is_err() {
+        if self.breaker.seen().elapsed() < idle {
             return;
         }
+        let Ok(_pass) = self.breaker.check() else {
+            return;
+        };
         let until = Instant::now() + self.config.transport.connect_timeout;
         if self.transport.probe(until).await {
             self.breaker.succeeded();
@@ -417,7 +428,8 @@ impl Client {
                 Some(_) => None,
                 None => Some(self.enter(context, request.route).await?),
             };
-            self.breaker
+            let pass = self
+                .breaker
                 .check()
                 .map_err(|open| Error::new(Kind::BreakerOpen(open.0), request.route))?;
             let until = context.until(self.config.read_timeout);
@@ -425,6 +437,7 @@ impl Client {
                 place.set_under_way(true);
             }
             let result = self.send(context, account, request, until, resends).await;
+            drop(pass);
             if let Some(mut place) = place {
                 let given_up = matches!(&result, Err(error) if error.kind() == Kind::Timeout);
                 place.set_under_way(given_up);
@@ -472,6 +485,8 @@ impl Client {
         resends: u32,
     ) -> Result<Answer, Error> {
         let route = request.route;
+        let fair = until.saturating_duration_since(Instant::now())
+            >= FAIR_TIME.min(self.config.read_timeout);
         let observed = observe::Observed::begin(context, request, self.transport.host(), resends);
         let reply = self
             .transport
@@ -486,6 +501,7 @@ impl Client {
             answer::understand(&reply, route, account, &context.license, &request.personal)
         });
         match &answer {
+            Err(error) if error.kind() == Kind::Timeout && !fair => {}
             Err(error) if error.is_outage() => self.breaker.failed(),
             _ => self.breaker.succeeded(),
         }

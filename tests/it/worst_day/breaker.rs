@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use followme::simulator::{Fault, FaultKind, Route, When};
+use followme::{
+    grpc::pb::follow_me_service_client::FollowMeServiceClient,
+    simulator::{Fault, FaultKind, Route, When},
+};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_types::StatusExt as _;
 
+use super::deadlines::raw_list;
 use crate::support::{World, add_to, channel, failure, list, new_number};
 
 fn resets(world: &World, times: u32) {
@@ -171,4 +175,103 @@ async fn an_upstream_of_which_nothing_is_heard_is_asked_for_nothing_without_the_
         "{asked:?}"
     );
     assert!(!asked.is_empty());
+}
+
+/// A facade whose breaker opens at once and lets a probe through at once, or never.
+async fn opened(open: Duration) -> World {
+    World::configured(|config| {
+        config.upstream.breaker.failures = 1;
+        config.upstream.breaker.open = open;
+        config.upstream.breaker.open_max = open;
+        config.upstream.limits.requests = 2;
+        config.upstream.limits.caller_share = 0.5;
+    })
+    .await
+}
+
+fn hold(world: &World) {
+    let hold = FaultKind::Hold { when: When::Before };
+    world.handle.arm(Fault::once(hold).on(Route::GetAll));
+}
+
+#[tokio::test]
+async fn one_probe_goes_out_however_long_it_takes_and_one_whose_caller_goes_makes_room() {
+    let world = opened(Duration::from_millis(1)).await;
+    resets(&world, 1);
+    failure(world.list(list(1001)).await);
+    world.assert_fired("reset");
+    hold(&world);
+    let probe = tokio::spawn({
+        let mut client = world.client();
+        async move {
+            // The breaker may be open yet.
+            while client.list(list(1001)).await.is_err() {}
+        }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    let sent = world.handle.requests().len();
+    for _ in 0..20 {
+        let refused = failure(world.list(list(1002)).await);
+        assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE");
+        assert!(refused.status.get_details_retry_info().is_some());
+    }
+    assert_eq!(world.handle.requests().len(), sent, "one at a time");
+    probe.abort();
+    // Upstream has not answered the first, nor will it; as soon as its end has been noted, the next
+    // one goes out.
+    while world.list(list(1002)).await.is_err() {}
+    world.handle.release();
+}
+
+#[tokio::test]
+async fn an_open_breaker_refuses_at_once_where_no_place_is_free() {
+    let world = opened(Duration::from_secs(3600)).await;
+    hold(&world);
+    let held = tokio::spawn({
+        let mut client = world.client();
+        async move { client.list(list(1001)).await }
+    });
+    world.handle.wait_for_fired("hold", 1).await;
+    // Another connection has a place yet, and finds that nobody answers.
+    resets(&world, 1);
+    let mut other = FollowMeServiceClient::new(channel(world.addr).await);
+    other.list(list(1001)).await.expect_err("reset");
+    world.assert_fired("reset");
+    for _ in 0..2 {
+        let refused = failure(world.list(list(1001)).await);
+        assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE");
+    }
+    let write = add_to(1003, new_number("Desk", "15550130"));
+    assert_eq!(
+        failure(world.add(write).await).reason,
+        "UPSTREAM_UNAVAILABLE"
+    );
+    assert!(!held.is_finished());
+    world.handle.release();
+    held.await.expect("no panic").expect("read");
+}
+
+#[tokio::test]
+async fn upstream_that_is_late_for_the_deadlines_of_its_callers_opens_it_too() {
+    let world = opened(Duration::from_secs(3600)).await;
+    hold(&world);
+    assert_eq!(
+        raw_list(world.addr, true, Duration::from_millis(700)).await,
+        "4"
+    );
+    world.assert_fired("hold");
+    let refused = failure(world.list(list(1001)).await);
+    assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn a_caller_in_a_hurry_does_not_open_it_for_others() {
+    let world = opened(Duration::from_secs(3600)).await;
+    hold(&world);
+    assert_eq!(
+        raw_list(world.addr, true, Duration::from_millis(100)).await,
+        "4"
+    );
+    world.assert_fired("hold");
+    world.list(list(1001)).await.expect("the breaker is closed");
 }
