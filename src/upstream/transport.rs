@@ -46,6 +46,9 @@ impl fmt::Debug for TransportConfig {
     }
 }
 
+/// The longest `Retry-After` that is believed: there are values beyond what a clock can tell.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
 #[derive(Debug)]
 pub(super) struct Transport {
     config: TransportConfig,
@@ -188,7 +191,7 @@ impl Transport {
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
+            .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         let too_large = || with_head(Error::new(Kind::TooLarge, route), Some(status));
         if response
             .content_length()

@@ -80,25 +80,62 @@ async fn a_write_is_never_tried_again() {
     assert_eq!(world.handle.fired_count("default_record"), 1);
 }
 
-#[tokio::test]
-async fn upstream_can_ask_to_be_left_alone_for_longer_than_anybody_waits() {
-    let world = retrying().await;
+fn asks_for(world: &World, retry_after: &str) {
     world.arm(
         FaultKind::Raw {
-            text: "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3600\r\n\
-                   Content-Length: 0\r\nConnection: close\r\n\r\n"
-                .to_owned(),
+            text: format!(
+                "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {retry_after}\r\n\
+                 Content-Length: 0\r\nConnection: close\r\n\r\n"
+            ),
         },
         Route::GetAll,
     );
-    let failed = failure(world.list(list(1001)).await);
+}
+
+#[tokio::test]
+async fn upstream_can_ask_to_be_left_alone_for_longer_than_anybody_waits() {
+    let world = retrying().await;
+    // The last one is more than a clock can tell.
+    for (seconds, said) in [(3600, 3600), (u64::MAX, 24 * 3600)] {
+        let before = world.handle.requests().len();
+        asks_for(&world, &seconds.to_string());
+        let failed = failure(world.list(list(1001)).await);
+        assert_eq!(failed.code, Code::Unavailable);
+        assert_eq!(world.handle.requests().len(), before + 1);
+        let delay = failed
+            .status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay);
+        assert_eq!(delay, Some(Duration::from_secs(said)));
+    }
+}
+
+#[tokio::test]
+async fn a_caller_is_told_at_once_where_its_deadline_comes_before_the_next_try() {
+    let world = retrying().await;
+    asks_for(&world, "4");
+    let mut request = tonic::Request::new(list(1001));
+    request
+        .metadata_mut()
+        .insert("grpc-timeout", "3S".parse().expect("visible ASCII"));
+    let failed = failure(world.list(request).await);
     assert_eq!(failed.code, Code::Unavailable);
-    assert_eq!(world.handle.requests().len(), 1);
     let delay = failed
         .status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay);
-    assert_eq!(delay, Some(Duration::from_secs(3600)));
+    assert_eq!(delay, Some(Duration::from_secs(4)));
+    assert_eq!(world.handle.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_number_of_seconds_is_not_waited_for() {
+    for odd in ["-1", "soon", "1.5", "Fri, 31 Dec 1999 23:59:59 GMT"] {
+        let world = retrying().await;
+        asks_for(&world, odd);
+        world.list(list(1001)).await.expect("the second try");
+        assert_eq!(world.handle.requests().len(), 2);
+    }
 }
 
 #[tokio::test]
