@@ -223,7 +223,7 @@ mod tests {
 
     async fn admin() -> Admin {
         Admin {
-            health: Health::new(&[""], false, Duration::from_secs(60)).await,
+            health: Health::new(&[""], false, Duration::from_secs(60)),
             calls: Calls::default(),
             config: "".into(),
         }

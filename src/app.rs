@@ -50,8 +50,7 @@ impl App {
             &["", SERVICE],
             config.readiness_follows_upstream,
             config.probe_after,
-        )
-        .await;
+        );
         let listener = TcpListener::bind(config.listen).await?;
         let guard = Arc::new(Guard::new(config.security));
         let calls = Calls::default();

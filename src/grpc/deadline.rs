@@ -13,10 +13,11 @@ const LEAD: Duration = Duration::from_millis(50);
 pub(super) struct Times {
     /// When its handler has to answer: 50 ms, at most a tenth of the time, before the deadline.
     pub(super) answer_by: Instant,
-    /// When it is answered in the handler's place.
+    /// When it is answered in the place of a handler that has not got its message: whatever the
+    /// deadline, a message has the default time to come.
     pub(super) last_call: Instant,
-    /// Whether the caller named no time.
-    pub(super) is_default: bool,
+    /// When a call that lasts is over; `None` where the caller named no time.
+    pub(super) ends: Option<Instant>,
 }
 
 /// Returns the instants of a call that starts now.
@@ -31,10 +32,11 @@ pub(super) fn times(headers: &HeaderMap, default: Duration) -> Times {
         .filter(|total| now.checked_add(*total).is_some())
         .unwrap_or(default);
     let lead = LEAD.min(total / 10);
+    let answer_by = now + (total - lead);
     Times {
-        answer_by: now + (total - lead),
-        last_call: now + (total - lead / 2),
-        is_default: named.is_none(),
+        answer_by,
+        last_call: now + (total - lead / 2).min(default),
+        ends: named.map(|_| answer_by),
     }
 }
 

@@ -14,11 +14,12 @@ use std::{
 };
 
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
 
-use super::{accept::Peer, deadline, status};
+use super::{accept::Peer, deadline, lasting::Lasting, status};
 
 /// When a call has to be answered; stands in the extensions of its request.
 #[derive(Debug, Clone)]
@@ -46,10 +47,12 @@ impl AnswerBy {
 ///
 /// tonic does that too, but answers CANCELLED. The handler answers where it runs, since it alone
 /// knows what became of the call; this layer is for the calls whose request never comes whole.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct DeadlineLayer {
     /// The time of a call that names none.
     pub(super) default: Duration,
+    /// When the server lets its calls finish: those that would last end then.
+    pub(super) stopping: CancellationToken,
 }
 
 impl<S> Layer<S> for DeadlineLayer {
@@ -59,6 +62,7 @@ impl<S> Layer<S> for DeadlineLayer {
         DeadlineService {
             inner,
             default: self.default,
+            stopping: self.stopping.clone(),
         }
     }
 }
@@ -67,6 +71,7 @@ impl<S> Layer<S> for DeadlineLayer {
 pub(super) struct DeadlineService<S> {
     inner: S,
     default: Duration,
+    stopping: CancellationToken,
 }
 
 /// A boxed future of an answer.
@@ -88,28 +93,31 @@ where
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let times = deadline::times(request.headers(), self.default);
-        // A health watch is a call that lasts.
-        let watches = times.is_default && request.uri().path().ends_with("/Watch");
-        let streams = times.is_default && request.uri().path().contains("ServerReflection/");
+        let path = request.uri().path();
+        let lasts = (path.ends_with("/Watch") || path.contains("ServerReflection/"))
+            .then(|| self.stopping.clone());
         let answer_by = AnswerBy::new(times.answer_by);
         let taken = Arc::clone(&answer_by.taken);
         request.extensions_mut().insert(answer_by);
         let counted = request.extensions().get::<Peer>().map(Peer::call);
         let mut answer = Box::pin(self.inner.call(request));
         Box::pin(async move {
-            let _counted = counted;
             // Lets the server look first whether the call is still wanted: of calls that were
             // cancelled together with their beginning, none may cost an upstream connection.
             tokio::task::yield_now().await;
-            if watches || streams {
-                return answer.await;
-            }
             if let Ok(answer) = timeout_at(times.last_call, &mut answer).await {
-                return answer;
+                return answer.map(|answer| match lasts {
+                    None => answer,
+                    Some(stopping) => {
+                        answer.map(|body| Lasting::body(body, times.ends, stopping, counted))
+                    }
+                });
             }
             if taken.load(Ordering::Relaxed) {
                 // On a busy machine it is late, but on its way.
-                return answer.await;
+                let answer = answer.await;
+                drop(counted);
+                return answer;
             }
             Ok(status::deadline_exceeded().into_http())
         })
@@ -150,7 +158,8 @@ mod tests {
                 Ok::<_, std::convert::Infallible>(Status::ok("").into_http::<Body>())
             });
             let default = Duration::from_secs(1);
-            let mut service = DeadlineLayer { default }.layer(handler);
+            let stopping = CancellationToken::new();
+            let mut service = DeadlineLayer { default, stopping }.layer(handler);
             let answer = service
                 .call(http::Request::new(Body::empty()))
                 .await

@@ -8,6 +8,8 @@ mod access;
 mod convert;
 mod deadline;
 mod ending;
+mod health;
+mod lasting;
 mod layers;
 mod metadata;
 pub mod pb;

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -12,6 +13,7 @@ use super::{
     accept::{self, Peer, accept},
     access::AccessLayer,
     ending::EndingLayer,
+    health,
     layers::{DeadlineLayer, catch_panic},
     pb,
 };
@@ -93,6 +95,7 @@ pub(crate) async fn serve(
         .mul_f64(0.9 + fastrand::f64() / 5.0);
     let local = listener.local_addr()?;
     let baggage_keys = config.baggage_keys;
+    let stopping = CancellationToken::new();
     Server::builder()
         .trace_fn(move |request| span(request, local, &baggage_keys))
         // hyper's own default of 200 is removed by tonic; without a limit a caller that abandons
@@ -107,16 +110,18 @@ pub(crate) async fn serve(
         .layer(catch_panic())
         .layer(DeadlineLayer {
             default: config.default_deadline,
+            stopping: stopping.clone(),
         })
         .layer(AccessLayer { guard })
-        .add_service(health.service())
+        .add_service(health::Service::new(health.clone()))
         .add_optional_service(v1)
         .add_optional_service(v1alpha)
         .add_service(follow_me)
         .serve_with_incoming_shutdown(accept(listener, tls, config.accept), async move {
             shutdown.await;
-            health.stop().await;
+            health.stop();
             tokio::time::sleep(config.drain_delay).await;
+            stopping.cancel();
         })
         .await
         .map_err(io::Error::other)

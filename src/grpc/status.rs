@@ -504,6 +504,16 @@ pub(super) fn deadline_exceeded() -> Status {
     from_error(&Error::ReadDeadline, None)
 }
 
+/// Makes the status of a health check of a service that nobody knows.
+pub(super) fn unknown_service() -> Status {
+    Answer::new(
+        Code::NotFound,
+        "SERVICE_UNKNOWN",
+        "no such service is known here",
+    )
+    .into_status()
+}
+
 /// Makes the status of a call whose handler panicked.
 pub(super) fn panicked() -> Status {
     Answer::new(

@@ -5,6 +5,7 @@ mod breaker;
 pub(crate) mod connections;
 pub(crate) mod deadlines;
 mod drain;
+mod health;
 mod overload;
 mod retries;
 pub(crate) mod tls;

@@ -1,4 +1,4 @@
-//! The breaker, and what health says of upstream.
+//! The breaker.
 
 use std::time::Duration;
 
@@ -7,15 +7,12 @@ use followme::{
     simulator::{Fault, FaultKind, Route, When},
 };
 use tonic::Code;
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
 use tonic_types::StatusExt as _;
 
 use super::deadlines::raw_list;
 use crate::support::{World, add_to, channel, failure, list, new_number};
 
-fn resets(world: &World, times: u32) {
+pub(super) fn resets(world: &World, times: u32) {
     let reset = FaultKind::Reset { when: When::Before };
     world
         .handle
@@ -95,86 +92,6 @@ async fn a_write_that_has_begun_is_settled_through_an_open_breaker() {
         .list(list(1003))
         .await
         .expect("the reading back was the probe that closed it");
-}
-
-#[tokio::test]
-async fn health_tells_whether_upstream_works_and_readiness_follows_where_asked_to() {
-    for follows in [false, true] {
-        let world = World::configured(|config| {
-            config.readiness_follows_upstream = follows;
-            config.upstream.breaker.failures = 2;
-            config.upstream.breaker.open = Duration::from_millis(1);
-            config.upstream.breaker.open_max = Duration::from_millis(1);
-        })
-        .await;
-        let mut health = HealthClient::new(channel(world.addr).await);
-        let watch = |service: &str| {
-            let request = HealthCheckRequest {
-                service: service.to_owned(),
-            };
-            let mut health = health.clone();
-            async move { health.watch(request).await.expect("watched").into_inner() }
-        };
-        let mut upstream = watch("upstream.porta").await;
-        let mut ready = watch("porta.followme.v1.FollowMeService").await;
-        let until = async |stream: &mut tonic::Streaming<_>, wanted: ServingStatus| {
-            loop {
-                let status: tonic_health::pb::HealthCheckResponse =
-                    stream.message().await.expect("watched").expect("goes on");
-                if status.status() == wanted {
-                    return;
-                }
-            }
-        };
-        world.list(list(1001)).await.expect("read");
-        until(&mut upstream, ServingStatus::Serving).await;
-        until(&mut ready, ServingStatus::Serving).await;
-        resets(&world, 2);
-        for _ in 0..2 {
-            failure(world.list(list(1001)).await);
-        }
-        assert_eq!(world.handle.fired_count("reset"), 2);
-        until(&mut upstream, ServingStatus::NotServing).await;
-        if follows {
-            until(&mut ready, ServingStatus::NotServing).await;
-        }
-        // Two answers show that it works again.
-        let mut answers = 0;
-        while answers < 2 {
-            answers += usize::from(world.list(list(1001)).await.is_ok());
-        }
-        until(&mut upstream, ServingStatus::Serving).await;
-        if follows {
-            until(&mut ready, ServingStatus::Serving).await;
-        }
-        let request = HealthCheckRequest {
-            service: String::new(),
-        };
-        let check = health.check(request).await.expect("checked").into_inner();
-        assert_eq!(check.status(), ServingStatus::Serving);
-    }
-}
-
-#[tokio::test]
-async fn an_upstream_of_which_nothing_is_heard_is_asked_for_nothing_without_the_license() {
-    let world = World::configured(|config| config.probe_after = Duration::from_millis(20)).await;
-    let mut health = HealthClient::new(channel(world.addr).await);
-    let request = HealthCheckRequest {
-        service: "upstream.porta".to_owned(),
-    };
-    let mut watch = health.watch(request).await.expect("watched").into_inner();
-    loop {
-        let status = watch.message().await.expect("watched").expect("goes on");
-        if status.status() == ServingStatus::Serving {
-            break;
-        }
-    }
-    let asked = world.handle.requests();
-    assert!(
-        asked.iter().all(|request| request.target == "/"),
-        "{asked:?}"
-    );
-    assert!(!asked.is_empty());
 }
 
 /// A facade whose breaker opens at once and lets a probe through at once, or never.

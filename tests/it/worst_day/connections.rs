@@ -3,18 +3,24 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use followme::simulator::{FaultKind, Route, When};
+use followme::{
+    grpc::pb::follow_me_service_client::FollowMeServiceClient,
+    simulator::{FaultKind, Route, When},
+};
 use h2::{Reason, client::SendRequest};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::deadlines::{begin_list, http2, list_on};
 use crate::{
     raw::PATIENCE,
-    support::{World, list},
+    support::{World, channel, list},
 };
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -97,6 +103,28 @@ async fn a_connection_without_calls_is_closed_and_one_with_a_call_is_not() {
     assert!(!call.is_finished());
     world.handle.release();
     call.await.expect("no panic").expect("read");
+}
+
+#[tokio::test]
+async fn a_connection_with_a_watch_is_not_without_calls() {
+    let world = World::configured(|config| {
+        config.server.accept.idle_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut health = HealthClient::new(channel(world.addr).await);
+    let request = HealthCheckRequest {
+        service: "upstream.porta".to_owned(),
+    };
+    let mut watch = health.watch(request).await.expect("watched").into_inner();
+    let first = watch.message().await.expect("watched").expect("goes on");
+    assert_eq!(first.status(), ServingStatus::Unknown);
+    let mut idle = connect(world.addr, &[PREFACE, EMPTY_SETTINGS].concat()).await;
+    assert!(!closed(&mut idle).await.is_empty());
+    // The one with the watch is older, and lives.
+    let mut other = FollowMeServiceClient::new(channel(world.addr).await);
+    other.list(list(1001)).await.expect("read");
+    let next = watch.message().await.expect("watched").expect("goes on");
+    assert_eq!(next.status(), ServingStatus::Serving);
 }
 
 /// Begins calls, each cancelled at once, as fast as the connection takes them. Returns how many

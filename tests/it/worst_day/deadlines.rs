@@ -37,16 +37,26 @@ pub(crate) async fn begin_list(
     whole: bool,
     deadline: Duration,
 ) -> Result<(ResponseFuture, SendStream<Bytes>), Error> {
-    let request = http::Request::post("http://localhost/porta.followme.v1.FollowMeService/List")
+    // Field 1, varint 1001.
+    let message = Bytes::from_static(&[0, 0, 0, 0, 3, 0x08, 0xe9, 0x07]);
+    let path = "porta.followme.v1.FollowMeService/List";
+    begin(client, path, whole.then_some(message), deadline).await
+}
+
+async fn begin(
+    client: &SendRequest<Bytes>,
+    path: &str,
+    message: Option<Bytes>,
+    deadline: Duration,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Error> {
+    let request = http::Request::post(format!("http://localhost/{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("grpc-timeout", format!("{}m", deadline.as_millis()))
         .body(())
         .expect("a request");
     let (response, mut body) = client.clone().ready().await?.send_request(request, false)?;
-    if whole {
-        // Field 1, varint 1001.
-        let message = Bytes::from_static(&[0, 0, 0, 0, 3, 0x08, 0xe9, 0x07]);
+    if let Some(message) = message {
         body.send_data(message, true)?;
     }
     Ok((response, body))
@@ -59,20 +69,24 @@ pub(crate) async fn list_on(
     deadline: Duration,
 ) -> Result<String, Error> {
     let (response, _body) = begin_list(client, whole, deadline).await?;
-    let mut response = timeout(PATIENCE, response)
-        .await
-        .expect("an answer comes")?;
-    let status = match response.headers().get("grpc-status") {
-        Some(status) => status.clone(),
-        None => {
-            // Trailers can be read only after the message.
-            while let Some(data) = response.body_mut().data().await {
-                data?;
-            }
-            let trailers = response.body_mut().trailers().await?;
-            trailers.expect("they are there")["grpc-status"].clone()
+    status(response).await
+}
+
+/// Waits for the end of a call. Returns the value of `grpc-status`.
+async fn status(response: ResponseFuture) -> Result<String, Error> {
+    let status = timeout(PATIENCE, async {
+        let mut response = response.await?;
+        if let Some(status) = response.headers().get("grpc-status") {
+            return Ok(status.clone());
         }
-    };
+        // Trailers can be read only after the messages.
+        while let Some(data) = response.body_mut().data().await {
+            data?;
+        }
+        let trailers = response.body_mut().trailers().await?;
+        Ok::<_, Error>(trailers.expect("they are there")["grpc-status"].clone())
+    });
+    let status = status.await.expect("the call ends")?;
     Ok(status.to_str().expect("digits").to_owned())
 }
 
@@ -121,6 +135,26 @@ async fn a_call_whose_message_never_comes_is_answered_too() {
     let world = World::start().await;
     assert_eq!(raw_list(world.addr, false, SHORT).await, "4");
     assert!(world.handle.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_has_the_default_time_to_come_however_late_the_deadline() {
+    let world = World::configured(|config| config.server.default_deadline = SHORT).await;
+    let day = Duration::from_secs(24 * 3600);
+    assert_eq!(raw_list(world.addr, false, day).await, "4");
+}
+
+#[tokio::test]
+async fn a_watch_ends_at_its_deadline() {
+    let world = World::start().await;
+    let (client, connection) = http2(world.addr).await;
+    let everything = Bytes::from_static(&[0, 0, 0, 0, 0]);
+    let path = "grpc.health.v1.Health/Watch";
+    let (response, _body) = begin(&client, path, Some(everything), SHORT)
+        .await
+        .expect("the connection lives");
+    assert_eq!(status(response).await.expect("the connection lives"), "4");
+    connection.abort();
 }
 
 #[tokio::test]

@@ -113,6 +113,25 @@ async fn a_write_whose_caller_has_gone_is_finished_before_the_process_ends() {
 }
 
 #[tokio::test]
+async fn a_health_watch_is_told_and_does_not_keep_the_process() {
+    let facade = start(|config| config.server.drain_limit = Duration::from_secs(3600)).await;
+    let mut health = HealthClient::new(facade.channel.clone());
+    let request = HealthCheckRequest::default();
+    let mut watch = health.watch(request).await.expect("watched").into_inner();
+    facade.stop.send(()).expect("it runs");
+    let mut last = None;
+    while let Some(status) = timeout(PATIENCE, watch.message())
+        .await
+        .expect("it ends")
+        .expect("it ends well")
+    {
+        last = Some(status.status());
+    }
+    assert_eq!(last, Some(ServingStatus::NotServing));
+    ended(facade.ended).await;
+}
+
+#[tokio::test]
 async fn what_does_not_end_is_cut_at_the_limit() {
     let facade = start(|config| config.server.drain_limit = Duration::from_millis(100)).await;
     hold(&facade.handle, Route::GetAll);
