@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -17,6 +18,7 @@ use followme::{
     telemetry,
 };
 use tokio::{
+    runtime::Runtime,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -164,8 +166,24 @@ enum Task {
     Simulate(Simulate),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long the threads that may block have to come to their end.
+const THREADS_END: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "followme: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run());
+    // A name that is not resolved, or a file that is not read, must not keep the process.
+    runtime.shutdown_timeout(THREADS_END);
+    code
+}
+
+async fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -292,7 +310,7 @@ async fn demo(args: Demo) -> io::Result<()> {
     config.listen = args.listen;
     config.insecure = args.insecure;
     // Nobody has to take note that a demo ends.
-    config.server.drain_delay = std::time::Duration::ZERO;
+    config.server.drain_delay = Duration::ZERO;
     let app = build(config).await?;
     let grpc = app.local_addr()?;
     announce(&format!(

@@ -162,6 +162,34 @@ async fn a_second_sigterm_does_not_wait_for_the_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_to_its_end_does_not_keep_the_process() {
+    let path = file("hangs.toml", "[server]\ndrain_delay = \"0s\"\n");
+    let config = path.to_str().expect("a path in UTF-8");
+    let mut process = Process::start(
+        &["serve", "--config", config, "--listen", "127.0.0.1:0"],
+        &[
+            ("FOLLOWME_LICENSE", "DEMO-KEY"),
+            // Nobody is asked anything there.
+            ("FOLLOWME_UPSTREAM_URL", "http://127.0.0.1:9/"),
+        ],
+    );
+    process.address("grpc listening on");
+    std::fs::remove_file(&path).expect("it was made");
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo can be run").success());
+    // Is open as soon as the process looks at its files again, and reads.
+    let _open = std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .expect("a reader");
+    process.signal("TERM");
+    let (status, err) = process.end();
+    // Nobody could write to it a second time.
+    std::fs::remove_file(&path).expect("it was made");
+    assert_eq!(status.code(), Some(0), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn simulate_plays_the_upstream_that_serve_is_told_of() {
     let mut simulate = Process::start(
         &[
