@@ -13,6 +13,7 @@ mod lasting;
 mod layers;
 mod metadata;
 pub mod pb;
+mod room;
 pub mod server;
 mod service;
 mod status;

@@ -16,6 +16,7 @@ use super::{
     health,
     layers::{DeadlineLayer, catch_panic},
     pb,
+    room::RoomLayer,
 };
 use crate::{
     health::Health,
@@ -113,6 +114,7 @@ pub(crate) async fn serve(
             stopping: stopping.clone(),
         })
         .layer(AccessLayer { guard })
+        .layer(RoomLayer::new())
         .add_service(health::Service::new(health.clone()))
         .add_optional_service(v1)
         .add_optional_service(v1alpha)

@@ -504,6 +504,17 @@ pub(super) fn deadline_exceeded() -> Status {
     from_error(&Error::ReadDeadline, None)
 }
 
+/// Makes the status of a call whose message found no room.
+pub(super) fn no_room() -> Status {
+    Answer::new(
+        Code::ResourceExhausted,
+        "OVERLOADED",
+        "too many large messages are being received; nothing was sent; try again, more slowly",
+    )
+    .with_retry_after(Duration::from_secs(1))
+    .into_status()
+}
+
 /// Makes the status of a health check of a service that nobody knows.
 pub(super) fn unknown_service() -> Status {
     Answer::new(

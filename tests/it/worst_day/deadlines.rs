@@ -43,7 +43,7 @@ pub(crate) async fn begin_list(
     begin(client, path, whole.then_some(message), deadline).await
 }
 
-async fn begin(
+pub(super) async fn begin(
     client: &SendRequest<Bytes>,
     path: &str,
     message: Option<Bytes>,
@@ -73,7 +73,7 @@ pub(crate) async fn list_on(
 }
 
 /// Waits for the end of a call. Returns the value of `grpc-status`.
-async fn status(response: ResponseFuture) -> Result<String, Error> {
+pub(super) async fn status(response: ResponseFuture) -> Result<String, Error> {
     let status = timeout(PATIENCE, async {
         let mut response = response.await?;
         if let Some(status) = response.headers().get("grpc-status") {

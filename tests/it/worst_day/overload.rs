@@ -1,10 +1,15 @@
 //! More calls than upstream can take.
 
 use followme::simulator::{Fault, FaultKind, Route, When};
+use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{World, channel, failure, list};
+use super::deadlines::{begin, http2, status};
+use crate::{
+    raw::PATIENCE,
+    support::{World, channel, failure, list},
+};
 
 /// A facade with few places; upstream holds every read until it is released.
 async fn few(requests: usize, queue: usize, share: f64) -> World {
@@ -72,4 +77,27 @@ async fn a_caller_who_storms_leaves_places_for_others() {
     while let Some(call) = storm.join_next().await {
         call.expect("no panic").expect("read");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_that_are_held_back_take_no_more_than_their_room() {
+    let world = World::start().await;
+    let (client, connection) = http2(world.addr).await;
+    // All but the last byte of as many messages as their room does not hold.
+    let length: u32 = 1_000_000;
+    let mut message = vec![0; 4 + length as usize];
+    message[1..5].copy_from_slice(&length.to_be_bytes());
+    let message = bytes::Bytes::from(message);
+    let mut calls = JoinSet::new();
+    for _ in 0..80 {
+        let path = "porta.followme.v1.FollowMeService/ReplaceAll";
+        let (response, mut body) = begin(&client, path, None, PATIENCE).await.expect("begun");
+        body.send_data(message.clone(), false).expect("sent");
+        calls.spawn(async move { (status(response).await, body) });
+    }
+    let refused = calls.join_next().await.expect("eighty").expect("no panic");
+    assert_eq!(refused.0.expect("the connection lives"), "8");
+    // Small ones need no room.
+    world.list(list(1001)).await.expect("read");
+    connection.abort();
 }
