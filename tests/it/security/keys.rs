@@ -97,7 +97,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "upstream.probe_after",
-        "worst_day/breaker.rs",
+        "worst_day/health.rs",
         "an_upstream_of_which_nothing_is_heard_is_asked_for_nothing_without_the_license",
     ),
     (
@@ -242,7 +242,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "server.readiness_follows_upstream",
-        "worst_day/breaker.rs",
+        "worst_day/health.rs",
         "health_tells_whether_upstream_works_and_readiness_follows_where_asked_to",
     ),
     (

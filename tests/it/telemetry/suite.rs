@@ -59,6 +59,7 @@ async fn no_scenario_of_the_suite_lets_the_license_or_a_number_out() {
             "security::",
             "telemetry::audit",
             "worst_day::overload",
+            "worst_day::health",
         ])
         .env(SEARCHED, &directory)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))
