@@ -44,7 +44,7 @@
 //! - `format` and `domain` import none of our other rooms.
 //! - `simulator` shares with the rest only `format`.
 //! - Generated types stop at `grpc`; wire records stop at `upstream`.
-//! - `tonic::Status` is built in `grpc/status.rs` only.
+//! - `tonic::Status` is built in `grpc/status` only.
 //! - The environment and files are read by `config` only, at start and while the facade runs.
 //! - Nobody is admitted, and no License taken, because something is missing or cannot be read.
 //! - The text of a License is asked for by `upstream` only; nothing of upstream's own texts reaches

@@ -4,16 +4,16 @@
 //! can echo the License, so it stays in the log. The whole status stays under 4 KiB, since it
 //! travels in trailers, which peers cap at 8 kB.
 
-use std::{collections::HashMap, time::Duration};
+mod answer;
 
-use prost::Message;
-use prost_types::Any;
+use std::time::Duration;
+
 use tonic::{Code, Status};
-use tonic_types::pb as rpc;
 
+use self::answer::{Answer, bad_request, precondition, resource, violated};
 use super::{convert, pb};
 use crate::{
-    domain::{Etag, NumberId, Violation, Violations},
+    domain::{Etag, Violations},
     operations::{Error, Incomplete, RequestId},
     security::Denied,
     upstream::{self, Kind},
@@ -27,89 +27,6 @@ const MAX_STATUS_BYTES: usize = 4096 - 128;
 
 /// The most field violations that a status names.
 const MAX_VIOLATIONS: usize = 20;
-
-/// A status in the making.
-struct Answer {
-    code: Code,
-    reason: &'static str,
-    message: String,
-    metadata: Vec<(&'static str, String)>,
-    details: Vec<Any>,
-}
-
-impl Answer {
-    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            metadata: Vec::new(),
-            details: Vec::new(),
-        }
-    }
-
-    fn with(mut self, key: &'static str, value: impl ToString) -> Self {
-        self.metadata.push((key, value.to_string()));
-        self
-    }
-
-    fn with_ids(self, key: &'static str, ids: &[NumberId]) -> Self {
-        // Twenty ids are enough for a person, and fit.
-        let ids: Vec<String> = ids.iter().take(20).map(NumberId::to_string).collect();
-        if ids.is_empty() {
-            self
-        } else {
-            self.with(key, ids.join(","))
-        }
-    }
-
-    fn with_retry_after(self, span: Duration) -> Self {
-        let info = rpc::RetryInfo {
-            retry_delay: prost_types::Duration::try_from(span).ok(),
-        };
-        self.detail("google.rpc.RetryInfo", &info)
-    }
-
-    fn detail(mut self, type_name: &str, message: &impl Message) -> Self {
-        self.details.push(any(type_name, message));
-        self
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where statuses are built"
-    )]
-    fn into_status(self) -> Status {
-        let info = rpc::ErrorInfo {
-            reason: self.reason.to_owned(),
-            domain: DOMAIN.to_owned(),
-            metadata: self
-                .metadata
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect::<HashMap<_, _>>(),
-        };
-        let mut details = vec![any("google.rpc.ErrorInfo", &info)];
-        details.extend(self.details);
-        let status = rpc::Status {
-            code: self.code as i32,
-            message: self.message,
-            details,
-        };
-        Status::with_details(
-            self.code,
-            status.message.clone(),
-            status.encode_to_vec().into(),
-        )
-    }
-}
-
-fn any(type_name: &str, message: &impl Message) -> Any {
-    Any {
-        type_url: format!("type.googleapis.com/{type_name}"),
-        value: message.encode_to_vec(),
-    }
-}
 
 /// Makes the status of an error of a call, which had the request id.
 #[must_use]
@@ -586,44 +503,4 @@ fn replace_incomplete(
 /// The message travels twice: in the details and, percent-encoded, in its own trailer.
 fn fits(status: &Status) -> bool {
     status.details().len() + status.message().len() <= MAX_STATUS_BYTES
-}
-
-fn violated<'a>(violations: impl Iterator<Item = &'a Violation>) -> rpc::BadRequest {
-    rpc::BadRequest {
-        field_violations: violations
-            .map(|violation| rpc::bad_request::FieldViolation {
-                field: violation.field.clone(),
-                description: violation.description.clone(),
-                ..Default::default()
-            })
-            .collect(),
-    }
-}
-
-fn bad_request(field: &str, description: &str) -> rpc::BadRequest {
-    rpc::BadRequest {
-        field_violations: vec![rpc::bad_request::FieldViolation {
-            field: field.to_owned(),
-            description: description.to_owned(),
-            ..Default::default()
-        }],
-    }
-}
-
-fn resource(resource_type: &str, name: String) -> rpc::ResourceInfo {
-    rpc::ResourceInfo {
-        resource_type: resource_type.to_owned(),
-        resource_name: name,
-        ..Default::default()
-    }
-}
-
-fn precondition(kind: &str, subject: &str, description: &str) -> rpc::PreconditionFailure {
-    rpc::PreconditionFailure {
-        violations: vec![rpc::precondition_failure::Violation {
-            r#type: kind.to_owned(),
-            subject: subject.to_owned(),
-            description: description.to_owned(),
-        }],
-    }
 }
