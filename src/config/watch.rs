@@ -45,6 +45,8 @@ pub struct Watch {
     origins: BTreeMap<String, Origin>,
     /// What each group of files held when it was looked at last.
     seen: HashMap<&'static str, [u8; 32]>,
+    /// What the files of Licenses held, or what was wrong with them.
+    seen_licenses: Option<Vec<(PathBuf, Result<License, String>)>>,
     licenses: HashMap<PathBuf, License>,
     tokens: Tokens,
 }
@@ -78,6 +80,7 @@ impl Watch {
             effective: findings.effective,
             origins: findings.origins,
             seen: HashMap::new(),
+            seen_licenses: None,
             licenses: HashMap::new(),
             tokens: Tokens::default(),
         };
@@ -294,22 +297,18 @@ impl Watch {
                 ));
             }
         }
-        let read: Vec<_> = files.iter().map(|(_, path)| read_license(path)).collect();
-        let mut hash = Sha256::new();
-        for ((_, path), license) in files.iter().zip(&read) {
-            hash.update(path.as_os_str().as_encoded_bytes());
-            match license {
-                Ok(license) => hash.update(license.expose()),
-                Err(problem) => hash.update(problem),
-            }
-        }
-        let hash = hash.finalize().into();
-        if self.seen.insert("licenses", hash) == Some(hash) {
+        let read: Vec<_> = files
+            .iter()
+            .map(|(_, path)| (path.clone(), read_license(path)))
+            .collect();
+        // Compared as they are: the text of a License is not this room's to hash.
+        if self.seen_licenses.as_ref() == Some(&read) {
             return false;
         }
+        self.seen_licenses = Some(read.clone());
         self.licenses
             .retain(|path, _| files.iter().any(|(_, used)| used == path));
-        for ((key, path), license) in files.into_iter().zip(read) {
+        for ((key, _), (path, license)) in files.into_iter().zip(read) {
             match license {
                 Ok(license) => {
                     self.licenses.insert(path, license);
