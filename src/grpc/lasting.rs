@@ -42,7 +42,7 @@ impl Lasting {
             };
             tokio::select! {
                 () = deadline => status::deadline_exceeded(),
-                () = stopping.cancelled() => Status::ok(""),
+                () = stopping.cancelled() => status::ended(),
             }
         };
         Body::new(Self {

@@ -416,9 +416,20 @@ pub(super) fn invalid(violations: &Violations, request_id: Option<&RequestId>) -
     }
 }
 
-/// Makes the status of a call whose request did not come whole before its deadline.
+/// Makes the status of a call whose request did not come whole before its deadline, or that would
+/// have gone on beyond it.
 pub(super) fn deadline_exceeded() -> Status {
-    from_error(&Error::ReadDeadline, None)
+    Answer::new(
+        Code::DeadlineExceeded,
+        Error::ReadDeadline.reason(),
+        "the deadline came before the call was over; nothing was written by this call",
+    )
+    .into_status()
+}
+
+/// Makes the status of a call that ends well in the middle, since the server stops.
+pub(super) fn ended() -> Status {
+    Status::ok("")
 }
 
 /// Makes the status of a call whose message found no room.
