@@ -40,7 +40,7 @@ const PAGES: &str = "\
 GET  /livez     the process runs
 GET  /readyz    it is ready to serve
 GET  /metrics   what is counted and timed, for Prometheus
-GET  /config    the configuration in force, without secrets
+GET  /config    the configuration that it began with, without secrets
 GET  /loglevel  the filter of log lines
 PUT  /loglevel  set it: the body is a filter as in RUST_LOG
 GET  /inflight  the calls in flight: method, age, phase
@@ -51,7 +51,7 @@ GET  /inflight  the calls in flight: method, age, phase
 pub(crate) struct Admin {
     pub(crate) health: Health,
     pub(crate) calls: Calls,
-    /// The configuration in force, redacted.
+    /// The configuration that the facade began with, redacted.
     pub(crate) config: Arc<str>,
 }
 

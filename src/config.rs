@@ -4,7 +4,8 @@
 //! `keys` is the one list of keys: reading, checking, printing and the names of variables follow it.
 //! `watch` looks at the files while the facade runs.
 //!
-//! Architecture invariant: this is the only room that reads the environment and files.
+//! Architecture invariant: this is the only room that reads the environment and files, as far as our
+//! own code reads any; but `telemetry` reads `/proc/self`.
 
 mod callers;
 mod file;

@@ -8,9 +8,9 @@
 //!    [`security::Guard`] says who calls and whether they may.
 //! 2. [`grpc::Service`] takes the request apart: the metadata becomes a [`upstream::Context`], the
 //!    message a [`domain::Draft`]; every rule that it breaks is said at once.
-//! 3. [`operations::Operations::write`] looks the request id up, waits for the account's turn, and
-//!    goes on in a task of its own, since a write that has begun is finished whatever becomes of
-//!    its caller.
+//! 3. [`operations::Operations::write`] looks the request id up, waits for the account's turn and for
+//!    a place upstream, and goes on in a task of its own, since a write that has begun is finished
+//!    whatever becomes of its caller.
 //! 4. The operation reads the list, checks the etag, merges the draft into the number, and asks
 //!    [`upstream::Client`] to send it.
 //! 5. The client builds a target in which no value can reach another field, sends it, and
@@ -30,7 +30,7 @@
 //! | [`format`](mod@format) | the upstream's two text formats: `csv`, and `jsv`, a serde data format |
 //! | [`upstream`] | the typed client: routes, targets, answers, errors, what is remembered of the host |
 //! | [`operations`] | what each RPC does in terms of the client; request ids, turns, settling |
-//! | [`grpc`] | generated code, the tonic service, conversion, statuses, deadlines, the server |
+//! | [`grpc`] | generated code, the tonic service, conversion, statuses, deadlines, health, the server |
 //! | [`security`] | who may call, over what, and what they may: TLS, callers, tokens, rates |
 //! | [`health`] | what `grpc.health.v1` says of the facade and of upstream |
 //! | [`simulator`] | the upstream's double: framework, service, faults |
@@ -45,15 +45,17 @@
 //! - `simulator` shares with the rest only `format`.
 //! - Generated types stop at `grpc`; wire records stop at `upstream`.
 //! - `tonic::Status` is built in `grpc/status` only.
-//! - The environment and files are read by `config` only, at start and while the facade runs.
+//! - The environment and files are read by `config` only, at start and while the facade runs; but
+//!   for `/proc/self`, which `telemetry` reads, and what libraries read themselves: the `OTEL_*`
+//!   variables and the certificates of the system.
 //! - Nobody is admitted, and no License taken, because something is missing or cannot be read.
-//! - The text of a License is asked for by `upstream` only; nothing of upstream's own texts reaches
-//!   a caller, and they reach a log only scrubbed.
+//! - The text of a License is asked for by `upstream` only; nothing that upstream says of a failure
+//!   reaches a caller, and it reaches a log only scrubbed.
 //! - No span, metric or log line is given a URL of upstream, a redirect number or a name; the audit
 //!   log is given numbers and names, and never a URL.
 //! - Nothing imports `app`.
-//! - A write is never sent a second time by itself, except after the proof that nothing ran
-//!   (WIRE.md 8).
+//! - No request that writes is sent a second time by itself; another way is taken only after the
+//!   proof that nothing ran (WIRE.md 8), or for what reading back shows not to have taken.
 //!
 //! "WIRE.md" and "DOMAIN.md" are what is known of the upstream: how its framework behaves on the
 //! wire, and what its fields mean.

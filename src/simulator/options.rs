@@ -36,7 +36,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Which host to imitate.
     pub dialect: Dialect,
-    /// The newline of CSV answers; v4 writes CRLF on every platform (WIRE.md 2.3).
+    /// The newline of CSV answers, whatever the dialect (WIRE.md 2.3).
     pub newline: Newline,
     /// What the service behind the framework does.
     pub knobs: Knobs,

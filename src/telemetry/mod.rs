@@ -28,7 +28,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 /// What is told, and where to.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// `RUST_LOG`: which lines are written; `info` where it is not set.
+    /// `RUST_LOG`: which lines are written; `info,opentelemetry=warn` where it is not set.
     pub log_filter: Option<String>,
     /// `log_format` / `FOLLOWME_LOG_FORMAT` / `--log-format`: how lines are written (auto).
     pub log_format: logs::Format,

@@ -156,8 +156,9 @@ pub struct Written {
 
 /// The client.
 ///
-/// It makes one request per call and never repeats one by itself, but for the body formats of
-/// [`Client::update_all`], each tried after the proof that the one before did nothing. Dropping a
+/// It makes one request for a write and never repeats one, but for the body formats of
+/// [`Client::update_all`], each tried after the proof that the one before did nothing. A read that
+/// fails in a way that passes is sent again, unless it settles a write. Dropping a
 /// future ends the request: a write that must be finished needs a task of its own.
 #[derive(Debug)]
 pub struct Client {
