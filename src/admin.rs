@@ -16,6 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::Semaphore,
+    sync::watch,
     task::JoinSet,
 };
 
@@ -40,7 +41,7 @@ const PAGES: &str = "\
 GET  /livez     the process runs
 GET  /readyz    it is ready to serve
 GET  /metrics   what is counted and timed, for Prometheus
-GET  /config    the configuration that it began with, without secrets
+GET  /config    the configuration in force, without secrets
 GET  /loglevel  the filter of log lines
 PUT  /loglevel  set it: the body is a filter as in RUST_LOG
 GET  /inflight  the calls in flight: method, age, phase
@@ -51,8 +52,8 @@ GET  /inflight  the calls in flight: method, age, phase
 pub(crate) struct Admin {
     pub(crate) health: Health,
     pub(crate) calls: Calls,
-    /// The configuration that the facade began with, redacted.
-    pub(crate) config: Arc<str>,
+    /// The configuration in force, redacted.
+    pub(crate) config: watch::Receiver<String>,
 }
 
 type Page = Response<Full<Bytes>>;
@@ -123,7 +124,7 @@ impl Admin {
                 ),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "no metrics are kept\n"),
             },
-            "/config" => text(StatusCode::OK, &*self.config),
+            "/config" => text(StatusCode::OK, self.config.borrow().clone()),
             "/loglevel" => match telemetry::log_filter() {
                 Some(filter) => text(StatusCode::OK, filter.text() + "\n"),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "no log is kept\n"),
@@ -225,7 +226,7 @@ mod tests {
         Admin {
             health: Health::new(&[""], false, Duration::from_secs(60)),
             calls: Calls::default(),
-            config: "".into(),
+            config: watch::Sender::default().subscribe(),
         }
     }
 

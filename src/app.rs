@@ -26,6 +26,8 @@ pub struct App {
     health: Health,
     guard: Arc<Guard>,
     watch: Option<Watch>,
+    /// The configuration in force, as the admin pages show it.
+    shown: tokio::sync::watch::Sender<String>,
     calls: Calls,
     admin: Option<(TcpListener, Admin)>,
     config: server::Config,
@@ -42,7 +44,7 @@ impl App {
             let kind = io::ErrorKind::InvalidInput;
             return Err(io::Error::new(kind, mistake.to_string()));
         }
-        let shown = config.redacted();
+        let shown = tokio::sync::watch::Sender::new(config.redacted());
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let audit = Audit::new(config.audit)?;
         let operations = Arc::new(Operations::new(client, config.operations, audit));
@@ -60,7 +62,7 @@ impl App {
                 let pages = Admin {
                     health: health.clone(),
                     calls: calls.clone(),
-                    config: shown.into(),
+                    config: shown.subscribe(),
                 };
                 Some((admin::bind(listen).await?, pages))
             }
@@ -70,6 +72,7 @@ impl App {
             service: Service::new(Arc::clone(&operations), Arc::clone(&guard), config.defaults),
             guard,
             watch: config.watch,
+            shown,
             operations,
             health,
             calls,
@@ -111,13 +114,14 @@ impl App {
             health,
             guard,
             watch,
+            shown,
             calls,
             admin,
             config,
         } = self;
         // The pages stay until the end: what a drain is at is what people want to see.
         let pages = admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
-        let followed = watch.map(|watch| tokio::spawn(follow(watch, Arc::clone(&guard))));
+        let followed = watch.map(|watch| tokio::spawn(follow(watch, Arc::clone(&guard), shown)));
         let watched = {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
             tokio::spawn(async move { health.watch(operations.client()).await })
@@ -169,7 +173,7 @@ impl App {
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks at the files of the configuration again and again, and takes over what changes in them.
-async fn follow(mut watch: Watch, guard: Arc<Guard>) {
+async fn follow(mut watch: Watch, guard: Arc<Guard>, shown: tokio::sync::watch::Sender<String>) {
     loop {
         tokio::time::sleep(RELOAD_INTERVAL).await;
         let looked = tokio::task::spawn_blocking(move || {
@@ -186,6 +190,9 @@ async fn follow(mut watch: Watch, guard: Arc<Guard>) {
         }
         for key in &changes.restart {
             tracing::warn!(key, "a change takes a restart");
+        }
+        if let Some(config) = changes.shown {
+            shown.send_replace(config);
         }
         if let Some(policy) = changes.policy {
             tracing::info!(

@@ -421,12 +421,7 @@ impl Config {
         let environment = Snapshot::default();
         let mut reader = Reader::new(File::default(), Vec::new(), &environment);
         keys::read(&mut reader, &mut copy);
-        let note = if self.settings.license.is_some() {
-            "# The License is that of FOLLOWME_LICENSE.\n"
-        } else {
-            ""
-        };
-        format!("{note}{}", print::render(&reader.finish().effective))
+        print::render(&reader.finish().effective, self.settings.license.is_some())
     }
 
     /// Returns every key but those of callers, and its default as TOML; `None` where there is none.

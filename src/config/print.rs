@@ -9,8 +9,9 @@ pub(super) struct Effective {
     pub(super) value: Option<toml::Value>,
 }
 
-/// Writes the keys by section, in their order. What has no value stands there as a comment.
-pub(super) fn render(effective: &[Effective]) -> String {
+/// Writes the keys by section, in their order. What has no value stands there as a comment, and that
+/// the License came by a variable, where it did.
+pub(super) fn render(effective: &[Effective], license_of_variable: bool) -> String {
     let mut sections: Vec<(&str, String)> = vec![("", String::new())];
     for Effective { key, value } in effective {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
@@ -28,6 +29,9 @@ pub(super) fn render(effective: &[Effective]) -> String {
         }
     }
     let mut text = String::new();
+    if license_of_variable {
+        text.push_str("# The License is that of FOLLOWME_LICENSE.\n");
+    }
     for (section, lines) in sections {
         let _ = if section.is_empty() {
             write!(text, "{lines}")

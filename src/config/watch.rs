@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Config, Environment, Flags, Mistake, Settings, Snapshot, parse,
-    print::Effective,
+    print::{self, Effective},
     reader::{Findings, Origin, Reader, mistake},
 };
 use crate::{
@@ -41,6 +41,7 @@ pub(super) struct Sources {
 pub struct Watch {
     sources: Sources,
     settings: Settings,
+    /// What is in force: of a file that changed, what does not take a restart.
     effective: Vec<Effective>,
     origins: BTreeMap<String, Origin>,
     /// What each group of files held when it was looked at last.
@@ -58,6 +59,8 @@ pub struct Changes {
     pub policy: Option<Policy>,
     /// The certificates from now on; `None` where nothing changed.
     pub tls: Option<tls::Config>,
+    /// The configuration in force from now on, redacted; `None` where nothing changed.
+    pub shown: Option<String>,
     /// What could not be taken over; what was there stays in place.
     pub mistakes: Vec<Mistake>,
     /// The keys whose changes take a restart.
@@ -187,13 +190,17 @@ impl Watch {
             return false;
         }
         let reloaded = |key: &str| key.starts_with("callers.") || RELOADED.contains(&key);
-        for new in &findings.effective {
-            let same = self.effective.contains(new);
-            if !same && !reloaded(&new.key) {
+        let mut in_force = findings.effective;
+        for new in in_force.iter_mut().filter(|new| !reloaded(&new.key)) {
+            let old = self.effective.iter().find(|old| old.key == new.key);
+            if let Some(old) = old.filter(|old| *old != new) {
                 changes.restart.push(new.key.clone());
+                new.clone_from(old);
             }
         }
-        self.effective = findings.effective;
+        let license_of_variable = self.settings.license.is_some();
+        changes.shown = Some(print::render(&in_force, license_of_variable));
+        self.effective = in_force;
         self.origins = findings.origins;
         self.settings.read_only = config.settings.read_only;
         self.settings.caller_license = config.settings.caller_license;

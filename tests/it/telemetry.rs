@@ -1,6 +1,6 @@
 //! What the facade tells of itself, and what it keeps to itself.
 
-mod admin;
+pub(crate) mod admin;
 mod audit;
 mod canary;
 mod cost;

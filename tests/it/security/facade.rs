@@ -102,6 +102,8 @@ pub(crate) struct Facade {
     pub(crate) dir: Directory,
     pub(crate) handle: Handle,
     pub(crate) addr: SocketAddr,
+    /// The admin pages, where the configuration names their address.
+    pub(crate) admin: Option<SocketAddr>,
     _tasks: JoinSet<()>,
 }
 
@@ -127,6 +129,7 @@ impl Facade {
         let config = dir.load(handle.local_addr()).expect("it is complete");
         let app = App::build(config).await.expect("a loopback port is free");
         let addr = app.local_addr().expect("a bound listener has an address");
+        let admin = app.admin_addr().expect("a bound listener has an address");
         let mut tasks = JoinSet::new();
         tasks.spawn(simulator.run(std::future::pending()));
         tasks.spawn(async move {
@@ -138,6 +141,7 @@ impl Facade {
             dir,
             handle,
             addr,
+            admin,
             _tasks: tasks,
         }
     }

@@ -6,6 +6,7 @@ use tonic::Code;
 
 use super::facade::{Directory, Facade, token_line, until};
 use crate::support::{LICENSE, add_to, failure, list, new_number};
+use crate::telemetry::admin::page;
 use followme::{grpc::pb, simulator::Settings};
 
 #[tokio::test]
@@ -40,6 +41,26 @@ async fn the_facade_becomes_read_only_and_writable_again_while_it_runs() {
     assert_eq!(facade.handle.effects().len(), effects);
     facade.dir.configure("read_only = false\n");
     until("writes are taken", || async { write().await.ok() }).await;
+}
+
+#[tokio::test]
+async fn the_admin_pages_show_the_configuration_that_was_taken_over() {
+    let toml = "admin_listen = \"127.0.0.1:0\"\n";
+    let facade = Facade::start(toml).await;
+    let admin = facade.admin.expect("it is configured");
+    let (_, before) = page(admin, "/config").await;
+    assert!(before.contains("\nread_only = false\n"), "{before}");
+    facade.dir.configure(&format!(
+        "{toml}read_only = true\n[calls]\nmax_numbers = 7\n"
+    ));
+    let after = until("it is shown", || async {
+        let (_, now) = page(admin, "/config").await;
+        (now != before).then_some(now)
+    })
+    .await;
+    assert!(after.contains("\nread_only = true\n"), "{after}");
+    // This one takes a restart.
+    assert!(after.contains("\nmax_numbers = 100\n"), "{after}");
 }
 
 #[tokio::test]
@@ -132,6 +153,9 @@ fn a_change_that_takes_a_restart_is_named_once_and_the_rest_is_taken_over() {
     assert!(changes.mistakes.is_empty());
     let changes = watch.look();
     assert!(changes.policy.is_none() && changes.restart.is_empty());
+    // One that is taken back takes none.
+    dir.configure(&format!("read_only = true\n{upstream}"));
+    assert!(watch.look().restart.is_empty());
     dir.write("ca.pem", "two");
     assert_eq!(watch.look().restart, ["the files of [upstream]"]);
 }
