@@ -1,6 +1,8 @@
 //! The second way, by which what did not take is written again: what it leaves alone, and what is
 //! told where nobody knows whether it was taken.
 
+use std::path::PathBuf;
+
 use followme::{
     grpc::pb,
     simulator::{Fault, FaultKind, Knobs, Options, Route, StoredNumber, When, WriteAnswer},
@@ -184,14 +186,7 @@ async fn what_is_still_as_before_is_written_beside_what_somebody_else_set() {
 
 #[tokio::test]
 async fn what_somebody_else_set_before_a_late_update_is_found_is_left_and_told() {
-    let world = World::with(
-        Options {
-            knobs: by_path_alone(),
-            ..demo()
-        },
-        soon,
-    )
-    .await;
+    let world = impatient(None).await;
     hold(&world, Route::Update, When::Before);
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
@@ -214,9 +209,21 @@ async fn what_somebody_else_set_before_a_late_update_is_found_is_left_and_told()
     assert_eq!(posts(&world), 0);
 }
 
-fn soon(config: &mut followme::config::Config) {
-    config.upstream.write_timeout = SOON;
-    config.operations.write_limit = 2 * SOON;
+/// A world of little patience whose host uses what the path carries alone. Where a file is named, the
+/// audit log goes there.
+async fn impatient(audit: Option<PathBuf>) -> World {
+    let options = Options {
+        knobs: by_path_alone(),
+        ..demo()
+    };
+    World::with(options, |config| {
+        config.upstream.write_timeout = SOON;
+        config.operations.write_limit = 2 * SOON;
+        if audit.is_some() {
+            config.audit.file = audit;
+        }
+    })
+    .await
 }
 
 /// Lets the post of the second way have no answer, and every read after it fail.
@@ -240,11 +247,7 @@ fn assert_rest_unknown(failed: &Failure, number_id: &str) {
 
 #[tokio::test]
 async fn a_second_way_whose_outcome_is_unknown_is_told_and_found_later() {
-    let options = Options {
-        knobs: by_path_alone(),
-        ..demo()
-    };
-    let world = World::with(options, soon).await;
+    let world = impatient(None).await;
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
         etag: world.number(1001, 70001).await.etag,
@@ -272,17 +275,9 @@ async fn a_second_way_whose_outcome_is_unknown_is_told_and_found_later() {
 
 #[tokio::test]
 async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
-    let options = Options {
-        knobs: by_path_alone(),
-        ..demo()
-    };
     let file = scratch().join("audit-second-way");
     let _ = std::fs::remove_file(&file);
-    let world = World::with(options, |config| {
-        soon(config);
-        config.audit.file = Some(file.clone());
-    })
-    .await;
+    let world = impatient(Some(file.clone())).await;
     let audited = || {
         let text = std::fs::read_to_string(&file).expect("the file is there");
         let lines = text.lines().map(|line| {
@@ -317,18 +312,10 @@ async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
 
 #[tokio::test]
 async fn a_late_update_whose_rest_cannot_be_noted_is_told_done_but_for_that() {
-    let options = Options {
-        knobs: by_path_alone(),
-        ..demo()
-    };
     let directory = scratch().join("audit-late");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir(&directory).expect("it can be made");
-    let world = World::with(options, |config| {
-        soon(config);
-        config.audit.file = Some(directory.join("audit"));
-    })
-    .await;
+    let world = impatient(Some(directory.join("audit"))).await;
     hold(&world, Route::Update, When::Before);
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
@@ -353,17 +340,9 @@ async fn a_late_update_whose_rest_cannot_be_noted_is_told_done_but_for_that() {
 
 #[tokio::test]
 async fn a_second_way_that_is_found_later_has_a_line_in_the_audit_log() {
-    let options = Options {
-        knobs: by_path_alone(),
-        ..demo()
-    };
     let file = scratch().join("audit-rest-later");
     let _ = std::fs::remove_file(&file);
-    let world = World::with(options, |config| {
-        soon(config);
-        config.audit.file = Some(file.clone());
-    })
-    .await;
+    let world = impatient(Some(file.clone())).await;
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
         ..update(70001, &["period"], with_period("", "", "wd{tu}"))
