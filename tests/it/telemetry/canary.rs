@@ -471,7 +471,7 @@ async fn a_planted_leak_is_found() {
 
 /// Runs in a process of its own, as the test below starts it.
 #[test]
-#[ignore = "a part of another test"]
+#[ignore = "a part of another test, which runs it in a process of its own"]
 fn child_that_panics() {
     telemetry::note_panics();
     let config = telemetry::Config::default();

@@ -36,7 +36,7 @@ fn processor_time(process: &Process) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "prints figures"]
+#[ignore = "prints figures: see the head of the file"]
 async fn what_a_call_costs_that_is_traced_or_not() {
     let (_received, collector, _task) = receive().await;
     let upstream = upstream(LICENSE).await;

@@ -51,6 +51,13 @@ fn posts(world: &World) -> usize {
         .count()
 }
 
+/// Does something once a call is held, and then lets the call go on.
+async fn while_held(world: &World, others: impl FnOnce()) {
+    world.handle.wait_for_fired("hold", 1).await;
+    others();
+    world.handle.release();
+}
+
 /// Changes the only number of account 1003 at the service itself, as somebody else would.
 fn new_one_changed(world: &World, edit: impl FnOnce(&mut StoredNumber)) {
     let mut numbers = world.handle.numbers(LICENSE, 1003).expect("seeded");
@@ -62,13 +69,11 @@ fn new_one_changed(world: &World, edit: impl FnOnce(&mut StoredNumber)) {
 async fn what_somebody_else_set_over_an_update_is_left_and_told() {
     let world = World::knobs(without_lists()).await;
     hold(&world, Route::Update, When::After);
-    let others = async {
-        world.handle.wait_for_fired("hold", 1).await;
+    let others = while_held(&world, || {
         changed_by_others(&world, 70001, |number| {
             number.name = Some("Theirs".to_owned());
         });
-        world.handle.release();
-    };
+    });
     let (updated, ()) = tokio::join!(
         world.update(update(70001, &["name"], new_number("Ours", ""))),
         others
@@ -84,13 +89,11 @@ async fn what_somebody_else_set_over_an_update_is_left_and_told() {
 async fn a_field_that_matters_and_that_somebody_else_set_fails_the_call() {
     let world = World::knobs(without_lists()).await;
     hold(&world, Route::Update, When::After);
-    let others = async {
-        world.handle.wait_for_fired("hold", 1).await;
+    let others = while_held(&world, || {
         changed_by_others(&world, 70001, |number| {
             number.redirect_number = Some("15550199".to_owned());
         });
-        world.handle.release();
-    };
+    });
     let (updated, ()) = tokio::join!(
         world.update(update(
             70001,
@@ -110,11 +113,9 @@ async fn a_field_that_matters_and_that_somebody_else_set_fails_the_call() {
 async fn what_somebody_else_set_in_a_new_number_is_left_and_told() {
     let world = World::knobs(without_lists()).await;
     hold(&world, Route::Add, When::After);
-    let others = async {
-        world.handle.wait_for_fired("hold", 1).await;
+    let others = while_held(&world, || {
         new_one_changed(&world, |number| number.period = Some("wd{mo}".to_owned()));
-        world.handle.release();
-    };
+    });
     let (added, ()) = tokio::join!(
         world.add(add_to(1003, with_period("Desk", "15550130", "wd{tu}"))),
         others
@@ -134,13 +135,11 @@ async fn what_somebody_else_set_after_the_answer_is_left_and_told() {
             .on(Route::GetAll)
             .after(1),
     );
-    let others = async {
-        world.handle.wait_for_fired("hold", 1).await;
+    let others = while_held(&world, || {
         changed_by_others(&world, 70001, |number| {
             number.period = Some("wd{mo}".to_owned());
         });
-        world.handle.release();
-    };
+    });
     let (updated, ()) = tokio::join!(
         world.update(update(
             70001,
@@ -162,13 +161,11 @@ async fn what_is_still_as_before_is_written_beside_what_somebody_else_set() {
     })
     .await;
     hold(&world, Route::Update, When::After);
-    let others = async {
-        world.handle.wait_for_fired("hold", 1).await;
+    let others = while_held(&world, || {
         changed_by_others(&world, 70001, |number| {
             number.name = Some("Theirs".to_owned());
         });
-        world.handle.release();
-    };
+    });
     let (updated, ()) = tokio::join!(
         world.update(update(
             70001,
