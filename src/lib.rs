@@ -55,10 +55,12 @@
 //!   log is given numbers and names, and never a URL.
 //! - Nothing imports `app`.
 //! - No request that writes is sent a second time by itself; another way is taken only after the
-//!   proof that nothing ran (WIRE.md 8), or for what reading back shows not to have taken.
+//!   proof that nothing ran (docs/upstream/wire.md 8), or for what reading back shows not to have
+//!   taken.
 //!
-//! "WIRE.md" and "DOMAIN.md" are what is known of the upstream: how its framework behaves on the
-//! wire, and what its fields mean.
+//! `docs/upstream/wire.md` and `docs/upstream/domain.md` hold what is known of the upstream: how its
+//! framework behaves on the wire, and what its fields mean. Citations such as
+//! "(docs/upstream/wire.md 8)" name a section there.
 
 mod admin;
 pub mod app;

@@ -1,4 +1,4 @@
-//! Checks of the fields that a caller writes (DOMAIN.md 2, 3).
+//! Checks of the fields that a caller writes (docs/upstream/domain.md 2, 3).
 //!
 //! For writes only: what is read from the upstream may be anything, and is never refused.
 //! An error is a text to follow the name of the field: the rule that is broken, and what to do.
@@ -22,7 +22,7 @@ pub const MAX_ORDER: i32 = 32_767;
 /// Checks the name of a number: 1 to [`MAX_NAME_CHARS`] characters, none a control character.
 ///
 /// An empty name is worse than none: it makes the longest update route take the domain for the
-/// name (WIRE.md 5).
+/// name (docs/upstream/wire.md 5).
 ///
 /// # Errors
 /// The first rule that is broken.
@@ -34,7 +34,7 @@ pub fn name(text: &str) -> Result<(), String> {
 /// Checks a redirect number: 1 to [`MAX_REDIRECT_NUMBER_CHARS`] letters, digits and `*#!._-`.
 ///
 /// A plus sign at the start is fine. It is not counted if `strip_plus` says that it is going to
-/// be taken off, since the billing system stores E.164 without it (DOMAIN.md 2).
+/// be taken off, since the billing system stores E.164 without it (docs/upstream/domain.md 2).
 ///
 /// # Errors
 /// The first rule that is broken. SIP and `tel` URIs, and whatever holds an `@`, are pointed to

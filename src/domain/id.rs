@@ -2,15 +2,16 @@
 
 use std::fmt;
 
-/// An account id: a positive 32-bit integer (DOMAIN.md 2).
+/// An account id: a positive 32-bit integer (docs/upstream/domain.md 2).
 ///
 /// Zero and negative ids never reach upstream: all its routes bind one object, and a handler that
 /// tells operations apart by the fields that are filled cannot tell a read of account 0 from a
-/// delete (DOMAIN.md 4).
+/// delete (docs/upstream/domain.md 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(i32);
 
-/// The id of a follow-me number: a positive 32-bit integer given by upstream (DOMAIN.md 2).
+/// The id of a follow-me number: a positive 32-bit integer given by upstream
+/// (docs/upstream/domain.md 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NumberId(i32);
 

@@ -7,7 +7,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-/// The License: the API key that stands in nearly every upstream path (DOMAIN.md 2).
+/// The License: the API key that stands in nearly every upstream path (docs/upstream/domain.md 2).
 ///
 /// It has no `Display`, its `Debug` prints nothing of it, and its memory is overwritten when it is
 /// dropped. Only `upstream` asks for its text.

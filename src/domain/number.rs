@@ -22,7 +22,7 @@ pub struct Number {
 /// The fields of a number that can be written.
 ///
 /// Texts are upstream's own, so that what is not changed goes back as it came; what it means is
-/// asked for by methods. An empty text and none are one (WIRE.md 2.5).
+/// asked for by methods. An empty text and none are one (docs/upstream/wire.md 2.5).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields {
     /// The label for people.
@@ -49,7 +49,7 @@ pub struct Fields {
     pub status: Option<bool>,
 }
 
-/// Which caller id the destination of a forwarded call sees (DOMAIN.md 2).
+/// Which caller id the destination of a forwarded call sees (docs/upstream/domain.md 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallerIdMode {
     /// The caller's number and name: `Y`.
@@ -84,7 +84,7 @@ impl CallerIdMode {
     }
 }
 
-/// Returns upstream's letter for a flag that is a string (WIRE.md 6).
+/// Returns upstream's letter for a flag that is a string (docs/upstream/wire.md 6).
 #[must_use]
 pub fn flag_letter(flag: bool) -> &'static str {
     if flag { "Y" } else { "N" }
@@ -265,7 +265,7 @@ impl Fields {
 
     /// Returns the fields that differ, compared as upstream means them: a leading `+` of a redirect
     /// number, the case of a domain and of a flag do not count, an empty period is `Always`, and an
-    /// unset integer is 0, since a request cannot tell them apart (WIRE.md 6).
+    /// unset integer is 0, since a request cannot tell them apart (docs/upstream/wire.md 6).
     #[must_use]
     pub fn differences(&self, other: &Self) -> FieldSet {
         Field::ALL
@@ -338,7 +338,8 @@ impl Fields {
     }
 }
 
-/// Returns a redirect number as PortaBilling stores it: without a leading `+` (DOMAIN.md 2).
+/// Returns a redirect number as PortaBilling stores it: without a leading `+`
+/// (docs/upstream/domain.md 2).
 #[must_use]
 pub fn without_plus(text: &str) -> &str {
     text.strip_prefix('+').unwrap_or(text)

@@ -1,4 +1,4 @@
-//! The text of a period: when a number is used (DOMAIN.md 3).
+//! The text of a period: when a number is used (docs/upstream/domain.md 3).
 //!
 //! ```text
 //! period    = "" | "none" | "always" | subperiod *( "," subperiod )
@@ -76,8 +76,8 @@ pub enum PeriodRule {
 /// Checks that a period is well-formed and can ever apply, as far as its text tells.
 ///
 /// Stricter than the software that evaluates periods where that takes a text and means nothing
-/// by it (DOMAIN.md 3): empty braces, `hr{13am}`, a comma at the end. For what is to be written
-/// only: what is read may be anything.
+/// by it (docs/upstream/domain.md 3): empty braces, `hr{13am}`, a comma at the end. For what is to
+/// be written only: what is read may be anything.
 ///
 /// # Errors
 /// The first fault, with its place.

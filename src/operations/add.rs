@@ -150,7 +150,7 @@ pub(super) fn misfits(kind: Kind, target: &Fields, path: &str) -> Option<Violati
     (!violations.is_empty()).then_some(violations)
 }
 
-/// Tells whether ASP.NET's request validation takes a text for HTML (WIRE.md 5).
+/// Tells whether ASP.NET's request validation takes a text for HTML (docs/upstream/wire.md 5).
 fn looks_like_html(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.windows(2).any(|pair| match pair {

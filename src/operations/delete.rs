@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Operations {
-    /// Deletes a number, after checking that it is the account's: upstream does not (DOMAIN.md 4).
-    /// Returns the list without it.
+    /// Deletes a number, after checking that it is the account's: upstream does not
+    /// (docs/upstream/domain.md 4). Returns the list without it.
     ///
     /// # Errors
     /// [`Error::NumberNotFound`], unless `allow_missing`; [`Error::IdsLost`] where it may be there all

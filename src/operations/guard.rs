@@ -1,5 +1,5 @@
 //! What `POST UpdateFollowmeAll` did to the numbers that it was not about: nobody knows what that
-//! route touches (DOMAIN.md 4).
+//! route touches (docs/upstream/domain.md 4).
 
 use super::{Error, Operations, Run, audited::end_step, upstream_error};
 use crate::{

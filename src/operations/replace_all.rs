@@ -389,7 +389,8 @@ impl Operations {
     ) -> Result<(List, Vec<Step>), Error> {
         let numbers = whole_list(&before, &steps);
         if numbers.is_empty() {
-            // A CSV without records is an object without values (WIRE.md 7), not an empty list.
+            // A CSV without records is an object without values (docs/upstream/wire.md 7), not an
+            // empty list.
             return Ok((before, steps));
         }
         let (run, entries) = self.begin_steps(run, &before, &steps)?;

@@ -23,8 +23,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 
 /// How long a write is looked for that upstream says it did and that does not show.
 ///
-/// A list may lag behind. But the word is weak (DOMAIN.md 2), and a delete that needs
-/// `isDeleteForward` (DOMAIN.md 4) never shows, so the account is not kept waiting for longer.
+/// A list may lag behind. But the word is weak (docs/upstream/domain.md 2), and a delete that needs
+/// `isDeleteForward` (docs/upstream/domain.md 4) never shows, so the account is not kept waiting
+/// for longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What became of a write.

@@ -1,5 +1,5 @@
 //! What stands in front of the service under ASP.NET: nginx as in the captures, and ASP.NET's own
-//! refusals (WIRE.md 5). All of them come before the service runs.
+//! refusals (docs/upstream/wire.md 5). All of them come before the service runs.
 
 use super::params::{MalformedEscape, Params, decode_path};
 use super::reply::Reply;

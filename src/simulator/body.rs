@@ -1,4 +1,4 @@
-//! Request bodies: which reader takes one, and the small readers (WIRE.md 7).
+//! Request bodies: which reader takes one, and the small readers (docs/upstream/wire.md 7).
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! The one request object that all routes bind, and how text becomes its values (WIRE.md 6).
+//! The one request object that all routes bind, and how text becomes its values
+//! (docs/upstream/wire.md 6).
 
 use serde::Serialize;
 

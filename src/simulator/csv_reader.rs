@@ -1,4 +1,4 @@
-//! The CSV reader of v4, leniencies included (WIRE.md 7, `csv_reader_v4`).
+//! The CSV reader of v4, leniencies included (docs/upstream/wire.md 7, `csv_reader_v4`).
 //!
 //! It is the server's reader and no model for a client's.
 

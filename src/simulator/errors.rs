@@ -1,4 +1,5 @@
-//! The failures that the framework reports itself, and the status of an exception (WIRE.md 8).
+//! The failures that the framework reports itself, and the status of an exception
+//! (docs/upstream/wire.md 8).
 
 use serde::Serialize;
 

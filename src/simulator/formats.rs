@@ -1,4 +1,4 @@
-//! Which format an answer takes, and how it is written (WIRE.md 2, 3, 4).
+//! Which format an answer takes, and how it is written (docs/upstream/wire.md 2, 3, 4).
 
 use std::fmt::Write as _;
 
@@ -230,7 +230,7 @@ impl Style {
         ];
         let mut out = String::new();
         write_record(&mut out, header.map(Field::Text), self.newline);
-        // Null and the empty string look the same in an answer (WIRE.md 2.5).
+        // Null and the empty string look the same in an answer (docs/upstream/wire.md 2.5).
         let fields = values.into_iter().map(|value| match value {
             None | Some("") => Field::Null,
             Some(text) => Field::Text(text),

@@ -1,5 +1,5 @@
 //! The framework between the wire and the service: it finds the route, binds the request object and
-//! chooses the format, or answers itself (WIRE.md 4 to 8).
+//! chooses the format, or answers itself (docs/upstream/wire.md 4 to 8).
 
 use super::aspnet;
 use super::body::{self, Reader};
@@ -12,7 +12,8 @@ use super::reply::Reply;
 use super::routing::{self, Endpoint, Predefined, Route, Template};
 use super::service::Call;
 
-/// A self-host closes the connection over a longer target (WIRE.md 5: 8 kB works, 20 kB does not).
+/// A self-host closes the connection over a longer target (docs/upstream/wire.md 5: 8 kB works, 20
+/// kB does not).
 const MAX_TARGET: usize = 16 * 1024;
 
 /// Holds one request as it came.
@@ -219,7 +220,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Binds body, path, query and form, each over the one before (WIRE.md 6).
+    /// Binds body, path, query and form, each over the one before (docs/upstream/wire.md 6).
     fn bind_route(
         &self,
         template: &Template,

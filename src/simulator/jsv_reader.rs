@@ -1,4 +1,5 @@
-//! The framework's own reader of JSV request bodies, leniencies included (WIRE.md 3, `jsv_reader_v3`).
+//! The framework's own reader of JSV request bodies, leniencies included (docs/upstream/wire.md 3,
+//! `jsv_reader_v3`).
 //!
 //! It is the server's reader and no model for a client's: see `format::jsv` for that.
 

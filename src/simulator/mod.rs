@@ -1,8 +1,9 @@
 //! The upstream's double: a real HTTP/1.1 server that answers as PortaFollowMe does.
 //!
-//! It imitates the framework as captured (routing, binding, formats, errors; WIRE.md 2 to 9) in
-//! three dialects, keeps numbers per License and account, and goes wrong on demand. What nobody
-//! knows of the live service is a knob. Shares only [`crate::format`] with the rest of the crate.
+//! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md
+//! 2 to 9) in three dialects, keeps numbers per License and account, and goes wrong on demand. What
+//! nobody knows of the live service is a knob. Shares only [`crate::format`] with the rest of the
+//! crate.
 //!
 //! One request's way: `server` reads it, `framework` binds it with `routing`, `bound` and `body` (or
 //! `aspnet` refuses it), `service` changes the `store`, `shaping` lets a fault spoil the `answer`,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::format::csv::Newline;
 
-/// Names the framework and the host that the double imitates (WIRE.md 1).
+/// Names the framework and the host that the double imitates (docs/upstream/wire.md 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -36,7 +36,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Which host to imitate.
     pub dialect: Dialect,
-    /// The newline of CSV answers, whatever the dialect (WIRE.md 2.3).
+    /// The newline of CSV answers, whatever the dialect (docs/upstream/wire.md 2.3).
     pub newline: Newline,
     /// What the service behind the framework does.
     pub knobs: Knobs,
@@ -46,7 +46,8 @@ pub struct Options {
     pub accept_any_license: bool,
     /// Seeds License `DEMO-KEY` with accounts 1001 (three numbers), 1002 (one) and 1003 (none).
     pub seed_demo: bool,
-    /// Refuses a `Host` other than the listen address or `localhost`, as a self-host does (WIRE.md 5).
+    /// Refuses a `Host` other than the listen address or `localhost`, as a self-host does
+    /// (docs/upstream/wire.md 5).
     pub strict_host: bool,
 }
 
@@ -65,7 +66,8 @@ impl Default for Options {
     }
 }
 
-/// Sets what only a live host could tell (DOMAIN.md 6); the defaults are the likeliest guesses.
+/// Sets what only a live host could tell (docs/upstream/domain.md 6); the defaults are the
+/// likeliest guesses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Knobs {
@@ -78,7 +80,7 @@ pub struct Knobs {
     /// Whether a GET update blanks the fields that the request did not carry.
     pub update_resets_unseen: bool,
     /// Whether the GET handlers use properties that the route's path does not carry.
-    /// The framework binds them in any case (WIRE.md 6); a handler may ignore them.
+    /// The framework binds them in any case (docs/upstream/wire.md 6); a handler may ignore them.
     pub query_values: bool,
     /// What the 4-value delete with True does besides deleting.
     pub delete_forward: DeleteForward,
@@ -111,7 +113,7 @@ impl Knobs {
     }
 }
 
-/// Chooses the scope of `UpdateFollowmeAll` (DOMAIN.md 4).
+/// Chooses the scope of `UpdateFollowmeAll` (docs/upstream/domain.md 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateAll {
@@ -124,7 +126,7 @@ pub enum UpdateAll {
     List,
 }
 
-/// Chooses what a write answers with (DOMAIN.md 6.5).
+/// Chooses what a write answers with (docs/upstream/domain.md 6.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteAnswer {
@@ -137,7 +139,7 @@ pub enum WriteAnswer {
     Changed,
 }
 
-/// Chooses what the 4-value delete with True does besides deleting (DOMAIN.md 4).
+/// Chooses what the 4-value delete with True does besides deleting (docs/upstream/domain.md 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeleteForward {

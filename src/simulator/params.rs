@@ -77,7 +77,7 @@ pub(crate) struct MalformedEscape {
     pub(crate) message: &'static str,
 }
 
-/// Percent-decodes a whole path once (WIRE.md 5); `plus_is_space` on self-host.
+/// Percent-decodes a whole path once (docs/upstream/wire.md 5); `plus_is_space` on self-host.
 pub(crate) fn decode_path(path: &[u8], plus_is_space: bool) -> Result<String, MalformedEscape> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path;

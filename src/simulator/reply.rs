@@ -1,4 +1,5 @@
-//! A response before it goes on the wire, and what distinguishes the hosts' framing (WIRE.md 9).
+//! A response before it goes on the wire, and what distinguishes the hosts' framing
+//! (docs/upstream/wire.md 9).
 
 /// Holds one response of the double.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-//! The ten routes of the page, and how a decoded path finds one (WIRE.md 5).
+//! The ten routes of the page, and how a decoded path finds one (docs/upstream/wire.md 5).
 
 use serde::{Deserialize, Serialize};
 

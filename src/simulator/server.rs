@@ -1,4 +1,5 @@
-//! Connections: HTTP/1.1 in, replies out with each host's header fields and framing (WIRE.md 9).
+//! Connections: HTTP/1.1 in, replies out with each host's header fields and framing
+//! (docs/upstream/wire.md 9).
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -28,7 +29,7 @@ use super::{control, shaping};
 
 /// The largest request body that is read.
 const MAX_BODY: usize = 16 * 1024 * 1024;
-/// How long a self-host keeps an idle connection (WIRE.md 9).
+/// How long a self-host keeps an idle connection (docs/upstream/wire.md 9).
 const SELF_HOST_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long nginx keeps one, by its default.
 const NGINX_KEEP_ALIVE: Duration = Duration::from_secs(75);

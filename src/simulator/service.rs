@@ -1,4 +1,5 @@
-//! The service behind the framework: what each operation does to the store (DOMAIN.md 2, 4).
+//! The service behind the framework: what each operation does to the store (docs/upstream/domain.md
+//! 2, 4).
 //!
 //! The real handlers are unknown. These do what the routes most probably mean; the knobs turn them.
 //! An integer of 0 cannot be told from one that was not given, so an order or timeout of 0 is stored

@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Reply {
     pub(super) status: u16,
     /// The reason phrase, where it is not the standard one of the status. An exception of the
-    /// service puts its type name there (WIRE.md 8).
+    /// service puts its type name there (docs/upstream/wire.md 8).
     pub(super) reason: Option<String>,
     pub(super) content_type: String,
     /// `Retry-After`, where it is a number of seconds.
@@ -132,7 +132,7 @@ fn answer(
 }
 
 /// Understands a reply whose status is not 2xx. The status is the only reliable sign of failure;
-/// what the body is tells whether the service ran (WIRE.md 8).
+/// what the body is tells whether the service ran (docs/upstream/wire.md 8).
 fn failure(
     reply: &Reply,
     route: Route,

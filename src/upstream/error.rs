@@ -35,12 +35,13 @@ pub enum Kind {
     /// 401 or 403: PERMISSION_DENIED where the License is the caller's own, else INTERNAL;
     /// `UPSTREAM_DENIED`.
     Denied,
-    /// 404 `text/plain`: the framework has no such route (WIRE.md 8); nothing ran. INTERNAL
-    /// `UPSTREAM_ROUTE_MISSING`.
+    /// 404 `text/plain`: the framework has no such route (docs/upstream/wire.md 8); nothing ran.
+    /// INTERNAL `UPSTREAM_ROUTE_MISSING`.
     RouteMissing,
     /// 404 with a record: the service says that there is no such thing. On a read NOT_FOUND.
     NotFound,
-    /// ASP.NET refused a value that looks like HTML (WIRE.md 5); nothing ran. INVALID_ARGUMENT.
+    /// ASP.NET refused a value that looks like HTML (docs/upstream/wire.md 5); nothing ran.
+    /// INVALID_ARGUMENT.
     LooksLikeHtml,
     /// Another 4xx with a record, or `success=False` without a list. FAILED_PRECONDITION
     /// `UPSTREAM_REFUSED`.
@@ -115,7 +116,7 @@ impl Error {
         self
     }
 
-    /// Notes the proof that the service did not run (WIRE.md 8).
+    /// Notes the proof that the service did not run (docs/upstream/wire.md 8).
     pub(super) fn with_nothing_ran(mut self, proved: bool) -> Self {
         self.nothing_ran |= proved;
         self
@@ -134,7 +135,7 @@ impl Error {
     }
 
     /// Tells whether it is proved that the service did not run, so that a write had no effect
-    /// (WIRE.md 8).
+    /// (docs/upstream/wire.md 8).
     #[must_use]
     pub fn nothing_ran(&self) -> bool {
         self.nothing_ran

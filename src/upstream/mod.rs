@@ -53,9 +53,9 @@ pub struct Context {
     pub license: License,
     /// Whether the caller brought the License, so that its refusal is the caller's affair.
     pub license_is_callers: bool,
-    /// The portal context of the caller (DOMAIN.md 2).
+    /// The portal context of the caller (docs/upstream/domain.md 2).
     pub content_id: Option<i32>,
-    /// The portal context of the caller (DOMAIN.md 2).
+    /// The portal context of the caller (docs/upstream/domain.md 2).
     pub feature_name: Option<String>,
     /// Where the caller may forward calls to. The operations look at it, the client does not.
     pub destinations: Arc<Destinations>,
@@ -91,7 +91,7 @@ pub enum NullList {
     Refused,
 }
 
-/// What `UpdateFollowmeAll` is used for (DOMAIN.md 4).
+/// What `UpdateFollowmeAll` is used for (docs/upstream/domain.md 4).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdateAll {
@@ -112,11 +112,11 @@ pub enum PostFormat {
     /// What the host takes is remembered.
     #[default]
     Auto,
-    /// `text/csv`, as the metadata page documents it. No 3.9.x reads it (WIRE.md 7).
+    /// `text/csv`, as the metadata page documents it. No 3.9.x reads it (docs/upstream/wire.md 7).
     Csv,
     /// `application/json`.
     Json,
-    /// `application/x-www-form-urlencoded`. It cannot clear a field (WIRE.md 7).
+    /// `application/x-www-form-urlencoded`. It cannot clear a field (docs/upstream/wire.md 7).
     Form,
 }
 
@@ -148,7 +148,7 @@ pub struct Config {
 /// What a write was answered.
 #[derive(Debug)]
 pub struct Written {
-    /// The service's own word; weak (DOMAIN.md 2).
+    /// The service's own word; weak (docs/upstream/domain.md 2).
     pub success: Option<bool>,
     /// The numbers that the answer held. Not always the whole list.
     pub list: Option<List>,

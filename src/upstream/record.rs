@@ -1,4 +1,4 @@
-//! The records inside an answer, as the framework writes them (WIRE.md 2, 3).
+//! The records inside an answer, as the framework writes them (docs/upstream/wire.md 2, 3).
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An element of `FollowMeNumbers`. Every member is read as text, so that one odd value never
-/// fails a read; an absent member and an empty one are one (WIRE.md 10.11).
+/// fails a read; an absent member and an empty one are one (docs/upstream/wire.md 10.11).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct NumberRecord<'a> {

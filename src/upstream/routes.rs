@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A route of the metadata page. The 8-value add is not among them: it always answers 400
-/// (WIRE.md 5).
+/// (docs/upstream/wire.md 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the template says it")]
 pub enum Route {
@@ -152,7 +152,8 @@ pub(super) fn get_one(
 }
 
 /// Builds an add: with 9 values when domain and flag are both set, else with 7, never with 8
-/// (WIRE.md 5). What the path does not carry goes as query values (DOMAIN.md 4).
+/// (docs/upstream/wire.md 5). What the path does not carry goes as query values
+/// (docs/upstream/domain.md 4).
 pub(super) fn add(
     context: &Context,
     unsafe_values: UnsafeValues,
@@ -231,7 +232,7 @@ fn rest(builder: Builder, fields: &Fields) -> Builder {
 }
 
 /// Builds a delete: with 4 values and `true` when `delete_forward`, else with 2. The 4-value one is
-/// never sent with `false` (DOMAIN.md 4).
+/// never sent with `false` (docs/upstream/domain.md 4).
 pub(super) fn delete(
     context: &Context,
     unsafe_values: UnsafeValues,
@@ -254,7 +255,7 @@ pub(super) fn delete(
     finish(route, builder, context)
 }
 
-/// A way to write the body of a POST (WIRE.md 7).
+/// A way to write the body of a POST (docs/upstream/wire.md 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyFormat {
     Csv,
@@ -337,7 +338,7 @@ impl<'a> Record<'a> {
     }
 
     /// Returns the values as texts. Integers and booleans are never empty, since the framework's
-    /// CSV reader refuses those (WIRE.md 7).
+    /// CSV reader refuses those (docs/upstream/wire.md 7).
     fn texts(&self) -> [String; 17] {
         let bool = |value: bool| (if value { "True" } else { "False" }).to_owned();
         [

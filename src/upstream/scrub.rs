@@ -36,9 +36,9 @@ const MAX_REFERENCE: usize = 12;
 const TELLING: usize = 6;
 
 /// Returns at most 512 bytes of a text, with each secret replaced in each form in which upstream
-/// was seen to echo it (WIRE.md 8): plain, percent-encoded in any way, as a form value, and with
-/// its quotes doubled or escaped. Where a secret shines through in another form, nothing of the
-/// text is kept. Control characters become spaces.
+/// was seen to echo it (docs/upstream/wire.md 8): plain, percent-encoded in any way, as a form
+/// value, and with its quotes doubled or escaped. Where a secret shines through in another form,
+/// nothing of the text is kept. Control characters become spaces.
 pub(super) fn scrub(text: &str, secrets: &Secrets<'_>) -> String {
     // Only a prefix is looked at, with room for a secret to be longer where it is encoded.
     let mut clean = prefix(text, MAX_BYTES * 8).to_owned();

@@ -15,13 +15,14 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// The longest path in decoded characters (WIRE.md 5: ASP.NET refuses more).
+/// The longest path in decoded characters (docs/upstream/wire.md 5: ASP.NET refuses more).
 const MAX_PATH_CHARS: usize = 260;
 
-/// The longest query in bytes (WIRE.md 5: ASP.NET refuses more than 2,048).
+/// The longest query in bytes (docs/upstream/wire.md 5: ASP.NET refuses more than 2,048).
 const MAX_QUERY_BYTES: usize = 2_000;
 
-/// Stands in the path for a value that goes by query: the query beats the path (WIRE.md 6).
+/// Stands in the path for a value that goes by query: the query beats the path
+/// (docs/upstream/wire.md 6).
 pub const PLACEHOLDER: &str = "x";
 
 /// What to do with a value that a path cannot carry.
@@ -78,7 +79,7 @@ impl Builder {
     }
 
     /// Adds a value to the path. `property` is the exact name that the page gives it: only that
-    /// overrides a path value (WIRE.md 6).
+    /// overrides a path value (docs/upstream/wire.md 6).
     pub(super) fn segment(mut self, property: &'static str, value: impl ToString) -> Self {
         let value = value.to_string();
         let by_query = !fits_a_path(&value);
@@ -91,7 +92,7 @@ impl Builder {
     }
 
     /// Adds a value that the path of the route has no place for. An empty one never binds, so it
-    /// is left out (WIRE.md 6).
+    /// is left out (docs/upstream/wire.md 6).
     pub(super) fn query(mut self, property: &'static str, value: impl ToString) -> Self {
         let value = value.to_string();
         if !value.is_empty() {
@@ -135,7 +136,7 @@ impl Builder {
         let by_path = self
             .segments
             .iter()
-            // An empty value takes the placeholder away again (WIRE.md 6, "Erasing").
+            // An empty value takes the placeholder away again (docs/upstream/wire.md 6, "Erasing").
             .filter(|segment| segment.by_query)
             .map(|segment| (segment.property, &segment.value));
         let rest = self
@@ -185,7 +186,7 @@ pub(super) fn form<'a>(pairs: impl Iterator<Item = (&'a &'static str, &'a String
 }
 
 /// Tells whether a value comes out of a path as it went in, on every host that was seen
-/// (WIRE.md 5, 10.4, 10.14).
+/// (docs/upstream/wire.md 5, 10.4, 10.14).
 pub(super) fn fits_a_path(value: &str) -> bool {
     const SUFFIXES: [&str; 7] = [
         ".csv",

@@ -23,7 +23,7 @@ pub struct TransportConfig {
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long a connection may be idle: below the keep-alive of the upstream, which is 15 s on
-    /// self-host (WIRE.md 9).
+    /// self-host (docs/upstream/wire.md 9).
     pub idle_timeout: Duration,
     /// How old a connection may become, so that a change of DNS is followed.
     pub max_connection_age: Duration,
@@ -167,7 +167,7 @@ impl Transport {
                 HeaderValue::from_static(body.content_type),
             );
             // Bytes have a length, so hyper sends Content-Length: a chunked body is silently
-            // ignored (WIRE.md 7).
+            // ignored (docs/upstream/wire.md 7).
             *http.body_mut() = Some(body.bytes.clone().into());
         }
 

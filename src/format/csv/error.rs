@@ -13,7 +13,7 @@ pub struct Error {
 #[non_exhaustive]
 pub enum Kind {
     /// The body holds nothing, or nothing but a byte order mark and blank lines. A service that
-    /// returns null answers so (WIRE.md 2.7).
+    /// returns null answers so (docs/upstream/wire.md 2.7).
     #[error("empty body")]
     Empty,
     /// The body is longer than [`MAX_BYTES`](super::MAX_BYTES).

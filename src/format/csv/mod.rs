@@ -1,5 +1,5 @@
-//! The upstream's CSV dialect (WIRE.md 2): a strict reader over the csv crate's core, and a
-//! writer whose bytes are those of the framework.
+//! The upstream's CSV dialect (docs/upstream/wire.md 2): a strict reader over the csv crate's core,
+//! and a writer whose bytes are those of the framework.
 //!
 //! ```
 //! use followme::format::csv::{Field, Newline, Reader, write_record};

@@ -59,7 +59,7 @@ impl Reader {
     /// Reads a body: a header record and any number of data records.
     ///
     /// Takes CRLF and LF, a missing last newline, blank lines at the end, and a byte order mark
-    /// (WIRE.md 10.11). In a body with one column a blank line is no record.
+    /// (docs/upstream/wire.md 10.11). In a body with one column a blank line is no record.
     ///
     /// # Errors
     /// Everything else that is not RFC 4180 with UTF-8; see [`Kind`]. The parser underneath
@@ -279,7 +279,8 @@ impl fmt::Debug for Record<'_> {
 }
 
 impl<'r> Record<'r> {
-    /// Returns a field, unescaped. Null and the empty string look the same (WIRE.md 2.5).
+    /// Returns a field, unescaped. Null and the empty string look the same (docs/upstream/wire.md
+    /// 2.5).
     #[must_use]
     pub fn get(&self, column: usize) -> Option<&'r str> {
         let end = *self.ends.get(column)?;

@@ -14,12 +14,12 @@ pub enum Field<'a> {
     /// Writes nothing. The framework's answers show null and the empty string so.
     Null,
     /// Writes a text; an empty one as `""`, which a CSV body can clear a field with
-    /// (WIRE.md 7).
+    /// (docs/upstream/wire.md 7).
     Text(&'a str),
 }
 
 /// Appends one record to `out`. A field is quoted iff it holds a quote, a comma, CR or LF
-/// (WIRE.md 2.6), or is an empty text.
+/// (docs/upstream/wire.md 2.6), or is an empty text.
 pub fn write_record<'a>(
     out: &mut String,
     fields: impl IntoIterator<Item = Field<'a>>,

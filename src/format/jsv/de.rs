@@ -31,7 +31,8 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
 /// together with `default` (and `borrow`).
 ///
 /// An absent key is then `None`; a value of any kind is `Some`, empty or not: a string unquoted,
-/// an object or a list as its raw text (WIRE.md 3: absent is null, present and empty is `""`).
+/// an object or a list as its raw text (docs/upstream/wire.md 3: absent is null, present and empty
+/// is `""`).
 ///
 /// # Errors
 /// Those of a value with broken structure.

@@ -1,6 +1,7 @@
 //! JSV, the text format that the upstream puts inside CSV fields, as a serde data format.
 //!
-//! JSV looks like JSON without quotes around keys and most strings. Its grammar (WIRE.md 3):
+//! JSV looks like JSON without quotes around keys and most strings. Its grammar
+//! (docs/upstream/wire.md 3):
 //!
 //! ```text
 //! list    = "[" [ value { "," value } ] "]"
@@ -14,7 +15,7 @@
 //! # Reading
 //! * Structure is checked strictly: what the grammar does not allow is refused with a kind and
 //!   a byte position, although the framework's own reader takes some of it in part
-//!   (WIRE.md 3). White space is never skipped: it is data.
+//!   (docs/upstream/wire.md 3). White space is never skipped: it is data.
 //! * Scalars are untyped text. Integers are strict decimals, booleans `True` and `False` in any
 //!   case; both may be quoted.
 //! * A string asked of an object or a list is its raw text, as the framework's own string
@@ -88,8 +89,8 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// nest two deep.
 pub const MAX_DEPTH: u32 = 32;
 
-/// Says whether a byte may stand in a quoted string only (WIRE.md 3). All are ASCII, so that
-/// text can be scanned and cut byte by byte.
+/// Says whether a byte may stand in a quoted string only (docs/upstream/wire.md 3). All are ASCII,
+/// so that text can be scanned and cut byte by byte.
 const fn is_special(byte: u8) -> bool {
     matches!(
         byte,

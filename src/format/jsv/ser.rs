@@ -4,7 +4,7 @@ use serde::ser::{self, Impossible, Serialize};
 
 use super::{Error, Kind, is_special};
 
-/// How an empty string member is written; the framework changed it (WIRE.md 3).
+/// How an empty string member is written; the framework changed it (docs/upstream/wire.md 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EmptyString {
     /// `name:`, as 3.9.x does.
