@@ -6,14 +6,14 @@ use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     admin::{self, Admin},
-    config::{Config, Watch},
+    config::{Config, Reloader},
     grpc::{
         Service,
         server::{self, SERVICE},
     },
     health::Health,
     operations::Operations,
-    security::Guard,
+    security::Authorizer,
     telemetry::{access::Calls, audit::Audit},
     upstream::Client,
 };
@@ -24,8 +24,8 @@ pub struct App {
     operations: Arc<Operations>,
     service: Service,
     health: Health,
-    guard: Arc<Guard>,
-    watch: Option<Watch>,
+    authorizer: Arc<Authorizer>,
+    reloader: Option<Reloader>,
     /// The configuration in force, as the admin pages show it.
     shown: tokio::sync::watch::Sender<String>,
     calls: Calls,
@@ -54,7 +54,7 @@ impl App {
             config.probe_after,
         );
         let listener = TcpListener::bind(config.listen).await?;
-        let guard = Arc::new(Guard::new(config.security));
+        let authorizer = Arc::new(Authorizer::new(config.security));
         let calls = Calls::default();
         let admin = match config.admin_listen {
             None => None,
@@ -69,9 +69,13 @@ impl App {
         };
         Ok(Self {
             listener,
-            service: Service::new(Arc::clone(&operations), Arc::clone(&guard), config.defaults),
-            guard,
-            watch: config.watch,
+            service: Service::new(
+                Arc::clone(&operations),
+                Arc::clone(&authorizer),
+                config.defaults,
+            ),
+            authorizer,
+            reloader: config.reloader,
             shown,
             operations,
             health,
@@ -112,8 +116,8 @@ impl App {
             operations,
             service,
             health,
-            guard,
-            watch,
+            authorizer,
+            reloader,
             shown,
             calls,
             admin,
@@ -121,7 +125,8 @@ impl App {
         } = self;
         // The pages stay until the end: what a drain is at is what people want to see.
         let pages = admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
-        let followed = watch.map(|watch| tokio::spawn(follow(watch, Arc::clone(&guard), shown)));
+        let followed =
+            reloader.map(|reloader| tokio::spawn(follow(reloader, Arc::clone(&authorizer), shown)));
         let watched = {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
             tokio::spawn(async move { health.watch(operations.client()).await })
@@ -132,7 +137,7 @@ impl App {
             listener,
             service,
             health,
-            guard,
+            authorizer,
             calls,
             config,
             async move {
@@ -173,25 +178,29 @@ impl App {
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks at the files of the configuration again and again, and takes over what changes in them.
-async fn follow(mut watch: Watch, guard: Arc<Guard>, shown: tokio::sync::watch::Sender<String>) {
+async fn follow(
+    mut reloader: Reloader,
+    authorizer: Arc<Authorizer>,
+    shown: tokio::sync::watch::Sender<String>,
+) {
     loop {
         tokio::time::sleep(RELOAD_INTERVAL).await;
         let looked = tokio::task::spawn_blocking(move || {
-            let changes = watch.look();
-            (watch, changes)
+            let changes = reloader.poll();
+            (reloader, changes)
         });
         let Ok((looked, changes)) = looked.await else {
             tracing::error!("the files of the configuration are not looked at any more");
             return;
         };
-        watch = looked;
-        for mistake in &changes.mistakes {
-            tracing::error!(%mistake, "a file was not taken over; what was there stays in place");
+        reloader = looked;
+        for error in &changes.errors {
+            tracing::error!(%error, "a file was not taken over; what was there stays in place");
         }
         for key in &changes.restart {
             tracing::warn!(key, "a change takes a restart");
         }
-        if let Some(config) = changes.shown {
+        if let Some(config) = changes.rendered {
             shown.send_replace(config);
         }
         if let Some(policy) = changes.policy {
@@ -200,9 +209,9 @@ async fn follow(mut watch: Watch, guard: Arc<Guard>, shown: tokio::sync::watch::
                 callers = policy.callers.len(),
                 "took over who may call"
             );
-            guard.replace(policy);
+            authorizer.replace(policy);
         }
-        if let (Some(config), Some(tls)) = (changes.tls, guard.tls()) {
+        if let (Some(config), Some(tls)) = (changes.tls, authorizer.tls()) {
             tracing::info!("took over the certificates");
             tls.replace(config);
         }

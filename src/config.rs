@@ -25,7 +25,7 @@ use std::{
 
 use reqwest::Url;
 
-pub use watch::{Changes, Watch};
+pub use watch::{Changes, Reloader};
 
 use crate::{
     domain::{Field, License, Rules},
@@ -71,7 +71,7 @@ pub struct Config {
     /// Other than loopback only with `admin_insecure`.
     pub admin_listen: Option<SocketAddr>,
     /// What looks at the files while the facade runs; `None` where nothing was read from any.
-    pub watch: Option<Watch>,
+    pub reloader: Option<Reloader>,
     settings: Settings,
 }
 
@@ -158,20 +158,20 @@ impl Flags {
 
 /// A mistake in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigError {
     /// What it is about: a TOML key, a variable or a flag.
     pub key: String,
     /// What is wrong, and what to do.
     pub problem: String,
     /// Where it stands, as `FILE:LINE`, if in the file.
-    pub place: Option<String>,
+    pub location: Option<String>,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.key, self.problem)?;
-        match &self.place {
-            Some(place) => write!(f, " ({place})"),
+        match &self.location {
+            Some(location) => write!(f, " ({location})"),
             None => Ok(()),
         }
     }
@@ -341,7 +341,7 @@ impl Config {
                 has_url: true,
                 ..Settings::default()
             },
-            watch: None,
+            reloader: None,
         }
     }
 
@@ -349,14 +349,14 @@ impl Config {
     ///
     /// # Errors
     /// Returns every mistake that can be seen.
-    pub fn load(flags: &Flags, environment: &impl Environment) -> Result<Self, Vec<Mistake>> {
+    pub fn load(flags: &Flags, environment: &impl Environment) -> Result<Self, Vec<ConfigError>> {
         let mut mistakes = Vec::new();
         let path = watch::config_file(flags, environment);
         let text = path.as_ref().map(|(key, path)| {
-            watch::read_text(path).map_err(|problem| Mistake {
+            watch::read_text(path).map_err(|problem| ConfigError {
                 key: (*key).to_owned(),
                 problem,
-                place: None,
+                location: None,
             })
         });
         let text = text.transpose().unwrap_or_else(|mistake| {
@@ -379,10 +379,10 @@ impl Config {
             environment: Snapshot::new(environment, &findings.effective),
             file: path,
         };
-        let mut watch = Watch::new(sources, text.as_deref(), config.settings.clone(), findings);
+        let mut watch = Reloader::new(sources, text.as_deref(), config.settings.clone(), findings);
         watch.fill(&mut config, &mut mistakes);
         telemetry::of_environment(&mut config.telemetry, environment, &mut mistakes);
-        config.watch = Some(watch);
+        config.reloader = Some(watch);
         if mistakes.is_empty() {
             Ok(config)
         } else {
@@ -403,13 +403,13 @@ impl Config {
 
     /// Returns what is wrong with the address: others reach it, and nothing keeps them out.
     #[must_use]
-    pub fn exposure(&self) -> Option<Mistake> {
+    pub fn exposure(&self) -> Option<ConfigError> {
         let closed = self.security.tls.is_some() && self.security.policy.closed;
         let exposed = !self.listen.ip().is_loopback() && !closed && !self.insecure;
-        exposed.then(|| Mistake {
+        exposed.then(|| ConfigError {
             key: "listen".to_owned(),
             problem: keys::EXPOSED.to_owned(),
-            place: None,
+            location: None,
         })
     }
 
@@ -445,7 +445,7 @@ impl Config {
 pub fn telemetry(
     flags: &Flags,
     environment: &impl Environment,
-) -> Result<crate::telemetry::Config, Vec<Mistake>> {
+) -> Result<crate::telemetry::Config, Vec<ConfigError>> {
     telemetry::alone(flags, environment)
 }
 
@@ -456,10 +456,10 @@ fn unset_url() -> Url {
 }
 
 /// Parses the TOML file; a mistake in it is named by the option that names the file.
-fn parse(option: &str, path: &std::path::Path, text: &str) -> Result<File, Mistake> {
-    File::parse(&path.display().to_string(), text).map_err(|(place, problem)| Mistake {
+fn parse(option: &str, path: &std::path::Path, text: &str) -> Result<File, ConfigError> {
+    File::parse(&path.display().to_string(), text).map_err(|(place, problem)| ConfigError {
         key: option.to_owned(),
         problem: format!("{place}: {problem}"),
-        place: None,
+        location: None,
     })
 }

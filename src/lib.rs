@@ -5,7 +5,7 @@
 //! `Update` of a number, as an example:
 //!
 //! 1. [`grpc::server`] accepts the connection and opens the server span, a child of the caller's.
-//!    [`security::Guard`] says who calls and whether they may.
+//!    [`security::Authorizer`] says who calls and whether they may.
 //! 2. [`grpc::Service`] takes the request apart: the metadata becomes a [`upstream::Context`], the
 //!    message a [`domain::Draft`]; every rule that it breaks is said at once.
 //! 3. [`operations::Operations::write`] looks the request id up, waits for the account's turn and for

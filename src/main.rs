@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use followme::{
     app::App,
-    config::{self, Config, DEFAULT_LISTEN, Flags, Mistake, ProcessEnvironment},
+    config::{self, Config, ConfigError, DEFAULT_LISTEN, Flags, ProcessEnvironment},
     domain::License,
     format::csv::Newline,
     simulator::{Dialect, Knobs, Options, Simulator},
@@ -256,7 +256,7 @@ fn show_config(command: &ConfigCommand, flags: Flags) -> ExitCode {
     ExitCode::from(u8::from(said.is_err()))
 }
 
-fn serve_config(args: &Serve, flags: Flags) -> Result<Config, Vec<Mistake>> {
+fn serve_config(args: &Serve, flags: Flags) -> Result<Config, Vec<ConfigError>> {
     let flags = Flags {
         config: args.config.clone(),
         listen: args.listen.clone(),
@@ -269,7 +269,7 @@ fn serve_config(args: &Serve, flags: Flags) -> Result<Config, Vec<Mistake>> {
     Config::load(&flags, &ProcessEnvironment)
 }
 
-fn misconfigured(mistakes: &[Mistake]) -> ExitCode {
+fn misconfigured(mistakes: &[ConfigError]) -> ExitCode {
     let mut stderr = io::stderr();
     for mistake in mistakes {
         let _ = writeln!(stderr, "followme: {mistake}");

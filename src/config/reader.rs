@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Environment, Mistake, file::File, print::Effective};
+use super::{ConfigError, Environment, file::File, print::Effective};
 
 /// The longest duration that is taken.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,7 +35,7 @@ pub(super) struct Reader<'a> {
     file: File,
     flags: Vec<Flag>,
     environment: &'a dyn Environment,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ConfigError>,
     origins: BTreeMap<String, Origin>,
     effective: Vec<Effective>,
 }
@@ -46,21 +46,25 @@ pub(super) struct Findings {
     pub(super) effective: Vec<Effective>,
     /// Where the values come from that do not come from the defaults.
     pub(super) origins: BTreeMap<String, Origin>,
-    pub(super) mistakes: Vec<Mistake>,
+    pub(super) mistakes: Vec<ConfigError>,
 }
 
 /// Makes a mistake, named by where the value of the key comes from.
-pub(super) fn mistake(origins: &BTreeMap<String, Origin>, key: &str, problem: String) -> Mistake {
+pub(super) fn mistake(
+    origins: &BTreeMap<String, Origin>,
+    key: &str,
+    problem: String,
+) -> ConfigError {
     let (key, place) = match origins.get(key) {
         Some(Origin::Flag(name)) => ((*name).to_owned(), None),
         Some(Origin::Variable(name)) => (name.clone(), None),
         Some(Origin::File(place)) => (key.to_owned(), Some(place.clone())),
         None => (key.to_owned(), None),
     };
-    Mistake {
+    ConfigError {
         key,
         problem,
-        place,
+        location: place,
     }
 }
 
@@ -249,10 +253,10 @@ impl<'a> Reader<'a> {
             .collect();
         let unknown = self.file.left(&sections);
         self.mistakes
-            .extend(unknown.into_iter().map(|(key, place)| Mistake {
+            .extend(unknown.into_iter().map(|(key, place)| ConfigError {
                 key,
                 problem: "is not a key".to_owned(),
-                place: Some(place),
+                location: Some(place),
             }));
         let known: BTreeSet<String> = self
             .effective
@@ -262,10 +266,10 @@ impl<'a> Reader<'a> {
             .collect();
         for name in self.environment.names() {
             if name.starts_with("FOLLOWME_") && !known.contains(&name) && !is_kubernetes(&name) {
-                self.mistakes.push(Mistake {
+                self.mistakes.push(ConfigError {
                     key: name,
                     problem: "is not a variable of followme".to_owned(),
-                    place: None,
+                    location: None,
                 });
             }
         }

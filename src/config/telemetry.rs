@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Config, Environment, Flags, Mistake, reader::Reader};
+use super::{Config, ConfigError, Environment, Flags, reader::Reader};
 use crate::telemetry;
 
 /// Takes each key into its place.
@@ -42,7 +42,7 @@ pub(super) fn keys(file: &mut Reader<'_>, config: &mut Config) {
 pub(super) fn alone(
     flags: &Flags,
     environment: &impl Environment,
-) -> Result<telemetry::Config, Vec<Mistake>> {
+) -> Result<telemetry::Config, Vec<ConfigError>> {
     let mut mistakes = Vec::new();
     let mut config = telemetry::Config::default();
     let flag = flags
@@ -67,11 +67,11 @@ pub(super) fn alone(
     }
 }
 
-fn mistake(key: &str, problem: &str) -> Mistake {
-    Mistake {
+fn mistake(key: &str, problem: &str) -> ConfigError {
+    ConfigError {
         key: key.to_owned(),
         problem: problem.to_owned(),
-        place: None,
+        location: None,
     }
 }
 
@@ -80,7 +80,7 @@ fn mistake(key: &str, problem: &str) -> Mistake {
 pub(super) fn of_environment(
     config: &mut telemetry::Config,
     environment: &impl Environment,
-    mistakes: &mut Vec<Mistake>,
+    mistakes: &mut Vec<ConfigError>,
 ) {
     config.log_filter = environment.variable("RUST_LOG");
     // Named after the signals as the variables are.
@@ -89,7 +89,7 @@ pub(super) fn of_environment(
 }
 
 /// Tells whether a signal goes out by OTLP.
-fn exports(signal: &str, environment: &impl Environment, mistakes: &mut Vec<Mistake>) -> bool {
+fn exports(signal: &str, environment: &impl Environment, mistakes: &mut Vec<ConfigError>) -> bool {
     let exporter = format!("OTEL_{signal}_EXPORTER");
     match environment.variable(&exporter).as_deref() {
         None | Some("otlp") => {}

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Config, Environment, Flags, Mistake, Settings, Snapshot, parse,
+    Config, ConfigError, Environment, Flags, Settings, Snapshot, parse,
     print::{self, Effective},
     reader::{Findings, Origin, Reader, mistake},
 };
@@ -38,7 +38,7 @@ pub(super) struct Sources {
 
 /// Looks at the files of a configuration.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct Reloader {
     sources: Sources,
     settings: Settings,
     /// What is in force: of a file that changed, what does not take a restart.
@@ -60,9 +60,9 @@ pub struct Changes {
     /// The certificates from now on; `None` where nothing changed.
     pub tls: Option<tls::Config>,
     /// The configuration in force from now on, redacted; `None` where nothing changed.
-    pub shown: Option<String>,
+    pub rendered: Option<String>,
     /// What could not be taken over; what was there stays in place.
-    pub mistakes: Vec<Mistake>,
+    pub errors: Vec<ConfigError>,
     /// The keys whose changes take a restart.
     pub restart: Vec<String>,
 }
@@ -70,7 +70,7 @@ pub struct Changes {
 /// The contents of files, or which one of them cannot be read and why.
 type Contents = Result<Vec<Zeroizing<Vec<u8>>>, (usize, String)>;
 
-impl Watch {
+impl Reloader {
     pub(super) fn new(
         sources: Sources,
         text: Option<&str>,
@@ -96,13 +96,13 @@ impl Watch {
     }
 
     /// Reads every file for the first time.
-    pub(super) fn fill(&mut self, config: &mut Config, mistakes: &mut Vec<Mistake>) {
+    pub(super) fn fill(&mut self, config: &mut Config, mistakes: &mut Vec<ConfigError>) {
         self.upstream(config, mistakes);
         self.audit_key(config, mistakes);
         let mut changes = Changes::default();
         self.look_at_parts(&mut changes);
-        let unreadable = !changes.mistakes.is_empty();
-        mistakes.append(&mut changes.mistakes);
+        let unreadable = !changes.errors.is_empty();
+        mistakes.append(&mut changes.errors);
         config.security.tls = changes.tls;
         config.security.policy = self.policy();
         for token in self.tokens.iter() {
@@ -125,13 +125,13 @@ impl Watch {
             needs_license(&policy.anonymous)
         };
         if needed && !self.settings.has_license && !unreadable {
-            mistakes.push(Mistake {
+            mistakes.push(ConfigError {
                 key: "upstream.license_file".to_owned(),
                 problem: "is missing: set it, FOLLOWME_LICENSE_FILE, --license-file or \
                           FOLLOWME_LICENSE, or let callers bring their own with \
                           upstream.caller_license = true"
                     .to_owned(),
-                place: None,
+                location: None,
             });
         }
     }
@@ -139,7 +139,7 @@ impl Watch {
     /// Looks at every file, and says what is to be taken over.
     ///
     /// It blocks: it is for a thread that may.
-    pub fn look(&mut self) -> Changes {
+    pub fn poll(&mut self) -> Changes {
         let mut changes = Changes::default();
         let configured = self.look_at_configuration(&mut changes);
         let parts = self.look_at_parts(&mut changes);
@@ -168,16 +168,16 @@ impl Watch {
             .map_err(|(_, problem)| problem)
             .and_then(|contents| text(contents.first()));
         let file = text
-            .map_err(|problem| Mistake {
+            .map_err(|problem| ConfigError {
                 key: option.to_owned(),
                 problem,
-                place: None,
+                location: None,
             })
             .and_then(|text| parse(option, &path, &text));
         let file = match file {
             Ok(file) => file,
             Err(mistake) => {
-                changes.mistakes.push(mistake);
+                changes.errors.push(mistake);
                 return false;
             }
         };
@@ -186,7 +186,7 @@ impl Watch {
         } = &self.sources;
         let (config, findings) = Config::read(file, flags, environment);
         if !findings.mistakes.is_empty() {
-            changes.mistakes.extend(findings.mistakes);
+            changes.errors.extend(findings.mistakes);
             return false;
         }
         let reloaded = |key: &str| key.starts_with("callers.") || RELOADED.contains(&key);
@@ -199,7 +199,7 @@ impl Watch {
             }
         }
         let license_of_variable = self.settings.license.is_some();
-        changes.shown = Some(print::render(&in_force, license_of_variable));
+        changes.rendered = Some(print::render(&in_force, license_of_variable));
         self.effective = in_force;
         self.origins = findings.origins;
         self.settings.read_only = config.settings.read_only;
@@ -233,7 +233,7 @@ impl Watch {
         let mut contents = match contents {
             Ok(contents) => contents.into_iter(),
             Err((at, problem)) => {
-                changes.mistakes.push(self.mistake_at(&files, at, problem));
+                changes.errors.push(self.mistake_at(&files, at, problem));
                 return;
             }
         };
@@ -253,7 +253,7 @@ impl Watch {
                 };
                 let path = files.get(at).map(|(_, path)| path.display().to_string());
                 let problem = format!("{} {error}", path.unwrap_or_default());
-                changes.mistakes.push(self.mistake_at(&files, at, problem));
+                changes.errors.push(self.mistake_at(&files, at, problem));
             }
         }
     }
@@ -272,7 +272,7 @@ impl Watch {
         let text = match text {
             Ok(text) => text,
             Err(problem) => {
-                changes.mistakes.push(self.mistake("tokens_file", problem));
+                changes.errors.push(self.mistake("tokens_file", problem));
                 return false;
             }
         };
@@ -284,7 +284,7 @@ impl Watch {
             Err(problems) => {
                 for (line, problem) in problems {
                     let problem = format!("{}:{line} {problem}", path.display());
-                    changes.mistakes.push(self.mistake("tokens_file", problem));
+                    changes.errors.push(self.mistake("tokens_file", problem));
                 }
                 false
             }
@@ -320,7 +320,7 @@ impl Watch {
                 Ok(license) => {
                     self.licenses.insert(path, license);
                 }
-                Err(problem) => changes.mistakes.push(self.mistake(&key, problem)),
+                Err(problem) => changes.errors.push(self.mistake(&key, problem)),
             }
         }
         true
@@ -367,7 +367,7 @@ impl Watch {
     }
 
     /// Reads what is shown to upstream, and what upstream is checked against.
-    fn upstream(&mut self, config: &mut Config, mistakes: &mut Vec<Mistake>) {
+    fn upstream(&mut self, config: &mut Config, mistakes: &mut Vec<ConfigError>) {
         let files = self.upstream_files();
         let contents = match self.seen_anew("upstream", &files) {
             Some(Ok(contents)) => contents,
@@ -395,7 +395,7 @@ impl Watch {
     }
 
     /// Reads the key of the hashes in the audit log.
-    fn audit_key(&mut self, config: &mut Config, mistakes: &mut Vec<Mistake>) {
+    fn audit_key(&mut self, config: &mut Config, mistakes: &mut Vec<ConfigError>) {
         let files = self.audit_files();
         match self.seen_anew("audit", &files) {
             Some(Ok(contents)) => {
@@ -429,11 +429,16 @@ impl Watch {
         (self.seen.insert(group, digest) != Some(digest)).then_some(contents)
     }
 
-    fn mistake(&self, key: &str, problem: String) -> Mistake {
+    fn mistake(&self, key: &str, problem: String) -> ConfigError {
         mistake(&self.origins, key, problem)
     }
 
-    fn mistake_at(&self, files: &[(&'static str, PathBuf)], at: usize, problem: String) -> Mistake {
+    fn mistake_at(
+        &self,
+        files: &[(&'static str, PathBuf)],
+        at: usize,
+        problem: String,
+    ) -> ConfigError {
         self.mistake(files.get(at).map_or("", |(key, _)| key), problem)
     }
 }

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use super::{accept::Peer, server::SERVICE, status};
 use crate::{
-    security::{Caller, Denied, Guard, Unauthenticated},
+    security::{Authorizer, Caller, Denied, Unauthenticated},
     telemetry::{access::Call, names},
 };
 
@@ -22,7 +22,7 @@ const OPEN: &str = "grpc.health.v1.Health";
 /// Admits calls, and puts the [`Caller`] into the extensions of their requests as an `Arc`.
 #[derive(Debug, Clone)]
 pub(super) struct AccessLayer {
-    pub(super) guard: Arc<Guard>,
+    pub(super) authorizer: Arc<Authorizer>,
 }
 
 impl<S> Layer<S> for AccessLayer {
@@ -31,7 +31,7 @@ impl<S> Layer<S> for AccessLayer {
     fn layer(&self, inner: S) -> Self::Service {
         AccessService {
             inner,
-            guard: Arc::clone(&self.guard),
+            authorizer: Arc::clone(&self.authorizer),
         }
     }
 }
@@ -39,7 +39,7 @@ impl<S> Layer<S> for AccessLayer {
 #[derive(Debug, Clone)]
 pub(super) struct AccessService<S> {
     inner: S,
-    guard: Arc<Guard>,
+    authorizer: Arc<Authorizer>,
 }
 
 impl<S> AccessService<S> {
@@ -50,14 +50,14 @@ impl<S> AccessService<S> {
             .ok_or(Unauthenticated::Missing)?;
         let session = peer.session.as_ref();
         let caller = self
-            .guard
+            .authorizer
             .authenticate(peer.remote, session, request.headers())?;
         // Whoever is known is told of, whatever the call then comes to.
         if let Some(call) = request.extensions().get::<Call>() {
             call.set_caller(&caller.name);
         }
         if let Some((SERVICE, method)) = named(request) {
-            caller.permit_method(method)?;
+            caller.authorize_method(method)?;
         }
         Ok(caller)
     }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     health::Health,
-    security::Guard,
+    security::Authorizer,
     telemetry::{access::Calls, names, propagation},
 };
 
@@ -75,7 +75,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     service: Service,
     health: Health,
-    guard: Arc<Guard>,
+    authorizer: Arc<Authorizer>,
     calls: Calls,
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -87,7 +87,7 @@ pub(crate) async fn serve(
         reflections = Some((v1, v1alpha));
     }
     let (v1, v1alpha) = reflections.unzip();
-    let tls = guard.tls().cloned();
+    let tls = authorizer.tls().cloned();
     let follow_me = pb::follow_me_service_server::FollowMeServiceServer::new(service)
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     // Replicas that start together must not ask all their clients back together.
@@ -113,7 +113,7 @@ pub(crate) async fn serve(
             default: config.default_deadline,
             stopping: stopping.clone(),
         })
-        .layer(AccessLayer { guard })
+        .layer(AccessLayer { authorizer })
         .layer(RoomLayer::new())
         .add_service(health::Service::new(health.clone()))
         .add_optional_service(v1)

@@ -14,7 +14,7 @@ use crate::{
         Applied, Command, Content, Error, Etags, NumberView, Operations, Replaced, Reply,
         RequestId, Write,
     },
-    security::{Caller, Denied, Guard, Unauthenticated},
+    security::{Authorizer, Caller, Denied, Unauthenticated},
     telemetry::access::Call,
     upstream::{Context, Kind},
 };
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Service {
     operations: Arc<Operations>,
-    guard: Arc<Guard>,
+    authorizer: Arc<Authorizer>,
     defaults: Arc<Defaults>,
 }
 
@@ -100,12 +100,16 @@ impl Asked {
 }
 
 impl Service {
-    /// Makes the service over its operations; the guard says who may write.
+    /// Makes the service over its operations; the authorizer says who may write.
     #[must_use]
-    pub fn new(operations: Arc<Operations>, guard: Arc<Guard>, defaults: Defaults) -> Self {
+    pub fn new(
+        operations: Arc<Operations>,
+        authorizer: Arc<Authorizer>,
+        defaults: Defaults,
+    ) -> Self {
         Self {
             operations,
-            guard,
+            authorizer,
             defaults: Arc::new(defaults),
         }
     }
@@ -139,7 +143,7 @@ impl Service {
         let account = convert::account(account(&message), path, &mut violations);
         if let Some(account) = account {
             caller
-                .permit_account(account)
+                .authorize_account(account)
                 .map_err(|error| denied(method, &caller.name, &error, None))?;
         }
         let begun = Begun {
@@ -164,8 +168,8 @@ impl Service {
             request,
         } = asked;
         let id = id_of(&request).cloned();
-        self.guard
-            .permit_write(&caller, account)
+        self.authorizer
+            .authorize_write(&caller, account)
             .map_err(|error| denied(method, &caller.name, &error, id.as_ref()))?;
         let write = Write {
             context,

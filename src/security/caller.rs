@@ -98,7 +98,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Denied::Method`].
-    pub fn permit_method(&self, name: &str) -> Result<(), Denied> {
+    pub fn authorize_method(&self, name: &str) -> Result<(), Denied> {
         match &self.methods {
             Methods::All => Ok(()),
             Methods::These(methods) => Method::from_name(name)
@@ -112,7 +112,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Denied::Account`].
-    pub fn permit_account(&self, account: AccountId) -> Result<(), Denied> {
+    pub fn authorize_account(&self, account: AccountId) -> Result<(), Denied> {
         match &self.accounts {
             Some(accounts) if !accounts.contains(&account) => Err(Denied::Account { account }),
             _ => Ok(()),
@@ -140,11 +140,11 @@ mod tests {
     #[test]
     fn a_method_that_is_not_known_is_nobodys_but_of_who_may_all() {
         let mut caller = Caller::anonymous(None);
-        assert_eq!(caller.permit_method("Purge"), Ok(()));
+        assert_eq!(caller.authorize_method("Purge"), Ok(()));
         caller.methods = Methods::These(Method::ALL.to_vec());
-        assert_eq!(caller.permit_method("Purge"), Err(Denied::Method));
+        assert_eq!(caller.authorize_method("Purge"), Err(Denied::Method));
         for method in Method::ALL {
-            assert_eq!(caller.permit_method(method.name()), Ok(()));
+            assert_eq!(caller.authorize_method(method.name()), Ok(()));
         }
     }
 }

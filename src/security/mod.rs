@@ -7,7 +7,7 @@
 //! `grpc` asks for each call.
 
 mod caller;
-mod rates;
+mod rate_limit;
 pub mod tls;
 mod tokens;
 
@@ -23,7 +23,7 @@ pub use caller::{Caller, Method, Methods};
 pub use tokens::{Token, Tokens};
 
 use crate::domain::AccountId;
-use rates::Rates;
+use rate_limit::RateLimiter;
 use tls::Tls;
 
 /// What the facade begins with.
@@ -132,19 +132,19 @@ pub enum Unauthenticated {
 
 /// Admits callers, by what is configured at the moment.
 #[derive(Debug)]
-pub struct Guard {
+pub struct Authorizer {
     policy: RwLock<Arc<Policy>>,
-    rates: Rates,
+    rate_limiter: RateLimiter,
     tls: Option<Arc<Tls>>,
 }
 
-impl Guard {
-    /// Makes the guard.
+impl Authorizer {
+    /// Makes the authorizer.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
             policy: RwLock::new(Arc::new(config.policy)),
-            rates: Rates::default(),
+            rate_limiter: RateLimiter::default(),
             tls: config.tls.map(|config| Arc::new(Tls::new(config))),
         }
     }
@@ -227,14 +227,14 @@ impl Guard {
     ///
     /// # Errors
     /// [`Denied::ReadOnly`], [`Denied::WriteRate`].
-    pub fn permit_write(&self, caller: &Caller, account: AccountId) -> Result<(), Denied> {
+    pub fn authorize_write(&self, caller: &Caller, account: AccountId) -> Result<(), Denied> {
         if self.policy().read_only {
             return Err(Denied::ReadOnly);
         }
         let Some(per_minute) = caller.writes_per_minute else {
             return Ok(());
         };
-        self.rates
+        self.rate_limiter
             .take(&caller.name, account, per_minute)
             .map_err(|retry_after| Denied::WriteRate {
                 account,

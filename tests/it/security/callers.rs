@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use followme::{
     domain::License,
-    security::{Caller, Config, Guard, Method, Methods, Policy, Tokens, Unauthenticated},
+    security::{Authorizer, Caller, Config, Method, Methods, Policy, Tokens, Unauthenticated},
 };
 use http::HeaderMap;
 use tonic::Code;
@@ -156,14 +156,14 @@ async fn health_is_open_and_reflection_is_for_callers() {
     answer.expect("a caller may ask");
 }
 
-/// Makes a guard that knows one token, and one caller.
-fn guard() -> Guard {
+/// Makes a authorizer that knows one token, and one caller.
+fn authorizer() -> Authorizer {
     let caller = Caller {
         name: "portal".into(),
         methods: Methods::These(vec![Method::List]),
         ..Caller::anonymous(License::new("KEY").ok())
     };
-    Guard::new(Config {
+    Authorizer::new(Config {
         tls: None,
         policy: Policy {
             closed: true,
@@ -177,7 +177,7 @@ fn guard() -> Guard {
 
 #[test]
 fn a_token_over_plaintext_is_taken_from_this_machine_only() {
-    let guard = guard();
+    let authorizer = authorizer();
     let mut headers = HeaderMap::new();
     headers.insert("authorization", "Bearer good".parse().expect("a value"));
     for (remote, taken) in [
@@ -190,7 +190,7 @@ fn a_token_over_plaintext_is_taken_from_this_machine_only() {
         ("[::ffff:192.0.2.1]:1", false),
     ] {
         let remote: SocketAddr = remote.parse().expect("an address");
-        let answer = guard.authenticate(remote, None, &headers);
+        let answer = authorizer.authenticate(remote, None, &headers);
         assert_eq!(answer.is_ok(), taken, "{remote}");
         if !taken {
             assert_eq!(answer.err(), Some(Unauthenticated::Plaintext));

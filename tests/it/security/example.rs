@@ -73,7 +73,7 @@ fn the_example_file_is_taken_with_its_examples_but_for_the_files_that_are_not_th
     let mistakes = Config::load(&flags, &Variables::default()).expect_err("no files");
     for mistake in &mistakes {
         assert!(mistake.problem.starts_with("cannot read "), "{mistake}");
-        let place = mistake.place.as_deref().expect("a place");
+        let place = mistake.location.as_deref().expect("a place");
         let line = place.strip_prefix(&format!("{}:", path(&toml)));
         let line: usize = line.expect("the file").parse().expect("a line");
         let name = mistake.key.rsplit('.').next().expect("a name");

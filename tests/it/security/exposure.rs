@@ -105,7 +105,7 @@ fn every_mistake_about_callers_and_certificates_is_named_with_its_place() {
         .expect_err("mistakes")
         .into_iter()
         .map(|mistake| {
-            let place = mistake.place.unwrap_or_default();
+            let place = mistake.location.unwrap_or_default();
             (mistake.key, place.replace(&file, ""))
         })
         .collect();

@@ -14,7 +14,7 @@ use std::{
 
 use followme::{
     app::App,
-    config::{Config, Flags, Mistake},
+    config::{Config, ConfigError, Flags},
     grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
     simulator::{Handle, Options, Simulator},
 };
@@ -79,7 +79,7 @@ impl Directory {
         self.write("followme.toml", &toml.replace("{dir}", dir));
     }
 
-    pub(crate) fn load(&self, upstream: SocketAddr) -> Result<Config, Vec<Mistake>> {
+    pub(crate) fn load(&self, upstream: SocketAddr) -> Result<Config, Vec<ConfigError>> {
         if !self.path("license").exists() {
             self.write("license", LICENSE);
         }

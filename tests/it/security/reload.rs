@@ -118,20 +118,20 @@ async fn a_caller_who_comes_and_what_it_may_are_taken_over() {
 }
 
 /// Loads a configuration, and returns it with what looks at its files.
-fn watch(dir: &Directory) -> followme::config::Watch {
+fn reloader(dir: &Directory) -> followme::config::Reloader {
     let upstream = SocketAddr::from(([127, 0, 0, 1], 9));
     let config = dir.load(upstream).expect("complete");
-    config.watch.expect("it was read from files")
+    config.reloader.expect("it was read from files")
 }
 
 #[test]
 fn what_is_as_it_was_is_not_taken_over_again() {
     let dir = Directory::new();
     dir.configure("read_only = true\n");
-    let mut watch = watch(&dir);
-    let changes = watch.look();
+    let mut reloader = reloader(&dir);
+    let changes = reloader.poll();
     assert!(changes.policy.is_none() && changes.tls.is_none());
-    assert!(changes.mistakes.is_empty() && changes.restart.is_empty());
+    assert!(changes.errors.is_empty() && changes.restart.is_empty());
 }
 
 #[test]
@@ -140,52 +140,52 @@ fn a_change_that_takes_a_restart_is_named_once_and_the_rest_is_taken_over() {
     dir.write("ca.pem", "one");
     let upstream = "[upstream]\nca_file = \"{dir}/ca.pem\"\n";
     dir.configure(upstream);
-    let mut watch = watch(&dir);
+    let mut reloader = reloader(&dir);
     dir.configure(&format!(
         "read_only = true\n[calls]\nmax_numbers = 7\n{upstream}read_timeout = \"1s\"\n"
     ));
-    let changes = watch.look();
+    let changes = reloader.poll();
     assert_eq!(
         changes.restart,
         ["upstream.read_timeout", "calls.max_numbers"]
     );
     assert!(changes.policy.expect("it changed").read_only);
-    assert!(changes.mistakes.is_empty());
-    let changes = watch.look();
+    assert!(changes.errors.is_empty());
+    let changes = reloader.poll();
     assert!(changes.policy.is_none() && changes.restart.is_empty());
     // One that is taken back takes none.
     dir.configure(&format!("read_only = true\n{upstream}"));
-    assert!(watch.look().restart.is_empty());
+    assert!(reloader.poll().restart.is_empty());
     dir.write("ca.pem", "two");
-    assert_eq!(watch.look().restart, ["the files of [upstream]"]);
+    assert_eq!(reloader.poll().restart, ["the files of [upstream]"]);
 }
 
 #[test]
 fn a_configuration_with_a_mistake_is_not_taken_over_and_the_mistake_is_named_once() {
     let dir = Directory::new();
     dir.configure("read_only = true\n");
-    let mut watch = watch(&dir);
+    let mut reloader = reloader(&dir);
     dir.configure("read_only = false\n\nread_onyl = true\n");
-    let changes = watch.look();
+    let changes = reloader.poll();
     assert!(changes.policy.is_none());
-    let [mistake] = &changes.mistakes[..] else {
-        panic!("one mistake: {:?}", changes.mistakes);
+    let [mistake] = &changes.errors[..] else {
+        panic!("one mistake: {:?}", changes.errors);
     };
     assert_eq!(mistake.key, "read_onyl");
     assert!(
         mistake.to_string().ends_with("followme.toml:3)"),
         "{mistake}"
     );
-    assert!(watch.look().mistakes.is_empty());
+    assert!(reloader.poll().errors.is_empty());
     dir.configure("read_only = [\n");
-    let changes = watch.look();
-    assert!(changes.mistakes[0].to_string().contains("followme.toml:1"));
+    let changes = reloader.poll();
+    assert!(changes.errors[0].to_string().contains("followme.toml:1"));
     std::fs::remove_file(dir.path("followme.toml")).expect("it was there");
-    let changes = watch.look();
+    let changes = reloader.poll();
     assert!(changes.policy.is_none());
-    assert!(changes.mistakes[0].problem.starts_with("cannot read "));
+    assert!(changes.errors[0].problem.starts_with("cannot read "));
     dir.configure("");
-    assert!(!watch.look().policy.expect("it changed").read_only);
+    assert!(!reloader.poll().policy.expect("it changed").read_only);
 }
 
 #[test]
@@ -194,18 +194,18 @@ fn a_new_caller_whose_license_cannot_be_read_is_not_admitted_with_that_of_others
     dir.write("tokens", "");
     let tokens = "tokens_file = \"{dir}/tokens\"\n";
     dir.configure(tokens);
-    let mut watch = watch(&dir);
+    let mut reloader = reloader(&dir);
     dir.configure(&format!(
         "{tokens}[callers.tenant]\nmethods = [\"*\"]\nlicense_file = \"{{dir}}/tenant\"\n"
     ));
-    let changes = watch.look();
-    assert_eq!(changes.mistakes[0].key, "callers.tenant.license_file");
+    let changes = reloader.poll();
+    assert_eq!(changes.errors[0].key, "callers.tenant.license_file");
     assert!(changes.policy.expect("it changed").callers.is_empty());
     dir.write("tenant", "TENANT-KEY");
-    assert_eq!(watch.look().policy.expect("it changed").callers.len(), 1);
+    assert_eq!(reloader.poll().policy.expect("it changed").callers.len(), 1);
     // Once it was read, it stays although its file goes.
     std::fs::remove_file(dir.path("tenant")).expect("it was there");
-    let changes = watch.look();
+    let changes = reloader.poll();
     assert_eq!(changes.policy.expect("looked at").callers.len(), 1);
-    assert_eq!(changes.mistakes.len(), 1);
+    assert_eq!(changes.errors.len(), 1);
 }

@@ -11,18 +11,18 @@ use tokio::time::Instant;
 use crate::domain::AccountId;
 
 /// From how many buckets on the full ones are thrown away.
-const ROOM: usize = 1024;
+const SWEEP_THRESHOLD: usize = 1024;
 
 /// A bucket of tokens for each caller and account: it holds the writes of a minute, and fills up
 /// evenly.
 #[derive(Debug, Default)]
-pub(super) struct Rates(Mutex<Buckets>);
+pub(super) struct RateLimiter(Mutex<Buckets>);
 
 #[derive(Debug, Default)]
 struct Buckets {
-    by_place: HashMap<(Arc<str>, AccountId), Bucket>,
+    buckets: HashMap<(Arc<str>, AccountId), Bucket>,
     /// At how many buckets to look for full ones next.
-    look_at: usize,
+    sweep_at: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ impl Bucket {
     }
 }
 
-impl Rates {
+impl RateLimiter {
     /// Takes a write out of its bucket.
     ///
     /// # Errors
@@ -56,16 +56,16 @@ impl Rates {
     ) -> Result<(), Duration> {
         let now = Instant::now();
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.by_place.len() >= buckets.look_at.max(ROOM) {
+        if buckets.buckets.len() >= buckets.sweep_at.max(SWEEP_THRESHOLD) {
             // A full bucket is as good as none. Those that are not were used in the last minute.
-            buckets.by_place.retain(|_, bucket| {
+            buckets.buckets.retain(|_, bucket| {
                 bucket.fill(now, bucket.per_minute);
                 bucket.writes < f64::from(bucket.per_minute)
             });
-            buckets.look_at = buckets.by_place.len() * 2;
+            buckets.sweep_at = buckets.buckets.len() * 2;
         }
         let bucket = buckets
-            .by_place
+            .buckets
             .entry((Arc::clone(caller), account))
             .or_insert(Bucket {
                 writes: f64::from(per_minute),
@@ -93,29 +93,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_minutes_writes_go_at_once_and_come_back_evenly() {
-        let (rates, caller) = (Rates::default(), Arc::from("portal"));
+        let (limiter, caller) = (RateLimiter::default(), Arc::from("portal"));
         for _ in 0..6 {
-            assert_eq!(rates.take(&caller, account(1001), 6), Ok(()));
+            assert_eq!(limiter.take(&caller, account(1001), 6), Ok(()));
         }
-        let wait = rates.take(&caller, account(1001), 6).unwrap_err();
+        let wait = limiter.take(&caller, account(1001), 6).unwrap_err();
         assert_eq!(wait, Duration::from_secs(10));
-        assert_eq!(rates.take(&caller, account(1002), 6), Ok(()));
-        assert_eq!(rates.take(&Arc::from("other"), account(1001), 6), Ok(()));
+        assert_eq!(limiter.take(&caller, account(1002), 6), Ok(()));
+        assert_eq!(limiter.take(&Arc::from("other"), account(1001), 6), Ok(()));
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(rates.take(&caller, account(1001), 6), Ok(()));
-        assert!(rates.take(&caller, account(1001), 6).is_err());
+        assert_eq!(limiter.take(&caller, account(1001), 6), Ok(()));
+        assert!(limiter.take(&caller, account(1001), 6).is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn buckets_that_are_full_again_take_no_room() {
-        let (rates, caller) = (Rates::default(), Arc::from("portal"));
+        let (limiter, caller) = (RateLimiter::default(), Arc::from("portal"));
         for id in 1..=5000 {
-            assert_eq!(rates.take(&caller, account(id), 60), Ok(()));
+            assert_eq!(limiter.take(&caller, account(id), 60), Ok(()));
         }
         tokio::time::advance(Duration::from_secs(60)).await;
         for id in 5001..=10_100 {
-            assert_eq!(rates.take(&caller, account(id), 60), Ok(()));
+            assert_eq!(limiter.take(&caller, account(id), 60), Ok(()));
         }
-        assert!(rates.0.lock().unwrap().by_place.len() <= 5100);
+        assert!(limiter.0.lock().unwrap().buckets.len() <= 5100);
     }
 }
