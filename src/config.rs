@@ -270,7 +270,7 @@ impl Config {
                 update_all: upstream::UpdateAll::default(),
                 post_format: upstream::PostFormat::default(),
                 read_retries: 2,
-                limits: upstream::LimitsConfig {
+                limits: upstream::ConcurrencyConfig {
                     requests: 64,
                     queue: 256,
                     caller_share: 0.5,

@@ -63,7 +63,7 @@ impl Health {
 
     /// Follows upstream, and asks it where nothing was heard of it, until the facade stops.
     pub(crate) async fn watch(self, client: &Client) {
-        let mut working = client.working();
+        let mut availability = client.availability();
         let mut state = self.state.subscribe();
         self.state.send_modify(|state| state.started = true);
         if self.follows_upstream {
@@ -73,12 +73,12 @@ impl Health {
         let mut ask = interval(often.max(Duration::from_millis(1)));
         loop {
             tokio::select! {
-                changed = working.changed() => {
+                changed = availability.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    let works = *working.borrow_and_update();
-                    self.state.send_modify(|state| state.upstream = works);
+                    let available = *availability.borrow_and_update();
+                    self.state.send_modify(|state| state.upstream = available);
                 }
                 _ = ask.tick() => {
                     let waits = self.follows_upstream && !self.is_ready();

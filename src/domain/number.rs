@@ -376,13 +376,13 @@ pub struct List {
     pub settings: Option<Settings>,
     /// How many elements upstream listed that are no numbers of the account: without a positive id,
     /// or of another account. Each may be a number of which a part was lost.
-    pub left_out: usize,
+    pub unidentified: usize,
 }
 
 impl List {
     /// Makes a list, putting the numbers in order.
     #[must_use]
-    pub fn new(mut numbers: Vec<Number>, settings: Option<Settings>, left_out: usize) -> Self {
+    pub fn new(mut numbers: Vec<Number>, settings: Option<Settings>, unidentified: usize) -> Self {
         numbers.sort_by_key(|number| {
             (
                 number.fields.order.is_none(),
@@ -393,7 +393,7 @@ impl List {
         Self {
             numbers,
             settings,
-            left_out,
+            unidentified,
         }
     }
 

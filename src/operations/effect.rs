@@ -41,21 +41,21 @@ pub enum Effect {
 #[derive(Debug, Clone)]
 pub struct Before {
     ids: Vec<NumberId>,
-    left_out: usize,
+    unidentified: usize,
 }
 
 impl Before {
     fn of(list: &List) -> Self {
         Self {
             ids: list.numbers.iter().map(|number| number.id).collect(),
-            left_out: list.left_out,
+            unidentified: list.unidentified,
         }
     }
 
     /// Tells whether a list lacks more elements than before: then what it does not show may be
     /// there all the same.
     fn is_clearer_than(&self, list: &List) -> bool {
-        list.left_out > self.left_out
+        list.unidentified > self.unidentified
     }
 }
 

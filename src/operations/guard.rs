@@ -111,7 +111,8 @@ fn touched<'a>(
     posted: &Fields,
     after: &List,
 ) -> Vec<(&'a Number, FieldSet)> {
-    let emptied = after.left_out <= before.left_out && after.numbers.iter().all(|now| now.id == id);
+    let emptied =
+        after.unidentified <= before.unidentified && after.numbers.iter().all(|now| now.id == id);
     before
         .numbers
         .iter()

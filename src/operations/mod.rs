@@ -214,7 +214,7 @@ fn check_destination(context: &Context, path: &str, redirect_number: &str) -> Re
 
 /// Makes an error of a number that is not in the list.
 fn missing(list: &List, account: AccountId, number: NumberId) -> Error {
-    if list.left_out > 0 {
+    if list.unidentified > 0 {
         Error::IdsLost
     } else {
         Error::NumberNotFound { account, number }

@@ -153,7 +153,7 @@ impl Operations {
         etags: &Etags,
     ) -> Result<Plan, Error> {
         // A number that was lost would be added a second time, and another one take its place.
-        if before.left_out > 0 {
+        if before.unidentified > 0 {
             return Err(Error::IdsLost);
         }
         let rules = &self.config.rules;

@@ -145,7 +145,8 @@ impl Operations {
         // The post carries the whole number, so it is read right before: what somebody else sets
         // between the two is written over all the same, which nothing in front of upstream can
         // prevent.
-        let clear = |now: &List| now.find(goal.id).is_some() || now.left_out <= list.left_out;
+        let clear =
+            |now: &List| now.find(goal.id).is_some() || now.unidentified <= list.unidentified;
         let Some(before) = self.read_until(run, clear).await else {
             return Ok(list);
         };

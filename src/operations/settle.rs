@@ -201,7 +201,7 @@ impl Operations {
         let list = self.current(run).await?;
         if let Some(id) = *found {
             return match list.find(id) {
-                None if list.left_out > 0 => Err(Error::IdsLost),
+                None if list.unidentified > 0 => Err(Error::IdsLost),
                 _ => Ok(Some((list, id))),
             };
         }

@@ -20,7 +20,7 @@ use crate::{
         audit,
         metrics::{self, RequestIdHit},
     },
-    upstream::{self, Context, Place, Route},
+    upstream::{self, Context, Permit, Route},
 };
 
 /// A write that is asked for.
@@ -191,12 +191,12 @@ impl Operations {
         // Waited for here and not in the task, so that a caller who goes holds nobody up. And before
         // anything is read: so no waiting comes between the checks and the write, in which somebody
         // else could change what was checked.
-        let place = self.client.enter(&write.context, Route::List).await;
+        let permit = self.client.acquire(&write.context, Route::List).await;
         let operations = Arc::clone(self);
         let begun = gate.clone();
         let task = async move {
             let result = operations
-                .perform(write, place, memory.flatten(), gate)
+                .perform(write, permit, memory.flatten(), gate)
                 .await;
             let result = result.map(Arc::new).map_err(Arc::new);
             if let Some(ticket) = ticket {
@@ -218,12 +218,12 @@ impl Operations {
     async fn perform(
         &self,
         write: Write,
-        place: Result<Place, upstream::Error>,
+        permit: Result<Permit, upstream::Error>,
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
         let result = self
-            .settle_and_perform(write, place, memory.clone(), gate)
+            .settle_and_perform(write, permit, memory.clone(), gate)
             .await;
         match (result, memory) {
             (Err(error), Some(Memory::Unknown(Some(effect)))) if error.says_not_done() => {
@@ -244,7 +244,7 @@ impl Operations {
     async fn settle_and_perform(
         &self,
         write: Write,
-        place: Result<Place, upstream::Error>,
+        permit: Result<Permit, upstream::Error>,
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
@@ -254,11 +254,11 @@ impl Operations {
             account: write.account,
             request_id: write.request.map(|(id, _)| id.as_str().to_owned()),
         });
-        let place = place.map_err(|source| upstream_error(&write.context, source))?;
+        let permit = permit.map_err(|source| upstream_error(&write.context, source))?;
         let run = Run {
             context: Context {
                 deadline: write.answer_by,
-                place: Some(Arc::new(place)),
+                place: Some(Arc::new(permit)),
                 ..write.context
             },
             account: write.account,

@@ -1,188 +1,193 @@
-//! Stops asking an upstream that does not answer, and finds out when it does again.
+//! The circuit breaker: stops sending requests to an upstream that does not answer.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 /// When the breaker opens, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerConfig {
-    /// How many failures in a row open it.
+    /// Consecutive failures that open the breaker.
     pub failures: u32,
-    /// How long it stays open at first; doubled with each probe that fails.
+    /// How long it stays open at first. Each failed probe doubles this.
     pub open: Duration,
-    /// How long it stays open at most.
+    /// Upper bound of the time it stays open.
     pub open_max: Duration,
 }
 
-/// A circuit breaker.
+/// A circuit breaker with the states closed, open and half-open.
 ///
-/// Failures are what says that nobody is there: transport errors, timeouts, 502 to 504. Any other
-/// answer is a success, whatever it says.
+/// Transport errors, timeouts and the statuses 502 to 504 are failures. Any other response is a
+/// success, whatever it holds.
 #[derive(Debug)]
 pub(super) struct Breaker {
     config: BreakerConfig,
     state: Mutex<State>,
-    /// Whether upstream was seen to work; `None` until it was seen at all.
-    working: watch::Sender<Option<bool>>,
+    /// Whether upstream answers; `None` before the first response.
+    availability: watch::Sender<Option<bool>>,
 }
 
 #[derive(Debug)]
 struct State {
+    /// Consecutive failures.
     failures: u32,
+    /// Consecutive successes.
     successes: u32,
-    /// While open: until when, and for how long in all.
-    open: Option<(Instant, Duration)>,
-    /// Whether a probe is under way.
+    /// `None` while the breaker is closed.
+    opened: Option<Opened>,
+    /// Whether a probe is in flight: half-open admits one at a time.
     probing: bool,
-    seen: Instant,
+    /// When the last request ended, well or badly.
+    last_outcome: Instant,
 }
 
-/// The right to send a request. While it is that of a probe, there is no other.
+/// Until when the breaker is open. After that it is half-open.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    until: Instant,
+    span: Duration,
+}
+
+/// Permission to send one request. Dropping that of a probe lets the next probe start.
 #[derive(Debug)]
-pub(super) struct Pass<'a> {
+pub(super) struct Admission<'a> {
     breaker: &'a Breaker,
-    probes: bool,
+    is_probe: bool,
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        if self.probes {
-            self.breaker.state().probing = false;
+        if self.is_probe {
+            self.breaker.state.lock().probing = false;
         }
     }
 }
 
-/// The breaker is open, for so long.
+/// The breaker rejects requests for this long.
 #[derive(Debug)]
-pub(super) struct Open(pub(super) Duration);
+pub(super) struct Rejected(pub(super) Duration);
 
-/// How many successes in a row show that an upstream works again that did not.
+/// Consecutive successes after which an upstream that was unavailable counts as available.
 const RECOVERY: u32 = 2;
 
 impl Breaker {
+    /// Creates a closed breaker.
     pub(super) fn new(config: BreakerConfig) -> Self {
         Self {
             config,
             state: Mutex::new(State {
                 failures: 0,
                 successes: 0,
-                open: None,
+                opened: None,
                 probing: false,
-                seen: Instant::now(),
+                last_outcome: Instant::now(),
             }),
-            working: watch::Sender::new(None),
+            availability: watch::Sender::new(None),
         }
     }
 
-    /// Asks whether a request may go out. While the breaker is open, none may; after that one at a
-    /// time, as a probe, which is over when its outcome was told and the pass is dropped. One that is
-    /// given up makes room for the next.
-    pub(super) fn check(&self) -> Result<Pass<'_>, Open> {
-        let mut state = self.state();
-        let probes = self.look(&state)?;
-        state.probing |= probes;
-        Ok(Pass {
+    /// Admits a request: any while closed, none while open, one probe at a time while half-open.
+    /// A probe ends when its admission is dropped, also without an outcome.
+    pub(super) fn try_admit(&self) -> Result<Admission<'_>, Rejected> {
+        let mut state = self.state.lock();
+        let is_probe = self.admits(&state)?;
+        state.probing |= is_probe;
+        Ok(Admission {
             breaker: self,
-            probes,
+            is_probe,
         })
     }
 
-    /// Tells whether [`Breaker::check`] would let a request go out, for those who have to wait for
-    /// something else first.
-    pub(super) fn would_pass(&self) -> Result<(), Open> {
-        self.look(&self.state()).map(drop)
+    /// Returns whether [`Breaker::try_admit`] would admit a request now, for callers that first
+    /// wait for something else.
+    pub(super) fn would_admit(&self) -> Result<(), Rejected> {
+        self.admits(&self.state.lock()).map(drop)
     }
 
-    /// Returns whether a request that goes out now is a probe.
-    fn look(&self, state: &State) -> Result<bool, Open> {
-        let Some((until, _)) = state.open else {
+    /// Returns whether a request that is sent now is a probe.
+    fn admits(&self, state: &State) -> Result<bool, Rejected> {
+        let Some(opened) = state.opened else {
             return Ok(false);
         };
-        let left = until.saturating_duration_since(Instant::now());
+        let left = opened.until.saturating_duration_since(Instant::now());
         if !left.is_zero() {
-            return Err(Open(left));
+            return Err(Rejected(left));
         }
         if state.probing {
-            return Err(Open(self.config.open));
+            return Err(Rejected(self.config.open));
         }
         Ok(true)
     }
 
-    /// Tells that upstream answered.
-    pub(super) fn succeeded(&self) {
-        let mut state = self.state();
-        state.seen = Instant::now();
+    /// Records that upstream answered. Closes the breaker.
+    pub(super) fn record_success(&self) {
+        let mut state = self.state.lock();
+        state.last_outcome = Instant::now();
         state.failures = 0;
         state.successes = state.successes.saturating_add(1);
-        if state.open.take().is_some() {
-            tracing::info!("upstream answers again; the breaker is closed");
+        if state.opened.take().is_some() {
+            tracing::info!("upstream answers again: the breaker is closed");
         }
         let recovered = state.successes >= RECOVERY;
         drop(state);
-        self.working.send_if_modified(|working| {
-            let change = working.is_none() || (*working == Some(false) && recovered);
+        self.availability.send_if_modified(|available| {
+            let change = available.is_none() || (*available == Some(false) && recovered);
             if change {
-                *working = Some(true);
+                *available = Some(true);
             }
             change
         });
     }
 
-    /// Tells that it did not.
-    pub(super) fn failed(&self) {
-        let mut state = self.state();
+    /// Records that upstream did not answer. May open the breaker; while half-open it always does.
+    pub(super) fn record_failure(&self) {
+        let mut state = self.state.lock();
         let now = Instant::now();
-        state.seen = now;
+        state.last_outcome = now;
         state.successes = 0;
         state.failures = state.failures.saturating_add(1);
         let down = state.failures >= self.config.failures;
-        match state.open {
-            // Requests that were under way when it opened say nothing new.
-            Some((until, _)) if now < until => {}
-            Some((_, span)) => {
-                let span = (span * 2).min(self.config.open_max);
-                state.open = Some((now + jittered(span), span));
+        match state.opened {
+            // A request that was in flight when the breaker opened adds no information.
+            Some(opened) if now < opened.until => {}
+            Some(opened) => {
+                let span = (opened.span * 2).min(self.config.open_max);
+                state.opened = Some(Opened::new(now, span));
             }
             None if down => {
-                let span = self.config.open;
-                state.open = Some((now + jittered(span), span));
-                tracing::warn!("upstream does not answer; the breaker is open");
+                state.opened = Some(Opened::new(now, self.config.open));
+                tracing::warn!("upstream does not answer: the breaker is open");
             }
             None => {}
         }
         drop(state);
-        self.working.send_if_modified(|working| {
-            let change = down && *working != Some(false);
+        self.availability.send_if_modified(|available| {
+            let change = down && *available != Some(false);
             if change {
-                *working = Some(false);
+                *available = Some(false);
             }
             change
         });
     }
 
-    /// Returns since when nothing was heard of upstream.
-    pub(super) fn seen(&self) -> Instant {
-        self.state().seen
+    /// Returns when the last request ended, well or badly.
+    pub(super) fn last_outcome(&self) -> Instant {
+        self.state.lock().last_outcome
     }
 
-    /// Follows whether upstream was seen to work.
-    pub(super) fn working(&self) -> watch::Receiver<Option<bool>> {
-        self.working.subscribe()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No code that can panic runs while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Subscribes to whether upstream answers; `None` before the first response.
+    pub(super) fn availability(&self) -> watch::Receiver<Option<bool>> {
+        self.availability.subscribe()
     }
 }
 
-/// Returns up to a fifth more, so that several replicas do not probe in step.
-fn jittered(span: Duration) -> Duration {
-    span.mul_f64(1.0 + fastrand::f64() / 5.0)
+impl Opened {
+    /// Adds up to a fifth, so that several replicas do not probe at the same instant.
+    fn new(now: Instant, span: Duration) -> Self {
+        let until = now + span.mul_f64(1.0 + fastrand::f64() / 5.0);
+        Self { until, span }
+    }
 }
 
 #[cfg(test)]
@@ -198,45 +203,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn opens_after_failures_in_a_row_and_lets_single_probes_through() {
+    async fn opens_after_consecutive_failures_and_admits_one_probe_at_a_time() {
         let breaker = breaker();
-        let working = breaker.working();
-        breaker.failed();
-        breaker.failed();
-        breaker.succeeded();
-        breaker.failed();
-        breaker.failed();
-        assert!(breaker.check().is_ok());
-        assert_eq!(*working.borrow(), Some(true));
-        breaker.failed();
-        assert!(breaker.check().is_err());
-        assert_eq!(*working.borrow(), Some(false));
+        let available = breaker.availability();
+        breaker.record_failure();
+        breaker.record_failure();
+        breaker.record_success();
+        breaker.record_failure();
+        breaker.record_failure();
+        assert!(breaker.try_admit().is_ok());
+        assert_eq!(*available.borrow(), Some(true));
+        breaker.record_failure();
+        assert!(breaker.try_admit().is_err());
+        assert_eq!(*available.borrow(), Some(false));
 
         tokio::time::advance(Duration::from_millis(1201)).await;
-        let probe = breaker.check();
-        assert!(probe.is_ok() && breaker.check().is_err(), "one at a time");
-        breaker.failed();
+        let probe = breaker.try_admit();
+        assert!(
+            probe.is_ok() && breaker.try_admit().is_err(),
+            "one at a time"
+        );
+        breaker.record_failure();
         drop(probe);
         tokio::time::advance(Duration::from_millis(1201)).await;
-        assert!(breaker.check().is_err(), "twice as long now");
+        assert!(breaker.try_admit().is_err(), "twice as long now");
         tokio::time::advance(Duration::from_millis(1201)).await;
-        assert!(breaker.check().is_ok());
-        breaker.succeeded();
-        assert!(breaker.check().is_ok() && breaker.check().is_ok());
-        assert_eq!(*working.borrow(), Some(false), "one success is not enough");
-        breaker.succeeded();
-        assert_eq!(*working.borrow(), Some(true));
+        assert!(breaker.try_admit().is_ok());
+        breaker.record_success();
+        assert!(breaker.try_admit().is_ok() && breaker.try_admit().is_ok());
+        assert_eq!(
+            *available.borrow(),
+            Some(false),
+            "one success is not enough"
+        );
+        breaker.record_success();
+        assert_eq!(*available.borrow(), Some(true));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_given_up_makes_room_for_the_next_at_once_and_no_sooner() {
+    async fn dropping_an_admission_without_an_outcome_lets_the_next_probe_start() {
         let breaker = breaker();
-        (0..3).for_each(|_| breaker.failed());
+        (0..3).for_each(|_| breaker.record_failure());
         tokio::time::advance(Duration::from_millis(1201)).await;
-        let probe = breaker.check();
+        let probe = breaker.try_admit();
         tokio::time::advance(Duration::from_secs(3600)).await;
-        assert!(breaker.check().is_err() && breaker.would_pass().is_err());
+        assert!(breaker.try_admit().is_err() && breaker.would_admit().is_err());
         drop(probe);
-        assert!(breaker.would_pass().is_ok() && breaker.check().is_ok());
+        assert!(breaker.would_admit().is_ok() && breaker.try_admit().is_ok());
     }
 }

@@ -7,7 +7,7 @@ use super::Route;
 /// A failed upstream request.
 ///
 /// It never prints a URL or a text of upstream: both can hold the License. What may be logged of
-/// them is in [`Error::detail`], scrubbed.
+/// them is in [`Error::detail`], redacted.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -110,7 +110,7 @@ impl Error {
         self
     }
 
-    /// Notes a text for the log. It must be scrubbed.
+    /// Notes a text for the log. It must be redacted.
     pub(super) fn with_detail(mut self, detail: String) -> Self {
         self.detail = Some(detail);
         self
@@ -173,7 +173,7 @@ impl Error {
         self.is_outage() || self.kind == Kind::ServerError
     }
 
-    /// Returns what upstream said, scrubbed of the License and cut, for the log only.
+    /// Returns what upstream said, redacted of the License and cut, for the log only.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()

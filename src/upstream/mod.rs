@@ -3,14 +3,14 @@
 //!
 //! Architecture invariant: wire records and the text of a License stop here.
 
-mod answer;
 mod breaker;
+mod classify;
+mod concurrency;
 mod error;
-mod limits;
-mod observe;
 mod record;
+mod redact;
+mod request_telemetry;
 mod routes;
-mod scrub;
 mod target;
 mod transport;
 
@@ -30,8 +30,8 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 use tracing::Instrument as _;
 
 pub use breaker::BreakerConfig;
+pub use concurrency::{ConcurrencyConfig, Permit};
 pub use error::{Error, Kind};
-pub use limits::{LimitsConfig, Place};
 pub use routes::Route;
 pub use target::{PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
@@ -40,9 +40,9 @@ use crate::{
     domain::{AccountId, Destinations, Fields, License, List, NumberId},
     telemetry::access::Call,
 };
-use answer::Answer;
 use breaker::Breaker;
-use limits::Limits;
+use classify::Answer;
+use concurrency::ConcurrencyLimiter;
 use routes::{BodyFormat, Request};
 use transport::Transport;
 
@@ -64,7 +64,7 @@ pub struct Context {
     /// Who shares the places for requests with others: the caller, or its connection.
     pub caller: Arc<str>,
     /// The place that a write has from its first read to its end. Its requests wait for no other.
-    pub place: Option<Arc<Place>>,
+    pub place: Option<Arc<Permit>>,
     /// Whether a write has begun: then its reads settle what became of it. They are not held up by
     /// the breaker but are its probes, and whoever settles repeats them.
     pub settles: bool,
@@ -140,7 +140,7 @@ pub struct Config {
     /// How often a read that fails in a way that passes is sent again at most.
     pub read_retries: u32,
     /// How many requests there may be at once.
-    pub limits: LimitsConfig,
+    pub limits: ConcurrencyConfig,
     /// When an upstream that does not answer is left alone.
     pub breaker: BreakerConfig,
 }
@@ -169,14 +169,14 @@ pub struct Client {
     format: AtomicU8,
     /// Whether `UpdateFollowmeAll` was seen to touch more than one number.
     wrote_too_much: AtomicBool,
-    limits: Arc<Limits>,
+    limiter: Arc<ConcurrencyLimiter>,
     breaker: Breaker,
     retry_budget: TpsBudget,
 }
 
 /// How much time a request has to have had for its lateness to say something of upstream. A caller
 /// in more of a hurry must not make the breaker open for all others.
-const FAIR_TIME: Duration = Duration::from_millis(500);
+const MIN_TIMEOUT_FOR_BREAKER: Duration = Duration::from_millis(500);
 
 /// How long to wait before a read is sent again: at first, doubling; and the longest wait that
 /// upstream may ask for.
@@ -194,7 +194,7 @@ impl Client {
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
         Ok(Self {
             transport: Transport::new(&config.transport)?,
-            limits: Limits::new(config.limits),
+            limiter: ConcurrencyLimiter::new(config.limits),
             breaker: Breaker::new(config.breaker),
             // A tenth of the calls, and one in a second, so that a quiet service may retry too.
             retry_budget: TpsBudget::new(Duration::from_secs(10), 1, 0.1),
@@ -348,36 +348,36 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::Overloaded`], [`Kind::BreakerOpen`].
-    pub async fn enter(&self, context: &Context, route: Route) -> Result<Place, Error> {
+    pub async fn acquire(&self, context: &Context, route: Route) -> Result<Permit, Error> {
         self.breaker
-            .would_pass()
+            .would_admit()
             .map_err(|open| Error::new(Kind::BreakerOpen(open.0), route))?;
-        self.limits
-            .enter(&context.caller)
+        self.limiter
+            .acquire(&context.caller)
             .await
             .map_err(|_| Error::new(Kind::Overloaded, route))
     }
 
     /// Returns whether upstream was seen to work, and what it becomes.
     #[must_use]
-    pub fn working(&self) -> watch::Receiver<Option<bool>> {
-        self.breaker.working()
+    pub fn availability(&self) -> watch::Receiver<Option<bool>> {
+        self.breaker.availability()
     }
 
     /// Asks upstream for nothing, where nothing was heard of it for so long: so that it is known
     /// whether it works before the next call needs it. It does not need a License.
     pub async fn probe_when_idle(&self, idle: Duration) {
-        if self.breaker.seen().elapsed() < idle {
+        if self.breaker.last_outcome().elapsed() < idle {
             return;
         }
-        let Ok(_pass) = self.breaker.check() else {
+        let Ok(_pass) = self.breaker.try_admit() else {
             return;
         };
         let until = Instant::now() + self.config.transport.connect_timeout;
         if self.transport.probe(until).await {
-            self.breaker.succeeded();
+            self.breaker.record_success();
         } else {
-            self.breaker.failed();
+            self.breaker.record_failure();
         }
     }
 
@@ -427,21 +427,21 @@ impl Client {
         loop {
             let mut place = match &context.place {
                 Some(_) => None,
-                None => Some(self.enter(context, request.route).await?),
+                None => Some(self.acquire(context, request.route).await?),
             };
             let pass = self
                 .breaker
-                .check()
+                .try_admit()
                 .map_err(|open| Error::new(Kind::BreakerOpen(open.0), request.route))?;
             let until = context.until(self.config.read_timeout);
             if let Some(place) = &mut place {
-                place.set_under_way(true);
+                place.set_in_flight(true);
             }
             let result = self.send(context, account, request, until, resends).await;
             drop(pass);
             if let Some(mut place) = place {
                 let given_up = matches!(&result, Err(error) if error.kind() == Kind::Timeout);
-                place.set_under_way(given_up);
+                place.set_in_flight(given_up);
             }
             let error = match result {
                 Err(error) if error.is_passing() && resends < self.config.read_retries => error,
@@ -487,8 +487,13 @@ impl Client {
     ) -> Result<Answer, Error> {
         let route = request.route;
         let fair = until.saturating_duration_since(Instant::now())
-            >= FAIR_TIME.min(self.config.read_timeout);
-        let observed = observe::Observed::begin(context, request, self.transport.host(), resends);
+            >= MIN_TIMEOUT_FOR_BREAKER.min(self.config.read_timeout);
+        let observed = request_telemetry::RequestTelemetry::begin(
+            context,
+            request,
+            self.transport.host(),
+            resends,
+        );
         let reply = self
             .transport
             .send(request, until)
@@ -499,12 +504,18 @@ impl Client {
             Err(error) => (error.status(), 0),
         };
         let answer = reply.and_then(|reply| {
-            answer::understand(&reply, route, account, &context.license, &request.personal)
+            classify::classify_response(
+                &reply,
+                route,
+                account,
+                &context.license,
+                &request.personal_data,
+            )
         });
         match &answer {
             Err(error) if error.kind() == Kind::Timeout && !fair => {}
-            Err(error) if error.is_outage() => self.breaker.failed(),
-            _ => self.breaker.succeeded(),
+            Err(error) if error.is_outage() => self.breaker.record_failure(),
+            _ => self.breaker.record_success(),
         }
         let refused = matches!(&answer, Ok(answer) if self.refuses(route, answer));
         observed.end(status, bytes, answer.as_ref().err(), refused);

@@ -69,7 +69,7 @@ struct InfoRecord<'a> {
 pub(super) struct Numbers {
     pub(super) numbers: Vec<Number>,
     /// Elements without a positive id, or of another account.
-    pub(super) left_out: usize,
+    pub(super) unidentified: usize,
 }
 
 /// Decodes a list of numbers.
@@ -87,7 +87,7 @@ pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'stati
                 return Err("FollowMeNumbers holds one id twice");
             }
             Some(number) => list.numbers.push(number),
-            None => list.left_out += 1,
+            None => list.unidentified += 1,
         }
     }
     Ok(list)

@@ -68,7 +68,7 @@ pub(super) struct Request {
     pub(super) target: Target,
     pub(super) body: Option<Body>,
     /// The personal texts that it holds: an error of upstream can echo them, and no log may.
-    pub(super) personal: Vec<String>,
+    pub(super) personal_data: Vec<String>,
 }
 
 /// A body with its Content-Type.
@@ -95,7 +95,7 @@ fn get(
 }
 
 /// Returns the personal texts of a number.
-fn personal(fields: &Fields) -> Vec<String> {
+fn personal_data(fields: &Fields) -> Vec<String> {
     [
         &fields.redirect_number,
         &fields.name,
@@ -124,7 +124,7 @@ fn finish(route: Route, builder: Builder, context: &Context) -> Result<Request, 
         route,
         target,
         body: None,
-        personal: Vec::new(),
+        personal_data: Vec::new(),
     })
 }
 
@@ -178,7 +178,7 @@ pub(super) fn add(
     };
     let request = finish(route, rest(builder, fields), context)?;
     Ok(Request {
-        personal: personal(fields),
+        personal_data: personal_data(fields),
         ..request
     })
 }
@@ -203,7 +203,7 @@ pub(super) fn update(
     builder = common(builder, fields).query("KeepOriginalCld", &fields.keep_original_cld);
     let request = finish(route, rest(builder, fields), context)?;
     Ok(Request {
-        personal: personal(fields),
+        personal_data: personal_data(fields),
         ..request
     })
 }
@@ -417,9 +417,9 @@ pub(super) fn update_all(
         route,
         target,
         body: Some(body),
-        personal: numbers
+        personal_data: numbers
             .iter()
-            .flat_map(|(_, fields)| personal(fields))
+            .flat_map(|(_, fields)| personal_data(fields))
             .collect(),
     })
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use zeroize::Zeroizing;
 
-use super::{Error, Kind, answer::Reply, routes::Request};
+use super::{Error, Kind, classify::Reply, routes::Request};
 use crate::telemetry::propagation;
 
 /// Where upstream is, and how it is talked to.
@@ -134,7 +134,7 @@ impl Transport {
             route,
             target,
             body,
-            personal: _,
+            personal_data: _,
         } = request;
         let route = *route;
         let fail = |kind, head, error: reqwest::Error| {

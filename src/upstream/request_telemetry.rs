@@ -8,7 +8,7 @@ use super::{Context, Error, Kind, Route, routes::Request, transport::Host};
 use crate::telemetry::metrics::{self, UpstreamRequest};
 
 /// A request under way. Dropped without its end, nobody waited for it.
-pub(super) struct Observed<'a> {
+pub(super) struct RequestTelemetry<'a> {
     span: Span,
     route: Route,
     method: &'static str,
@@ -18,7 +18,7 @@ pub(super) struct Observed<'a> {
     ended: bool,
 }
 
-impl<'a> Observed<'a> {
+impl<'a> RequestTelemetry<'a> {
     pub(super) fn begin(
         context: &Context,
         request: &Request,
@@ -116,7 +116,7 @@ impl<'a> Observed<'a> {
     }
 }
 
-impl Drop for Observed<'_> {
+impl Drop for RequestTelemetry<'_> {
     fn drop(&mut self) {
         if !self.ended {
             // The caller went away or had to be answered: only a read is given up so.

@@ -9,17 +9,17 @@ use crate::domain::License;
 const MAX_BYTES: usize = 512;
 
 /// What must not reach a log.
-pub(super) struct Secrets<'a> {
+pub(super) struct Sensitive<'a> {
     pub(super) license: &'a License,
     /// Redirect numbers and names of the request.
-    pub(super) personal: &'a [String],
+    pub(super) personal_data: &'a [String],
 }
 
-impl Secrets<'_> {
+impl Sensitive<'_> {
     /// Goes through the texts, and what is written in their place.
     fn iter(&self) -> impl Iterator<Item = (&str, &'static str)> {
         // What has neither letters nor digits tells nothing of anybody.
-        let personal = self.personal.iter();
+        let personal = self.personal_data.iter();
         let personal = personal.filter(|text| text.contains(char::is_alphanumeric));
         let personal = personal.map(|text| (&**text, "(personal)"));
         std::iter::once((self.license.expose(), "(license)")).chain(personal)
@@ -36,18 +36,18 @@ const MAX_REFERENCE: usize = 12;
 const TELLING: usize = 6;
 
 /// Returns at most 512 bytes of a text, with each secret replaced in each form in which upstream
-/// was seen to echo it (docs/upstream/wire.md 8): plain, percent-encoded in any way, as a form
-/// value, and with its quotes doubled or escaped. Where a secret shines through in another form,
-/// nothing of the text is kept. Control characters become spaces.
-pub(super) fn scrub(text: &str, secrets: &Secrets<'_>) -> String {
+/// was seen to echo it (docs/upstream/wire.md 8): plain, percent-encoded, as a form value, and with
+/// its quotes doubled or escaped. Where a secret shines through in another form, nothing of the
+/// text is kept. Control characters become spaces.
+pub(super) fn redact(text: &str, sensitive: &Sensitive<'_>) -> String {
     // Only a prefix is looked at, with room for a secret to be longer where it is encoded.
     let mut clean = prefix(text, MAX_BYTES * 8).to_owned();
-    for (plain, instead) in secrets.iter() {
+    for (plain, instead) in sensitive.iter() {
         for form in forms(plain) {
             clean = replace(&clean, &form, instead);
         }
     }
-    if shines_through(&clean, secrets) {
+    if leaks(&clean, sensitive) {
         return "(withheld)".to_owned();
     }
     let clean: String = clean
@@ -55,7 +55,7 @@ pub(super) fn scrub(text: &str, secrets: &Secrets<'_>) -> String {
         .map(|char| if char.is_control() { ' ' } else { char })
         .collect();
     // A secret that is cut by the end of the text is not found above.
-    let tail = secrets
+    let tail = sensitive
         .iter()
         .flat_map(|(plain, _)| forms(plain))
         .map(|form| longest_tail(&clean, &form))
@@ -66,8 +66,8 @@ pub(super) fn scrub(text: &str, secrets: &Secrets<'_>) -> String {
 
 /// Tells whether a secret stands in a text in an encoding, or in encodings of encodings. Of the
 /// License letters and digits are looked at only: what becomes of the rest is beyond counting.
-fn shines_through(text: &str, secrets: &Secrets<'_>) -> bool {
-    let license = letters(secrets.license.expose());
+fn leaks(text: &str, sensitive: &Sensitive<'_>) -> bool {
+    let license = letters(sensitive.license.expose());
     let mut decoded = text.to_owned();
     for _ in 0..=MAX_ENCODINGS {
         let spaced = decoded.replace('+', " ");
@@ -76,9 +76,9 @@ fn shines_through(text: &str, secrets: &Secrets<'_>) -> bool {
                 .or(find(&spaced, plain, 0))
                 .is_some()
         };
-        if secrets.iter().any(|(plain, _)| is_there(plain))
+        if sensitive.iter().any(|(plain, _)| is_there(plain))
             || license.chars().count() >= TELLING && letters(&decoded).contains(&license)
-            || is_in_base64(&decoded, secrets.license.expose())
+            || is_in_base64(&decoded, sensitive.license.expose())
         {
             return true;
         }
@@ -250,13 +250,13 @@ mod tests {
 
     const MARKER: &str = r#"a+b/c%d"e f"#;
 
-    fn scrub(text: &str, license: &License) -> String {
+    fn redact(text: &str, license: &License) -> String {
         let personal = ["15550100".to_owned(), "Ann Lee".to_owned()];
-        super::scrub(
+        super::redact(
             text,
-            &Secrets {
+            &Sensitive {
                 license,
-                personal: &personal,
+                personal_data: &personal,
             },
         )
     }
@@ -266,7 +266,7 @@ mod tests {
         let license = License::new("SECRET-KEY").unwrap();
         let echo = "/addfollowme/SECRET-KEY/1001/15550100/Ann%20Lee?Name=Ann+Lee&x=ann lee";
         assert_eq!(
-            scrub(echo, &license),
+            redact(echo, &license),
             "/addfollowme/(license)/1001/(personal)/(personal)?Name=(personal)&x=(personal)"
         );
     }
@@ -289,7 +289,7 @@ mod tests {
                 .replace(' ', "%20")
                 .to_uppercase(),
         ] {
-            let clean = scrub(&format!("QueryString: License={echo}&x=1"), &license);
+            let clean = redact(&format!("QueryString: License={echo}&x=1"), &license);
             for secret in [MARKER, percent.as_str(), echo.as_str()] {
                 assert!(
                     !clean
@@ -304,14 +304,14 @@ mod tests {
     #[test]
     fn drops_the_beginning_of_a_license_at_the_end_of_a_text() {
         let license = License::new("SECRET-KEY").unwrap();
-        assert_eq!(scrub("path /x/SECRET-K", &license), "path /x/");
+        assert_eq!(redact("path /x/SECRET-K", &license), "path /x/");
     }
 
     #[test]
     fn keeps_at_most_512_bytes_of_other_text() {
         let license = License::new("k-0").unwrap();
-        assert_eq!(scrub(&"é".repeat(4000), &license).len(), 512);
-        assert_eq!(scrub("a\r\nb", &license), "a  b");
+        assert_eq!(redact(&"é".repeat(4000), &license).len(), 512);
+        assert_eq!(redact("a\r\nb", &license), "a  b");
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
             &quoted.replace('"', "&quot;&quot;").replace('&', "&amp;"),
             "ZK9 MQ/7W%5\"Q'V4 \u{c9}",
         ] {
-            let clean = scrub(&format!("RawUrl: /x/{echo}/1001 and more"), &license);
+            let clean = redact(&format!("RawUrl: /x/{echo}/1001 and more"), &license);
             assert!(
                 clean == "(withheld)" || clean.contains("/x/(license)/1001"),
                 "{echo}: {clean}"
@@ -354,13 +354,13 @@ mod tests {
                 BASE64_STANDARD.encode(&url).replace('=', "%3D"),
             ] {
                 assert_eq!(
-                    scrub(&format!("token {encoded}, says the host"), &license),
+                    redact(&format!("token {encoded}, says the host"), &license),
                     "(withheld)"
                 );
             }
         }
         let other = BASE64_STANDARD.encode("nothing of it");
-        assert_eq!(scrub(&other, &license), other);
+        assert_eq!(redact(&other, &license), other);
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
             "%C3%A9%2",
         ] {
             assert_eq!(
-                scrub(&format!("path /x/{cut}"), &license),
+                redact(&format!("path /x/{cut}"), &license),
                 "path /x/",
                 "{cut}"
             );
@@ -384,14 +384,14 @@ mod tests {
     fn takes_short_names_out_where_they_stand_alone() {
         let license = License::new("SECRET-KEY").unwrap();
         let personal = ["Al".to_owned(), "é".to_owned(), "-".to_owned()];
-        let secrets = Secrets {
+        let sensitive = Sensitive {
             license: &license,
-            personal: &personal,
+            personal_data: &personal,
         };
         assert_eq!(
-            super::scrub(
+            super::redact(
                 "/add/Al/39?Name=al&x=%C3%A9&y=%20Al: also, All - the end",
-                &secrets
+                &sensitive
             ),
             "/add/(personal)/39?Name=(personal)&x=(personal)&y=%20(personal): also, All - the end"
         );

@@ -5,7 +5,7 @@ use std::{cell::RefCell, time::Duration};
 
 use super::{
     Error, Kind, Route, record,
-    scrub::{Secrets, scrub},
+    redact::{Sensitive, redact},
 };
 use crate::{
     domain::{AccountId, License, List, Number, Settings},
@@ -30,7 +30,7 @@ pub(super) struct Answer {
     /// The numbers; `None` where the field is empty, which is no list.
     pub(super) numbers: Option<Vec<Number>>,
     /// How many elements of the list were left out.
-    pub(super) left_out: usize,
+    pub(super) unidentified: usize,
     pub(super) settings: Option<Settings>,
     pub(super) success: Option<bool>,
 }
@@ -38,9 +38,9 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn into_list(self) -> Option<List> {
         let settings = self.settings;
-        let left_out = self.left_out;
+        let unidentified = self.unidentified;
         self.numbers
-            .map(|numbers| List::new(numbers, settings, left_out))
+            .map(|numbers| List::new(numbers, settings, unidentified))
     }
 }
 
@@ -50,14 +50,17 @@ thread_local! {
 }
 
 /// Understands a reply.
-pub(super) fn understand(
+pub(super) fn classify_response(
     reply: &Reply,
     route: Route,
     account: AccountId,
     license: &License,
-    personal: &[String],
+    personal_data: &[String],
 ) -> Result<Answer, Error> {
-    let secrets = Secrets { license, personal };
+    let sensitive = Sensitive {
+        license,
+        personal_data,
+    };
     let fail = |kind| Error::new(kind, route).with_status(reply.status);
     READER.with_borrow_mut(|reader| {
         let is_csv = reply.content_type.starts_with("text/csv");
@@ -67,7 +70,7 @@ pub(super) fn understand(
             } else {
                 None
             };
-            return Err(failure(reply, route, &secrets, table.as_ref()));
+            return Err(failure(reply, route, &sensitive, table.as_ref()));
         }
         if !is_csv {
             return Err(fail(Kind::BadResponse("the content type is not text/csv"))
@@ -103,19 +106,19 @@ fn answer(
     let field = |column: usize| record.get(column).unwrap_or_default();
     let bad = |what| fail(Kind::BadResponse(what));
 
-    let mut left_out = 0;
+    let mut unidentified = 0;
     let numbers = match field(numbers) {
         "" => None,
         text => {
             let list = record::numbers(text, account).map_err(bad)?;
-            if list.left_out > 0 {
+            if list.unidentified > 0 {
                 tracing::warn!(
-                    left_out = list.left_out,
+                    unidentified = list.unidentified,
                     account_id = account.value(),
                     "left out elements without a positive id or of another account"
                 );
             }
-            left_out = list.left_out;
+            unidentified = list.unidentified;
             Some(list.numbers)
         }
     };
@@ -125,7 +128,7 @@ fn answer(
     };
     Ok(Answer {
         numbers,
-        left_out,
+        unidentified,
         settings,
         success: record::bool(field(success)),
     })
@@ -136,7 +139,7 @@ fn answer(
 fn failure(
     reply: &Reply,
     route: Route,
-    secrets: &Secrets<'_>,
+    sensitive: &Sensitive<'_>,
     table: Option<&csv::Table<'_>>,
 ) -> Error {
     let status_record = table.and_then(response_status);
@@ -161,7 +164,7 @@ fn failure(
         .with_status(reply.status)
         .with_nothing_ran(nothing_ran)
         .with_retry_after(reply.retry_after)
-        .with_detail(excerpt(reply, secrets))
+        .with_detail(excerpt(reply, sensitive))
 }
 
 /// Returns the ErrorCode of a `ResponseStatus` record.
@@ -184,10 +187,10 @@ fn response_status(table: &csv::Table<'_>) -> Option<String> {
 }
 
 /// Returns what may be logged of a reply whose status says that it failed: it can echo the request.
-fn excerpt(reply: &Reply, secrets: &Secrets<'_>) -> String {
+fn excerpt(reply: &Reply, sensitive: &Sensitive<'_>) -> String {
     let reason = reply.reason.as_deref().unwrap_or_default();
     let text = format!("{reason} {}", String::from_utf8_lossy(&reply.body));
-    scrub(text.trim(), secrets)
+    redact(text.trim(), sensitive)
 }
 
 /// Returns what may be logged of a reply that cannot be understood although its status is good. It
