@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     health::Health,
-    telemetry::{self, access::Calls, metrics},
+    telemetry::{self, in_flight::Calls, metrics},
 };
 
 /// How many connections there may be at once: a scraper and a few people.

@@ -14,7 +14,7 @@ use crate::{
     health::Health,
     operations::Operations,
     security::Authorizer,
-    telemetry::{access::Calls, audit::Audit},
+    telemetry::{audit::Audit, in_flight::Calls},
     upstream::Client,
 };
 

@@ -226,7 +226,7 @@ async fn run() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    telemetry::note_panics();
+    telemetry::install_panic_hook();
     let result = match task {
         Task::Serve(config) => serve(*config).await,
         Task::Demo(args) => demo(args).await,

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use super::reader::Reader;
 use crate::{
-    domain::{AccountId, Destinations, License},
+    domain::{AccountId, DestinationPolicy, License},
     security::{Caller, Method, Methods},
 };
 
@@ -20,7 +20,7 @@ pub(super) struct CallerSettings {
     pub(super) caller_license: Option<bool>,
     allowed_destinations: Option<Vec<String>>,
     denied_destinations: Vec<String>,
-    destinations: Destinations,
+    destinations: DestinationPolicy,
     writes_per_minute: Option<u32>,
 }
 
@@ -118,7 +118,7 @@ impl CallerSettings {
         let (allowed, denied) = (key("allowed_destinations"), key("denied_destinations"));
         file.set_some(&allowed, &mut self.allowed_destinations);
         file.set(&denied, &mut self.denied_destinations);
-        match Destinations::new(
+        match DestinationPolicy::new(
             self.allowed_destinations.as_deref(),
             &self.denied_destinations,
         ) {

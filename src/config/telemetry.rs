@@ -31,7 +31,7 @@ pub(super) fn keys(file: &mut Reader<'_>, config: &mut Config) {
     let audit = &mut config.audit;
     file.set_some("telemetry.audit_file", &mut audit.file);
     file.set("telemetry.audit_required", &mut audit.required);
-    file.set("telemetry.audit_numbers", &mut audit.numbers);
+    file.set("telemetry.audit_numbers", &mut audit.masking);
     let key = &mut config.settings.audit_key_file;
     file.set_some("telemetry.audit_key_file", key);
     file.set("telemetry.baggage_keys", &mut config.server.baggage_keys);

@@ -6,12 +6,12 @@
 /// in any case: `+1 (900)` and `1.900` begin alike, since a switch dials them alike. A denied
 /// prefix beats an allowed one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Destinations {
+pub struct DestinationPolicy {
     allowed: Option<Vec<String>>,
     denied: Vec<String>,
 }
 
-impl Destinations {
+impl DestinationPolicy {
     /// Makes them of prefixes; without `allowed`, all are allowed that are not denied.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Destinations {
 
     /// Tells whether calls may go to a redirect number.
     #[must_use]
-    pub fn permit(&self, redirect_number: &str) -> bool {
+    pub fn allows(&self, redirect_number: &str) -> bool {
         let number = dialled(redirect_number);
         let begins = |prefixes: &[String]| prefixes.iter().any(|prefix| number.starts_with(prefix));
         self.allowed.as_deref().is_none_or(begins) && !begins(&self.denied)
@@ -64,15 +64,15 @@ mod tests {
 
     #[test]
     fn everything_is_permitted_unless_something_is_said() {
-        assert!(Destinations::default().permit("15550100"));
-        let none = Destinations::new(Some(&[]), &[]).unwrap();
-        assert!(!none.permit("15550100"));
+        assert!(DestinationPolicy::default().allows("15550100"));
+        let none = DestinationPolicy::new(Some(&[]), &[]).unwrap();
+        assert!(!none.allows("15550100"));
     }
 
     #[test]
     fn a_denied_prefix_beats_an_allowed_one_however_it_is_written() {
         let (allowed, denied) = (texts(&["1555", "+49"]), texts(&["1-555-019"]));
-        let destinations = Destinations::new(Some(&allowed), &denied).unwrap();
+        let destinations = DestinationPolicy::new(Some(&allowed), &denied).unwrap();
         for (number, permitted) in [
             ("15550100", true),
             ("+15550100", true),
@@ -86,23 +86,23 @@ mod tests {
             ("*6715550100", false),
             ("155", false),
         ] {
-            assert_eq!(destinations.permit(number), permitted, "{number}");
+            assert_eq!(destinations.allows(number), permitted, "{number}");
         }
     }
 
     #[test]
     fn letters_are_compared_in_any_case() {
         let denied = texts(&["Premium"]);
-        let destinations = Destinations::new(None, &denied).unwrap();
-        assert!(!destinations.permit("PREMIUM-7"));
-        assert!(destinations.permit("desk"));
+        let destinations = DestinationPolicy::new(None, &denied).unwrap();
+        assert!(!destinations.allows("PREMIUM-7"));
+        assert!(destinations.allows("desk"));
     }
 
     #[test]
     fn a_prefix_that_would_begin_every_number_is_refused() {
         for text in ["", "+", "-."] {
             let prefixes = texts(&["1", text]);
-            assert_eq!(Destinations::new(None, &prefixes), Err(&prefixes[1]));
+            assert_eq!(DestinationPolicy::new(None, &prefixes), Err(&prefixes[1]));
         }
     }
 }

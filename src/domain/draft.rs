@@ -66,7 +66,7 @@ pub struct Rules {
 
 /// A span of time as a caller gave it, before it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct UncheckedDuration {
     /// Whole seconds.
     pub seconds: i64,
     /// The rest in nanoseconds.
@@ -85,7 +85,7 @@ pub struct Draft {
     /// The position.
     pub order: Option<i32>,
     /// The ring time.
-    pub ring_timeout: Option<Span>,
+    pub ring_timeout: Option<UncheckedDuration>,
     /// Used or not.
     pub active: Option<bool>,
     /// Whether the dialled number is kept.
@@ -104,7 +104,7 @@ impl Draft {
     /// Returns the fields that the draft says something about: all strings, which are literal, and
     /// the optional ones that are there.
     #[must_use]
-    pub fn said(&self) -> FieldSet {
+    pub fn present(&self) -> FieldSet {
         Field::ALL
             .into_iter()
             .filter(|field| match field {
@@ -126,7 +126,7 @@ impl Draft {
     /// Checks the named fields that the draft says something about.
     pub fn check(&self, fields: FieldSet, path: &str, rules: &Rules, violations: &mut Violations) {
         let path = |field: Field| format!("{path}.{}", field.name());
-        for field in fields.intersection(self.said()).iter() {
+        for field in fields.intersection(self.present()).iter() {
             let checked = match field {
                 Field::Name => check::name(&self.name),
                 Field::RedirectNumber => {
@@ -136,9 +136,9 @@ impl Draft {
                 Field::Order => self.order.map_or(Ok(()), check::order),
                 Field::Period => check::period(&self.period),
                 Field::PeriodDescription => check::period_description(&self.period_description),
-                Field::RingTimeout => self
-                    .ring_timeout
-                    .map_or(Ok(()), |span| check::ring_timeout(span.seconds, span.nanos)),
+                Field::RingTimeout => self.ring_timeout.map_or(Ok(()), |duration| {
+                    check::ring_timeout(duration.seconds, duration.nanos)
+                }),
                 Field::CallerIdMode => {
                     if self.caller_id_mode == Some(None) {
                         violations.push(path(field), "is a value that this version does not know");
@@ -155,11 +155,11 @@ impl Draft {
     /// cannot be what upstream holds either: a ring time that is not whole seconds, a mode that is
     /// not known.
     #[must_use]
-    pub fn unheld(&self) -> FieldSet {
+    pub fn unrepresentable(&self) -> FieldSet {
         let mut fields = FieldSet::EMPTY;
         if self
             .ring_timeout
-            .is_some_and(|span| span.nanos != 0 || i32::try_from(span.seconds).is_err())
+            .is_some_and(|duration| duration.nanos != 0 || i32::try_from(duration.seconds).is_err())
         {
             fields.insert(Field::RingTimeout);
         }
@@ -171,7 +171,7 @@ impl Draft {
 
     /// Returns what the draft says, literally, what it does not say as unset.
     #[must_use]
-    pub fn literal(&self, rules: &Rules) -> Fields {
+    pub fn to_fields(&self, rules: &Rules) -> Fields {
         let redirect_number = if rules.strip_plus {
             without_plus(&self.redirect_number)
         } else {
@@ -185,7 +185,7 @@ impl Draft {
             // A span that does not fit was refused by the check.
             ring_timeout: self
                 .ring_timeout
-                .and_then(|span| i32::try_from(span.seconds).ok()),
+                .and_then(|duration| i32::try_from(duration.seconds).ok()),
             active: self.active.map_or("", flag_letter).to_owned(),
             keep_original_cld: self.keep_original_cld.map_or("", flag_letter).to_owned(),
             keep_original_cli: self
@@ -202,7 +202,7 @@ impl Draft {
     /// Returns the fields of a new number: what is not said takes its default.
     #[must_use]
     pub fn new_number(&self, next_order: i32, rules: &Rules) -> Fields {
-        let mut fields = self.literal(rules);
+        let mut fields = self.to_fields(rules);
         fields.order.get_or_insert(next_order);
         fields
             .ring_timeout
@@ -216,9 +216,9 @@ impl Draft {
     /// Returns the current fields with the named ones, as far as the draft says something about
     /// them, in their place.
     #[must_use]
-    pub fn over(&self, current: &Fields, named: FieldSet, rules: &Rules) -> Fields {
+    pub fn merge_into(&self, current: &Fields, named: FieldSet, rules: &Rules) -> Fields {
         let mut fields = current.clone();
-        fields.copy_from(&self.literal(rules), named.intersection(self.said()));
+        fields.copy_from(&self.to_fields(rules), named.intersection(self.present()));
         fields
     }
 }

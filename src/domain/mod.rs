@@ -13,8 +13,8 @@ mod number;
 mod period;
 mod replace;
 
-pub use destination::Destinations;
-pub use draft::{Draft, Rules, Span, Violation, Violations};
+pub use destination::DestinationPolicy;
+pub use draft::{Draft, Rules, UncheckedDuration, Violation, Violations};
 pub use etag::Etag;
 pub use id::{AccountId, NumberId};
 pub use license::License;

@@ -175,7 +175,7 @@ impl FieldSet {
 
     /// Every field but `status`, which upstream may change by itself.
     #[must_use]
-    pub fn lasting() -> Self {
+    pub fn caller_owned() -> Self {
         Self::all().without(Field::Status)
     }
 

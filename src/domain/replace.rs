@@ -68,7 +68,11 @@ impl Plan {
             .iter()
             .zip(desired)
             .map(|(matched, desired)| {
-                matched.map(|number| desired.draft.over(&number.fields, FieldSet::all(), rules))
+                matched.map(|number| {
+                    desired
+                        .draft
+                        .merge_into(&number.fields, FieldSet::all(), rules)
+                })
             })
             .collect();
         // A new number without a position comes behind all others, those that the caller placed
@@ -151,7 +155,7 @@ impl Plan {
             };
             let path = format!("numbers[{index}]");
             // What no list can hold does not show as a change, and is not what upstream holds.
-            let fields = fields.union(desired.draft.unheld());
+            let fields = fields.union(desired.draft.unrepresentable());
             desired.draft.check(fields, &path, rules, violations);
             if desired.draft.order.is_none()
                 && fields.contains(Field::Order)
@@ -176,7 +180,7 @@ fn matches<'a>(current: &'a List, desired: &[Desired], rules: &Rules) -> Vec<Opt
         .collect();
     for (matched, desired) in matches.iter_mut().zip(desired) {
         if matched.is_none() {
-            let literal = desired.draft.literal(rules);
+            let literal = desired.draft.to_fields(rules);
             *matched = take(&|number| number.fields.same_destination(&literal));
         }
     }

@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use super::{accept::Peer, server::SERVICE, status};
 use crate::{
     security::{Authorizer, Caller, Denied, Unauthenticated},
-    telemetry::{access::Call, names},
+    telemetry::{in_flight::Progress, names},
 };
 
 /// Health, which everybody may ask for: balancers have no credentials.
@@ -53,7 +53,7 @@ impl<S> AccessService<S> {
             .authorizer
             .authenticate(peer.remote, session, request.headers())?;
         // Whoever is known is told of, whatever the call then comes to.
-        if let Some(call) = request.extensions().get::<Call>() {
+        if let Some(call) = request.extensions().get::<Progress>() {
             call.set_caller(&caller.name);
         }
         if let Some((SERVICE, method)) = named(request) {

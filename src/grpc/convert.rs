@@ -6,7 +6,7 @@ use super::pb;
 use crate::{
     domain::{
         AccountId, CallerIdMode, Desired, Draft, Etag, Field, FieldSet, Fields, Number, NumberId,
-        Settings, Span, Step, Violations,
+        Settings, Step, UncheckedDuration, Violations,
     },
     operations::{NumberView, Page, StepOutcome, StepReport},
 };
@@ -45,7 +45,7 @@ pub(super) fn draft(number: &pb::FollowMeNumber) -> Draft {
         redirect_number: number.redirect_number.clone(),
         domain: number.domain.clone(),
         order: number.order,
-        ring_timeout: number.ring_timeout.map(|timeout| Span {
+        ring_timeout: number.ring_timeout.map(|timeout| UncheckedDuration {
             seconds: timeout.seconds,
             nanos: timeout.nanos,
         }),
@@ -117,10 +117,10 @@ pub(super) fn mask(
     let mut named = FieldSet::EMPTY;
     for path in paths {
         if path == "*" {
-            named = named.union(draft.said());
+            named = named.union(draft.present());
         } else if let Some(field) = Field::from_name(path) {
             named.insert(field);
-            if !draft.said().contains(field) {
+            if !draft.present().contains(field) {
                 violations.push(
                     format!("number.{path}"),
                     "is named by update_mask but absent: set it, since upstream cannot unset it",

@@ -18,7 +18,7 @@ use tracing::Span;
 
 use super::accept::Peer;
 use crate::telemetry::{
-    access::{Call, Calls},
+    in_flight::{Calls, Progress},
     metrics, names,
 };
 
@@ -85,7 +85,7 @@ where
 
 /// The end of a call. Dropped before a status is known, the caller has gone.
 struct End {
-    call: Call,
+    call: Progress,
     span: Span,
     peer: Option<Peer>,
     begun: Instant,

@@ -7,7 +7,7 @@ use tonic::metadata::MetadataMap;
 use crate::{
     domain::{License, Violations},
     security::Caller,
-    telemetry::access::Call,
+    telemetry::in_flight::Progress,
     upstream::Context,
 };
 
@@ -84,7 +84,7 @@ impl Defaults {
             caller: place,
             place: None,
             settles: false,
-            call: Call::default(),
+            call: Progress::default(),
         })
     }
 }

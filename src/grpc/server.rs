@@ -21,7 +21,7 @@ use super::{
 use crate::{
     health::Health,
     security::Authorizer,
-    telemetry::{access::Calls, names, propagation},
+    telemetry::{in_flight::Calls, names, propagation},
 };
 
 /// How the server serves.

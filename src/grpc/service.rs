@@ -15,7 +15,7 @@ use crate::{
         RequestId, Write,
     },
     security::{Authorizer, Caller, Denied, Unauthenticated},
-    telemetry::access::Call,
+    telemetry::in_flight::Progress,
     upstream::{Context, Kind},
 };
 
@@ -138,7 +138,7 @@ impl Service {
         let mut context = defaults.context(&metadata, caller, place, &mut violations);
         if let Some(context) = &mut context {
             context.deadline = answer_by;
-            context.call = extensions.get::<Call>().cloned().unwrap_or_default();
+            context.call = extensions.get::<Progress>().cloned().unwrap_or_default();
         }
         let account = convert::account(account(&message), path, &mut violations);
         if let Some(account) = account {
@@ -308,7 +308,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             }
             let draft = convert::draft(number);
             let rules = &self.operations.config().rules;
-            draft.check(draft.said(), "number", rules, violations);
+            draft.check(draft.present(), "number", rules, violations);
             draft
         });
         if draft.is_none() {

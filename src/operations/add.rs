@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     domain::{AccountId, Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
-    telemetry::{access::Phase, audit::Change},
+    telemetry::{audit::Change, in_flight::Phase},
     upstream::{Context, Kind},
 };
 
@@ -92,7 +92,7 @@ impl Operations {
 /// upstream, but for the domain, which tells where calls go.
 pub(super) fn asked(draft: &Draft, target: &Fields) -> FieldSet {
     let filled = target.differences(&Fields::default());
-    let mut asked = filled.intersection(draft.said());
+    let mut asked = filled.intersection(draft.present());
     for field in [
         Field::Domain,
         Field::Order,

@@ -94,7 +94,7 @@ fn failed(error: &Error) -> Outcome<'static> {
 
 impl Operations {
     /// Tells that a write whose outcome was unknown is found to be done.
-    pub(super) fn tell_settled_later(
+    pub(super) fn tell_resolved_later(
         &self,
         run: &super::Run,
         effect: &Effect,
@@ -102,11 +102,11 @@ impl Operations {
         id: NumberId,
     ) {
         metrics::write(effect.name(), metrics::WriteOutcome::Settled);
-        self.note_settled_later(run, effect, list, id, FieldSet::EMPTY);
+        self.note_resolved_later(run, effect, list, id, FieldSet::EMPTY);
     }
 
     /// Notes that what was unknown of a write is found, and the fields that did not take.
-    pub(super) fn note_settled_later(
+    pub(super) fn note_resolved_later(
         &self,
         run: &super::Run,
         effect: &Effect,
@@ -114,8 +114,8 @@ impl Operations {
         id: NumberId,
         unapplied: FieldSet,
     ) {
-        self.audit.settled_later(
-            &run.who,
+        self.audit.resolved_later(
+            &run.actor,
             effect.name(),
             Outcome {
                 outcome: "done",

@@ -96,7 +96,7 @@ impl Operations {
             before: now.map(|now| &now.fields),
             after: Some(&old.fields),
         };
-        self.audit.begin(&run.who, change).ok()
+        self.audit.begin(&run.actor, change).ok()
     }
 }
 
@@ -140,5 +140,5 @@ fn stands(old: &Number, now: &List) -> bool {
 fn lasting_differences(old: &Number, now: &Number) -> FieldSet {
     now.fields
         .differences(&old.fields)
-        .intersection(FieldSet::lasting())
+        .intersection(FieldSet::caller_owned())
 }

@@ -35,8 +35,8 @@ pub use write::{Command, Reply, Write};
 use crate::{
     domain::{AccountId, Etag, FieldSet, Fields, List, Number, NumberId, Rules},
     telemetry::{
-        access::Phase,
         audit::{self, Audit, Change},
+        in_flight::Phase,
     },
     upstream::{self, Client, Context},
 };
@@ -81,7 +81,7 @@ struct Run {
     account: AccountId,
     gate: Gate,
     /// Who writes, for the audit log.
-    who: Arc<audit::Who>,
+    actor: Arc<audit::Actor>,
 }
 
 impl Run {
@@ -104,7 +104,7 @@ impl Run {
             },
             account: self.account,
             gate: self.gate.clone(),
-            who: Arc::clone(&self.who),
+            actor: Arc::clone(&self.actor),
         }
     }
 
@@ -173,7 +173,7 @@ impl Operations {
     /// # Errors
     /// [`Error::AuditUnavailable`], [`Error::NotSent`].
     fn begin(&self, run: &Run, change: Change<'_>) -> Result<(Run, audit::Entry), Error> {
-        let entry = self.audit.begin(&run.who, change)?;
+        let entry = self.audit.begin(&run.actor, change)?;
         run.context.call.enter(Phase::Writing);
         match run.begin(self.config.write_limit) {
             Ok(run) => Ok((run, entry)),
@@ -203,7 +203,7 @@ fn check_etag(wanted: Option<&str>, now: Etag, number: Option<&Number>) -> Resul
 /// Checks that the caller may forward calls to a redirect number that is new at its place, which the
 /// path names.
 fn check_destination(context: &Context, path: &str, redirect_number: &str) -> Result<(), Error> {
-    if context.destinations.permit(redirect_number) {
+    if context.destinations.allows(redirect_number) {
         Ok(())
     } else {
         Err(Error::DestinationDenied {

@@ -3,7 +3,7 @@
 use super::{Error, Operations, missing, read_error};
 use crate::{
     domain::{AccountId, Etag, List, Number, NumberId, Settings},
-    telemetry::access::Phase,
+    telemetry::in_flight::Phase,
     upstream::Context,
 };
 

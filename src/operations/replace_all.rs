@@ -19,8 +19,8 @@ use crate::{
         Violations,
     },
     telemetry::{
-        access::Phase,
         audit::{Change, Entry},
+        in_flight::Phase,
         metrics::{self, WriteOutcome},
     },
     upstream::{self, Context, UpdateAll},
@@ -480,7 +480,7 @@ impl Operations {
                 }
                 Step::Delete { id } => before.find(*id).map(Change::delete),
             };
-            let entry = change.map(|change| self.audit.begin(&run.who, change));
+            let entry = change.map(|change| self.audit.begin(&run.actor, change));
             entries.push(entry.transpose()?);
             Ok(())
         });

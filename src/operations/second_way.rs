@@ -49,7 +49,7 @@ impl Goal<'_> {
     fn differing(self, now: &Fields) -> FieldSet {
         self.target
             .differences(now)
-            .intersection(FieldSet::lasting().union(self.asked))
+            .intersection(FieldSet::caller_owned().union(self.asked))
     }
 }
 
@@ -90,7 +90,7 @@ impl Operations {
         }
         let now = list.find(goal.id).ok_or_else(vanished)?;
         let unapplied = goal.unapplied(&now.fields);
-        metrics::put_back(before.difference(unapplied).iter().map(Field::name));
+        metrics::fields_repaired(before.difference(unapplied).iter().map(Field::name));
         let strict = unapplied.intersection(self.config.strict_fields);
         if !strict.is_empty() {
             return Err(Error::FieldsNotApplied {

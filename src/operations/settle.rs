@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{List, NumberId},
     telemetry::{
-        access::Phase,
+        in_flight::Phase,
         metrics::{self, WriteOutcome},
     },
     upstream::{self, Written},
@@ -112,7 +112,7 @@ impl Operations {
         sent: &Result<Written, upstream::Error>,
         effect: &Effect,
     ) -> Outcome {
-        run.context.call.enter(Phase::Settling);
+        run.context.call.enter(Phase::Verifying);
         let mut named = None;
         let said_done = says_done(sent);
         let over = match sent {
@@ -223,7 +223,7 @@ impl Operations {
             }
             Judgement::Done(id) => {
                 self.unsettled.settle(run, effect, id);
-                self.tell_settled_later(run, effect, &list, id);
+                self.tell_resolved_later(run, effect, &list, id);
                 Ok(Some((list, id)))
             }
             Judgement::NotDone if effect.is_idempotent() => Ok(None),

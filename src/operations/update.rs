@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
-    telemetry::{access::Phase, audit::Change},
+    telemetry::{audit::Change, in_flight::Phase},
     upstream::{Context, Kind, UpdateAll},
 };
 
@@ -105,7 +105,7 @@ impl Operations {
             .ok_or_else(|| missing(before, account, id))?;
         check_etag(etag, Etag::of_number(number), Some(number))?;
         sendable(number, named)?;
-        let target = draft.over(&number.fields, named, &self.config.rules);
+        let target = draft.merge_into(&number.fields, named, &self.config.rules);
         Ok((number, target))
     }
 

@@ -248,7 +248,7 @@ impl Operations {
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
-        let who = Arc::new(audit::Who {
+        let actor = Arc::new(audit::Actor {
             caller: write.caller,
             method: write.command.rpc().name(),
             account: write.account,
@@ -263,7 +263,7 @@ impl Operations {
             },
             account: write.account,
             gate,
-            who,
+            actor,
         };
         let run = &run;
         let resumed = matches!(memory, Some(Memory::Incomplete(_)));
@@ -357,7 +357,7 @@ impl Operations {
             && !self.sends_again(goal, now)
         {
             let unapplied = goal.unapplied(&now.fields);
-            self.note_settled_later(run, &effect, &list, goal.id, unapplied);
+            self.note_resolved_later(run, &effect, &list, goal.id, unapplied);
         }
         self.finish_later(run, goal, list).await.map(Reply::Applied)
     }

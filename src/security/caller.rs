@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{Denied, tls::ClientCertificate};
-use crate::domain::{AccountId, Destinations, License};
+use crate::domain::{AccountId, DestinationPolicy, License};
 
 /// A method of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub struct Caller {
     /// Whether its calls may bring a License in `x-porta-license`.
     pub brings_license: bool,
     /// Where calls may be forwarded to.
-    pub destinations: Arc<Destinations>,
+    pub destinations: Arc<DestinationPolicy>,
     /// How many writes there may be to one account in a minute; `None` for any number.
     pub writes_per_minute: Option<u32>,
 }

@@ -31,7 +31,7 @@ pub struct Config {
     /// `telemetry.audit_required`: whether writes are refused where it cannot be written (true).
     pub required: bool,
     /// `telemetry.audit_numbers`: how redirect numbers and names stand in it (full).
-    pub numbers: Numbers,
+    pub masking: Masking,
     /// `telemetry.audit_key_file`: the key of the hashes of masked values; `None` for a new one in
     /// each process.
     pub key: Option<Zeroizing<Vec<u8>>>,
@@ -42,7 +42,7 @@ impl Default for Config {
         Self {
             file: None,
             required: true,
-            numbers: Numbers::Full,
+            masking: Masking::Full,
             key: None,
         }
     }
@@ -53,7 +53,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("file", &self.file)
             .field("required", &self.required)
-            .field("numbers", &self.numbers)
+            .field("masking", &self.masking)
             .finish_non_exhaustive()
     }
 }
@@ -61,7 +61,7 @@ impl fmt::Debug for Config {
 /// How redirect numbers and names stand in the audit log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Numbers {
+pub enum Masking {
     /// As they are.
     #[default]
     Full,
@@ -78,9 +78,9 @@ pub const MIN_KEY_BYTES: usize = 16;
 #[error("the audit log cannot be written")]
 pub struct Unavailable(#[source] io::Error);
 
-/// Who writes, and by what call.
+/// Who writes, and by which call.
 #[derive(Debug, Clone)]
-pub struct Who {
+pub struct Actor {
     /// The caller, as it is known; empty for anonymous.
     pub caller: String,
     /// The RPC.
@@ -177,10 +177,10 @@ impl Audit {
     /// # Errors
     /// Fails where a key is needed and the system gives no random bytes.
     pub fn new(config: Config) -> io::Result<Self> {
-        let key = match (&config.key, config.numbers) {
+        let key = match (&config.key, config.masking) {
             (Some(key), _) => key.clone(),
-            (None, Numbers::Full) => Zeroizing::default(),
-            (None, Numbers::Masked) => {
+            (None, Masking::Full) => Zeroizing::default(),
+            (None, Masking::Masked) => {
                 let mut key = Zeroizing::new(vec![0; 32]);
                 getrandom::fill(&mut key).map_err(io::Error::other)?;
                 key
@@ -197,10 +197,10 @@ impl Audit {
     ///
     /// # Errors
     /// [`Unavailable`], unless the audit log is not required: then only a line of the log says so.
-    pub fn begin(&self, who: &Arc<Who>, change: Change<'_>) -> Result<Entry, Unavailable> {
+    pub fn begin(&self, actor: &Arc<Actor>, change: Change<'_>) -> Result<Entry, Unavailable> {
         let mut entry = Entry {
             audit: self.clone(),
-            who: Arc::clone(who),
+            actor: Arc::clone(actor),
             id: format!("{:016x}", fastrand::u64(..)),
             kind: change.kind,
             number: change.number,
@@ -221,8 +221,8 @@ impl Audit {
     }
 
     /// Writes what became of a write whose outcome was unknown.
-    pub fn settled_later(&self, who: &Arc<Who>, kind: &'static str, outcome: Outcome<'_>) {
-        let mut line = head(who, "end", kind, outcome.number);
+    pub fn resolved_later(&self, actor: &Arc<Actor>, kind: &'static str, outcome: Outcome<'_>) {
+        let mut line = head(actor, "end", kind, outcome.number);
         line.insert("later".to_owned(), true.into());
         self.put_outcome(&mut line, outcome);
         // It was said already that it could not be written; there is nothing left to refuse.
@@ -275,7 +275,7 @@ impl Audit {
 
     /// Writes a personal text: as it is, or its last characters and a keyed hash.
     fn personal(&self, text: &str, shown: usize) -> Value {
-        if self.0.config.numbers == Numbers::Full || text.is_empty() {
+        if self.0.config.masking == Masking::Full || text.is_empty() {
             return text.into();
         }
         // A short number would be shown whole.
@@ -352,26 +352,26 @@ fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-fn head(who: &Who, phase: &str, kind: &str, number: Option<NumberId>) -> Map<String, Value> {
+fn head(actor: &Actor, phase: &str, kind: &str, number: Option<NumberId>) -> Map<String, Value> {
     let mut line = Map::new();
     let mut put = |key: &str, value: Value| line.insert(key.to_owned(), value);
-    let caller = if who.caller.is_empty() {
+    let caller = if actor.caller.is_empty() {
         "anonymous"
     } else {
-        &who.caller
+        &actor.caller
     };
     let time = humantime::format_rfc3339_micros(SystemTime::now());
     put("time", time.to_string().into());
     put("target", "audit".into());
     put("phase", phase.into());
     put("caller", caller.into());
-    put("method", who.method.into());
+    put("method", actor.method.into());
     put("write", kind.into());
-    put("account_id", who.account.value().into());
+    put("account_id", actor.account.value().into());
     if let Some(number) = number {
         put("number_id", number.value().into());
     }
-    if let Some(id) = &who.request_id {
+    if let Some(id) = &actor.request_id {
         put("request_id", id.as_str().into());
     }
     if let Some((trace, _)) = logs::trace_ids() {
@@ -385,7 +385,7 @@ fn head(who: &Who, phase: &str, kind: &str, number: Option<NumberId>) -> Map<Str
 #[must_use = "what became of the write has to be told"]
 pub struct Entry {
     audit: Audit,
-    who: Arc<Who>,
+    actor: Arc<Actor>,
     id: String,
     kind: &'static str,
     number: Option<NumberId>,
@@ -394,7 +394,7 @@ pub struct Entry {
 
 impl Entry {
     fn line(&self, phase: &str) -> Map<String, Value> {
-        let mut line = head(&self.who, phase, self.kind, self.number);
+        let mut line = head(&self.actor, phase, self.kind, self.number);
         line.insert("entry".to_owned(), self.id.as_str().into());
         line
     }
@@ -430,9 +430,9 @@ impl Drop for Entry {
 mod tests {
     use super::*;
 
-    fn audit(numbers: Numbers, key: &[u8]) -> Audit {
+    fn audit(masking: Masking, key: &[u8]) -> Audit {
         Audit::new(Config {
-            numbers,
+            masking,
             key: Some(Zeroizing::new(key.to_vec())),
             ..Config::default()
         })
@@ -448,8 +448,8 @@ mod tests {
             ..Fields::default()
         };
         let (one, other) = (
-            audit(Numbers::Masked, b"0123456789abcdef").fields(&fields),
-            audit(Numbers::Masked, b"fedcba9876543210").fields(&fields),
+            audit(Masking::Masked, b"0123456789abcdef").fields(&fields),
+            audit(Masking::Masked, b"fedcba9876543210").fields(&fields),
         );
         assert_eq!(one["redirect_number"]["masked"], "…100");
         assert_eq!(one["name"]["masked"], "…");
@@ -462,12 +462,12 @@ mod tests {
         );
         assert_eq!(
             one,
-            audit(Numbers::Masked, b"0123456789abcdef").fields(&fields)
+            audit(Masking::Masked, b"0123456789abcdef").fields(&fields)
         );
         let text = one.to_string();
         assert!(!text.contains("Ann") && !text.contains("15550"), "{text}");
         // The whole of a short number would be its last three digits.
-        let short = audit(Numbers::Masked, b"0123456789abcdef").personal("911", 3);
+        let short = audit(Masking::Masked, b"0123456789abcdef").personal("911", 3);
         assert_eq!(short["masked"], "…");
     }
 
@@ -477,7 +477,7 @@ mod tests {
             redirect_number: "15550100".to_owned(),
             ..Fields::default()
         };
-        let value = audit(Numbers::Full, b"").fields(&fields);
+        let value = audit(Masking::Full, b"").fields(&fields);
         assert_eq!(value, json!({ "redirect_number": "15550100" }));
     }
 }

@@ -234,7 +234,7 @@ pub(crate) fn write(kind: &'static str, outcome: WriteOutcome) {
 }
 
 /// Notes fields that took by the second way.
-pub(crate) fn put_back(fields: impl Iterator<Item = &'static str>) {
+pub(crate) fn fields_repaired(fields: impl Iterator<Item = &'static str>) {
     for field in fields {
         INSTRUMENTS
             .put_back

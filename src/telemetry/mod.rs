@@ -3,8 +3,8 @@
 //! Architecture invariant: neither the License nor a URL of upstream is ever given to this room, and
 //! redirect numbers and names are given to [`audit`] only.
 
-pub mod access;
 pub mod audit;
+pub mod in_flight;
 pub mod logs;
 pub mod metrics;
 pub mod names;
@@ -90,7 +90,7 @@ pub fn install(config: &Config) -> Result<Telemetry, Error> {
 
 /// Makes a panic a line of the log that says where it was. What it says itself is left out: a slice
 /// out of bounds, for one, prints the text that was to be sliced.
-pub fn note_panics() {
+pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "a task panicked");

@@ -16,7 +16,7 @@ const MAX_TRACESTATE_BYTES: usize = 512;
 /// Takes the context of a call. Of its baggage only what the configuration names is taken: upstream
 /// is another company's, and what is not taken in cannot go out.
 pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
-    let brought = In {
+    let brought = Incoming {
         traceparent: traceparent(headers),
         tracestate: list(headers, "tracestate").map(|state| beginning(&state)),
         baggage: None,
@@ -26,9 +26,9 @@ pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
     if baggage_keys.is_empty() || !headers.contains_key("baggage") {
         return context;
     }
-    let brought = In {
+    let brought = Incoming {
         baggage: list(headers, "baggage"),
-        ..In::default()
+        ..Incoming::default()
     };
     let brought = BaggagePropagator::new().extract_with_context(&Context::new(), &brought);
     let taken = brought
@@ -87,21 +87,21 @@ fn beginning<'a>(list: &Cow<'a, str>) -> Cow<'a, str> {
 
 /// Writes the context into the header fields of a request.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
-    TraceContextPropagator::new().inject_context(context, &mut Out(headers));
+    TraceContextPropagator::new().inject_context(context, &mut Outgoing(headers));
     if !context.baggage().is_empty() {
-        BaggagePropagator::new().inject_context(context, &mut Out(headers));
+        BaggagePropagator::new().inject_context(context, &mut Outgoing(headers));
     }
 }
 
 /// What a call brought.
 #[derive(Default)]
-struct In<'a> {
+struct Incoming<'a> {
     traceparent: Option<&'a str>,
     tracestate: Option<Cow<'a, str>>,
     baggage: Option<Cow<'a, str>>,
 }
 
-impl Extractor for In<'_> {
+impl Extractor for Incoming<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         match key {
             "traceparent" => self.traceparent,
@@ -116,9 +116,9 @@ impl Extractor for In<'_> {
     }
 }
 
-struct Out<'a>(&'a mut HeaderMap);
+struct Outgoing<'a>(&'a mut HeaderMap);
 
-impl Injector for Out<'_> {
+impl Injector for Outgoing<'_> {
     fn set(&mut self, key: &str, value: String) {
         // A trace without a state needs no field that says so.
         if value.is_empty() {

@@ -37,8 +37,8 @@ pub use target::{PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
 
 use crate::{
-    domain::{AccountId, Destinations, Fields, License, List, NumberId},
-    telemetry::access::Call,
+    domain::{AccountId, DestinationPolicy, Fields, License, List, NumberId},
+    telemetry::in_flight::Progress,
 };
 use breaker::Breaker;
 use classify::Answer;
@@ -58,7 +58,7 @@ pub struct Context {
     /// The portal context of the caller (docs/upstream/domain.md 2).
     pub feature_name: Option<String>,
     /// Where the caller may forward calls to. The operations look at it, the client does not.
-    pub destinations: Arc<Destinations>,
+    pub destinations: Arc<DestinationPolicy>,
     /// Until when requests are to be answered.
     pub deadline: Option<Instant>,
     /// Who shares the places for requests with others: the caller, or its connection.
@@ -69,7 +69,7 @@ pub struct Context {
     /// the breaker but are its probes, and whoever settles repeats them.
     pub settles: bool,
     /// The call that this is done for.
-    pub call: Call,
+    pub call: Progress,
 }
 
 impl Context {

@@ -58,7 +58,7 @@ pub(crate) fn install_telemetry() {
             // are searched elsewhere (`telemetry::canary`).
             config.log_filter = Some("trace,followme::simulator=off,h2=off".to_owned());
             (config.export_traces, config.export_metrics) = (true, true);
-            telemetry::note_panics();
+            telemetry::install_panic_hook();
         }
         // Exporters live longer than the runtime of the test that comes first.
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

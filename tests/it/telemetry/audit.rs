@@ -9,7 +9,7 @@ use std::{
 use followme::{
     grpc::pb::follow_me_service_client::FollowMeServiceClient,
     simulator::{FaultKind, HangAt, Knobs, Route, UpdateAll, When},
-    telemetry::audit::Numbers,
+    telemetry::audit::Masking,
 };
 use serde_json::Value;
 use tonic::Code;
@@ -371,7 +371,7 @@ async fn numbers_and_names_can_be_masked() {
     let file = fresh("audit-masked");
     let world = World::configured(|config| {
         config.audit.file = Some(file.clone());
-        config.audit.numbers = Numbers::Masked;
+        config.audit.masking = Masking::Masked;
     })
     .await;
     world

@@ -473,7 +473,7 @@ async fn a_planted_leak_is_found() {
 #[test]
 #[ignore = "a part of another test, which runs it in a process of its own"]
 fn child_that_panics() {
-    telemetry::note_panics();
+    telemetry::install_panic_hook();
     let config = telemetry::Config::default();
     let _telemetry = telemetry::install(&config).expect("there is no other");
     let text = format!("é{MARKER}");

@@ -25,7 +25,7 @@ pub enum Phase {
     /// A write is being sent.
     Writing,
     /// What became of a write is being found out.
-    Settling,
+    Verifying,
 }
 
 impl Phase {
@@ -37,22 +37,27 @@ impl Phase {
             Self::Reading => "reading",
             Self::Planning => "planning",
             Self::Writing => "writing",
-            Self::Settling => "settling",
+            Self::Verifying => "verifying",
         }
     }
 
     fn from_number(number: u8) -> Self {
-        [Self::Reading, Self::Planning, Self::Writing, Self::Settling]
-            .into_iter()
-            .find(|phase| *phase as u8 == number)
-            .unwrap_or(Self::Receiving)
+        [
+            Self::Reading,
+            Self::Planning,
+            Self::Writing,
+            Self::Verifying,
+        ]
+        .into_iter()
+        .find(|phase| *phase as u8 == number)
+        .unwrap_or(Self::Receiving)
     }
 }
 
 /// A call, as long as anything is done for it: a write goes on after its caller has gone. A default
 /// one belongs to no call.
 #[derive(Clone, Default)]
-pub struct Call(Option<Arc<State>>);
+pub struct Progress(Option<Arc<State>>);
 
 struct State {
     calls: Calls,
@@ -64,14 +69,14 @@ struct State {
     caller: OnceLock<Arc<str>>,
 }
 
-impl fmt::Debug for Call {
+impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = self.0.as_ref().map_or("none", |state| state.method);
-        f.debug_tuple("Call").field(&method).finish()
+        f.debug_tuple("Progress").field(&method).finish()
     }
 }
 
-impl Call {
+impl Progress {
     /// Notes what the call is at.
     pub(crate) fn enter(&self, phase: Phase) {
         if let Some(state) = &self.0 {
@@ -150,7 +155,7 @@ pub struct InFlight {
 
 impl Calls {
     /// Takes up a call, by its name of a bounded set.
-    pub(crate) fn begin(&self, method: &'static str) -> Call {
+    pub(crate) fn begin(&self, method: &'static str) -> Progress {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let state = Arc::new(State {
             calls: self.clone(),
@@ -163,7 +168,7 @@ impl Calls {
         });
         self.map().insert(state.id, Arc::downgrade(&state));
         metrics::in_flight(method, 1);
-        Call(Some(state))
+        Progress(Some(state))
     }
 
     /// Returns the calls in flight, the oldest first.
@@ -199,11 +204,11 @@ mod tests {
         let calls = Calls::default();
         let call = calls.begin("_OTHER");
         let task = call.clone();
-        task.enter(Phase::Settling);
+        task.enter(Phase::Verifying);
         drop(call);
         let shown = calls.in_flight();
         assert_eq!(shown.len(), 1);
-        assert_eq!(shown[0].phase, Phase::Settling);
+        assert_eq!(shown[0].phase, Phase::Verifying);
         drop(task);
         assert!(calls.in_flight().is_empty());
     }
