@@ -1,8 +1,10 @@
 //! What stands in front of the service under ASP.NET: nginx as in the captures, and ASP.NET's own
 //! refusals (docs/upstream/wire.md 5). All of them come before the service runs.
 
-use super::params::{MalformedEscape, Params, decode_path};
-use super::reply::Reply;
+use super::{
+    parameters::{MalformedEscape, Parameters, decode_path},
+    reply::Reply,
+};
 
 /// ASP.NET's limit of the path, in characters.
 const MAX_PATH: usize = 260;
@@ -71,7 +73,7 @@ fn resolve(path: &str) -> String {
 }
 
 /// Finds a value that looks like HTML: `<` before a letter, `!`, `/` or `?`, or `&#`.
-pub(crate) fn dangerous(params: &Params) -> Option<(&str, &str)> {
+pub(crate) fn dangerous(params: &Parameters) -> Option<(&str, &str)> {
     params.iter().find(|(_, value)| {
         let bytes = value.as_bytes();
         bytes.windows(2).any(|pair| match pair {
@@ -82,7 +84,7 @@ pub(crate) fn dangerous(params: &Params) -> Option<(&str, &str)> {
     })
 }
 
-/// The answer to an unknown route: many lines, which print the raw URL and the License in it.
+/// Makes the answer to an unknown route: many lines, which print the raw URL and the License in it.
 pub(crate) fn not_found(method: &str, path: &str, target: &str) -> Reply {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     Reply::text(

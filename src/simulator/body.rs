@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
-use super::bound::{Bound, Property};
-use super::errors::BodyError;
-use super::options::Dialect;
-use super::params::{Params, lossy};
-use super::{csv_reader, jsv_reader};
+use super::{
+    csv_reader,
+    failure::BodyError,
+    jsv_reader,
+    options::Dialect,
+    parameters::{Parameters, lossy},
+    request_object::{Property, RequestObject},
+};
 
-/// Names a reader of request bodies.
+/// A reader of request bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
     Json,
@@ -47,7 +50,7 @@ impl Reader {
         body: &[u8],
         dialect: Dialect,
         reads_csv: bool,
-    ) -> Result<Vec<Bound>, BodyError> {
+    ) -> Result<Vec<RequestObject>, BodyError> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         match self {
             Self::Json => json(body, dialect).map(|bound| vec![bound]),
@@ -80,7 +83,7 @@ pub(crate) fn essence(content_type: &str) -> String {
 /// bad integers and booleans silently the default.
 ///
 /// The framework forgives some broken JSON too; here it must be well formed.
-fn json(body: &[u8], dialect: Dialect) -> Result<Bound, BodyError> {
+fn json(body: &[u8], dialect: Dialect) -> Result<RequestObject, BodyError> {
     let refuse = |message: String| {
         BodyError::new(
             "System.Runtime.Serialization.SerializationException",
@@ -94,7 +97,7 @@ fn json(body: &[u8], dialect: Dialect) -> Result<Bound, BodyError> {
             "Type definitions should start with a '{'".to_owned(),
         ));
     };
-    let mut bound = Bound::default();
+    let mut bound = RequestObject::default();
     for (name, value) in members {
         let Some(property) = Property::named(&name) else {
             continue;
@@ -109,17 +112,17 @@ fn json(body: &[u8], dialect: Dialect) -> Result<Bound, BodyError> {
 }
 
 /// Reads the values of a form body; None when the Content-Type is no form's.
-pub(crate) fn form(content_type: &str, body: &[u8]) -> Option<Params> {
+pub(crate) fn form(content_type: &str, body: &[u8]) -> Option<Parameters> {
     match essence(content_type).as_str() {
-        "application/x-www-form-urlencoded" => Some(Params::parse(body)),
+        "application/x-www-form-urlencoded" => Some(Parameters::parse(body)),
         "multipart/form-data" => Some(multipart(content_type, body)),
         _ => None,
     }
 }
 
 /// Reads the plain values of a multipart form.
-fn multipart(content_type: &str, body: &[u8]) -> Params {
-    let mut params = Params::default();
+fn multipart(content_type: &str, body: &[u8]) -> Parameters {
+    let mut params = Parameters::default();
     let Some((_, boundary)) = content_type.split_once("boundary=") else {
         return params;
     };

@@ -2,16 +2,18 @@
 //!
 //! It is the server's reader and no model for a client's.
 
-use super::bound::{Bound, Property};
-use super::errors::BodyError;
-use super::options::Dialect;
+use super::{
+    failure::BodyError,
+    options::Dialect,
+    request_object::{Property, RequestObject},
+};
 
 /// Reads a `text/csv` body into one object per data record.
 ///
 /// # Errors
 /// Refuses a body without a data record, a record longer than the header, and an integer or
 /// boolean that is empty or bad, each with the exception that .NET throws.
-pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Vec<Bound>, BodyError> {
+pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Vec<RequestObject>, BodyError> {
     let mut records = lines(text).into_iter().map(fields);
     let header = records.next().unwrap_or_default();
     let bound = records
@@ -30,8 +32,8 @@ fn object(
     header: &[Option<String>],
     record: &[Option<String>],
     dialect: Dialect,
-) -> Result<Bound, BodyError> {
-    let mut bound = Bound::default();
+) -> Result<RequestObject, BodyError> {
+    let mut bound = RequestObject::default();
     for (index, field) in record.iter().enumerate() {
         let name = header.get(index).ok_or_else(|| {
             BodyError::new(
@@ -51,7 +53,7 @@ fn object(
                 ));
             }
             // Null is a value for a string and for nothing else.
-            None if bound.bind(property, "", dialect) => bound = bound.without(property),
+            None if bound.bind(property, "", dialect) => bound.unset(property),
             None => {
                 return Err(BodyError::new(
                     "System.ArgumentNullException",

@@ -1,6 +1,7 @@
 //! Faults on demand: what can go wrong with one answer of the service.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::routing::Route;
 
@@ -73,7 +74,7 @@ impl Fault {
     }
 }
 
-/// Says on which side of the effect a fault acts.
+/// On which side of the effect a fault acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
@@ -84,7 +85,7 @@ pub enum When {
     After,
 }
 
-/// Says at which point of an answer the host falls silent.
+/// At which point of an answer the host falls silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HangAt {
@@ -96,7 +97,7 @@ pub enum HangAt {
     MidBody,
 }
 
-/// Names what is odd about the first element of a list.
+/// What is odd about the first element of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Odd {
@@ -112,9 +113,10 @@ pub enum Odd {
     TextTimeout,
 }
 
-/// Names what happens to one call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What happens to one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+#[strum(serialize_all = "snake_case")]
 pub enum FaultKind {
     /// Waits, then serves as usual.
     Delay {
@@ -248,31 +250,10 @@ impl FaultKind {
     /// Returns the name of the kind, as in its JSON.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Delay { .. } => "delay",
-            Self::Hold { .. } => "hold",
-            Self::Status { .. } => "status",
-            Self::Exception { .. } => "exception",
-            Self::HttpError { .. } => "http_error",
-            Self::Reset { .. } => "reset",
-            Self::Close { .. } => "close",
-            Self::Truncated { .. } => "truncated",
-            Self::TruncatedQuietly { .. } => "truncated_quietly",
-            Self::Html { .. } => "html",
-            Self::NotSuccess { .. } => "not_success",
-            Self::NullList => "null_list",
-            Self::DefaultRecord { .. } => "default_record",
-            Self::NullResult => "null_result",
-            Self::Hang { .. } => "hang",
-            Self::Trickle { .. } => "trickle",
-            Self::Stale => "stale",
-            Self::Duplicate => "duplicate",
-            Self::OddElement { .. } => "odd_element",
-            Self::Raw { .. } => "raw",
-        }
+        self.into()
     }
 
-    /// Tells whether the effect never happens.
+    /// Returns whether the effect never happens.
     pub(crate) fn prevents_effect(&self) -> bool {
         match self {
             Self::Status { .. } => true,
@@ -287,7 +268,7 @@ impl FaultKind {
     }
 }
 
-/// Records that a fault acted.
+/// A fault that acted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FiredFault {
     /// The sequence number of the request that it hit.
@@ -296,11 +277,11 @@ pub struct FiredFault {
     pub kind: FaultKind,
 }
 
-/// Holds the armed faults in the order of their arming.
+/// The armed faults in the order of their arming.
 #[derive(Debug, Default)]
-pub(crate) struct Armory(Vec<Fault>);
+pub(crate) struct ArmedFaults(Vec<Fault>);
 
-impl Armory {
+impl ArmedFaults {
     pub(crate) fn arm(&mut self, fault: Fault) {
         if fault.count > 0 {
             self.0.push(fault);

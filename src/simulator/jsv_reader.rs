@@ -3,9 +3,11 @@
 //!
 //! It is the server's reader and no model for a client's: see `format::jsv` for that.
 
-use super::bound::{Bound, Property};
-use super::errors::BodyError;
-use super::options::Dialect;
+use super::{
+    failure::BodyError,
+    options::Dialect,
+    request_object::{Property, RequestObject},
+};
 
 /// Reads one JSV object into the request object.
 ///
@@ -14,7 +16,7 @@ use super::options::Dialect;
 ///
 /// # Errors
 /// Refuses text that does not start with `{` and a key without a colon, as the framework does.
-pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Bound, BodyError> {
+pub(crate) fn read(text: &str, dialect: Dialect) -> Result<RequestObject, BodyError> {
     if !text.starts_with('{') {
         let start: String = text.chars().take(50).collect();
         return Err(BodyError::new(
@@ -25,7 +27,7 @@ pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Bound, BodyError> {
             ),
         ));
     }
-    let mut bound = Bound::default();
+    let mut bound = RequestObject::default();
     if text == "{}" {
         return Ok(bound);
     }
@@ -122,7 +124,12 @@ mod tests {
 
     fn bound(text: &str) -> String {
         match read(text, Dialect::V3) {
-            Ok(bound) => format!("{} {:?} {:?}", bound.account, bound.name, bound.domain),
+            Ok(bound) => format!(
+                "{} {:?} {:?}",
+                bound.int(Property::Account),
+                bound.text(Property::Name),
+                bound.text(Property::Domain)
+            ),
             Err(error) => error.exception.to_owned(),
         }
     }

@@ -1,13 +1,14 @@
-//! The upstream's double: a real HTTP/1.1 server that answers as PortaFollowMe does.
+//! The simulator: a real HTTP/1.1 server that answers as PortaFollowMe does.
 //!
-//! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md
-//! 2 to 9) in three dialects, keeps numbers per License and account, and goes wrong on demand. What
-//! nobody knows of the live service is a knob. Shares only [`crate::format`] with the rest of the
+//! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md 2
+//! to 9) in three dialects, keeps numbers per License and account, and fails on demand. A knob
+//! stands for each unknown of the live service. Shares only [`crate::format`] with the rest of the
 //! crate.
 //!
-//! One request's way: `server` reads it, `framework` binds it with `routing`, `bound` and `body` (or
-//! `aspnet` refuses it), `service` changes the `store`, `shaping` lets a fault spoil the `answer`,
-//! `formats` writes it, and `wire` may cut it on the way out.
+//! Life of a request: `server` reads it, `host` admits it, `framework` binds it with `routing`,
+//! `request_object` and `body`, `service` changes the `store`, `fault_effects` lets a fault change
+//! the `answer`, `writer` writes it, and `fault_stream` cuts it on the connection if the fault says
+//! so.
 //!
 //! Left out: metadata pages, batches of v4, XML bodies, and the fragment of a request target, which
 //! the HTTP library drops.
@@ -15,44 +16,45 @@
 mod answer;
 mod aspnet;
 mod body;
-mod bound;
-mod control;
+mod control_handle;
+mod control_pages;
 mod csv_reader;
-mod errors;
+mod failure;
+mod fault_effects;
+mod fault_stream;
 mod faults;
-mod formats;
 mod framework;
-mod handle;
+mod host;
 mod jsv_reader;
+mod negotiation;
 mod options;
-mod params;
+mod parameters;
 mod reply;
+mod request_object;
 mod routing;
 mod server;
 mod service;
-mod shaping;
 mod store;
-mod wire;
+mod value;
+mod writer;
 
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use control_handle::{Effect, Handle, Received};
 pub use faults::{Fault, FaultKind, FiredFault, HangAt, Odd, When};
-pub use handle::{Effect, Handle, Received};
 pub use options::{DeleteForward, Dialect, Knobs, Newline, Options, UpdateAll, WriteAnswer};
 pub use routing::Route;
 pub use service::EffectKind;
 pub use store::{Account, Settings, StoredNumber};
+pub use value::{EmptyString, Value};
 
-/// How long accepting rests after it failed, for instance for want of file descriptors.
+/// The pause after a failed accept, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Is a simulator that has its port and waits to run.
+/// A simulator that has bound its port and waits to run.
 #[derive(Debug)]
 pub struct Simulator {
     listener: TcpListener,
@@ -76,7 +78,7 @@ impl Simulator {
         self.handle.local_addr()
     }
 
-    /// Returns a handle, which stays of use while the simulator runs and after.
+    /// Returns a handle, which works while the simulator runs and after.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::format::csv::Newline;
 
-/// Names the framework and the host that the double imitates (docs/upstream/wire.md 1).
+/// The framework and the host that the simulator imitates (docs/upstream/wire.md 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -20,7 +20,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Tells whether the framework listens itself rather than inside ASP.NET.
+    /// Returns whether the framework listens itself rather than inside ASP.NET.
     #[must_use]
     pub fn is_self_host(self) -> bool {
         self != Self::AspNet
@@ -66,8 +66,7 @@ impl Default for Options {
     }
 }
 
-/// Sets what only a live host could tell (docs/upstream/domain.md 6); the defaults are the
-/// likeliest guesses.
+/// The unknowns of a live host (docs/upstream/domain.md 6); the defaults are the likeliest guesses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Knobs {
@@ -86,7 +85,7 @@ pub struct Knobs {
     pub delete_forward: DeleteForward,
     /// Whether an empty list is answered as a null one (an empty field instead of `[]`).
     pub empty_list_is_null: bool,
-    /// Overrides whether `text/csv` bodies are read: None is the dialect's own way (v3 no, v4 yes).
+    /// Overrides whether `text/csv` bodies are read: None follows the dialect (v3 no, v4 yes).
     pub reads_csv_bodies: Option<bool>,
 }
 
@@ -106,14 +105,14 @@ impl Default for Knobs {
 }
 
 impl Knobs {
-    /// Tells whether a host of `dialect` reads `text/csv` request bodies under these knobs.
+    /// Returns whether a host of `dialect` reads `text/csv` request bodies under these knobs.
     #[must_use]
     pub(crate) fn reads_csv(&self, dialect: Dialect) -> bool {
         self.reads_csv_bodies.unwrap_or(dialect == Dialect::V4)
     }
 }
 
-/// Chooses the scope of `UpdateFollowmeAll` (docs/upstream/domain.md 4).
+/// The scope of `UpdateFollowmeAll` (docs/upstream/domain.md 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateAll {
@@ -126,7 +125,7 @@ pub enum UpdateAll {
     List,
 }
 
-/// Chooses what a write answers with (docs/upstream/domain.md 6.5).
+/// What a write answers with (docs/upstream/domain.md 6.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteAnswer {
@@ -139,7 +138,7 @@ pub enum WriteAnswer {
     Changed,
 }
 
-/// Chooses what the 4-value delete with True does besides deleting (docs/upstream/domain.md 4).
+/// What the 4-value delete with True does besides deleting (docs/upstream/domain.md 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeleteForward {

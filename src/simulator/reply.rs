@@ -1,7 +1,6 @@
-//! A response before it goes on the wire, and what distinguishes the hosts' framing
-//! (docs/upstream/wire.md 9).
+//! A response before it goes on the wire, and what distinguishes the hosts' framing (docs/upstream/wire.md 9).
 
-/// Holds one response of the double.
+/// One response of the simulator.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -16,7 +15,7 @@ pub(crate) struct Reply {
     pub(crate) powered: bool,
     /// Whether a self-host announces the length rather than sending chunks.
     pub(crate) sized: bool,
-    /// The bound object, for `X-Svc-Bound`.
+    /// The bound object, for `X-Svc-RequestObject`.
     pub(crate) bound: Option<String>,
 }
 

@@ -1,11 +1,12 @@
 //! The ten routes of the page, and how a decoded path finds one (docs/upstream/wire.md 5).
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
-use super::bound::Property;
-use super::options::Dialect;
+use super::{options::Dialect, request_object::Property};
 
-/// Names an operation of the service; several routes may lead to one.
+/// An operation of the service; several routes may lead to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Route {
@@ -23,123 +24,81 @@ pub enum Route {
     GetAll,
 }
 
-/// Holds one route of the page.
+/// The routes as the page shows them.
+const PAGE: [(Route, &str, &str); 10] = [
+    (
+        Route::Add,
+        "GET",
+        "addfollowme/{License}/{IAccount}/{TimeOut}/{Domain}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}/{KeepOriginalCld}",
+    ),
+    (
+        Route::Add,
+        "GET",
+        "addfollowme/{License}/{IAccount}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}/{KeepupdateAccountsOriginalCld}",
+    ),
+    (
+        Route::Add,
+        "GET",
+        "addfollowme/{License}/{IAccount}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}",
+    ),
+    (
+        Route::Update,
+        "GET",
+        "updatefollowme/{License}/{IAccount}/{IFollowMeNumber}/{TimeOut}/{Domain}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}",
+    ),
+    (
+        Route::Update,
+        "GET",
+        "updatefollowme/{License}/{IAccount}/{IFollowMeNumber}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}",
+    ),
+    (Route::UpdateAll, "POST", "UpdateFollowmeAll"),
+    (
+        Route::Delete,
+        "GET",
+        "deletefollowme/{License}/{IFollowMeNumber}",
+    ),
+    (
+        Route::Delete,
+        "GET",
+        "deletefollowme/{License}/{IFollowMeNumber}/{IAccount}/{isDeleteForward}",
+    ),
+    (
+        Route::GetOne,
+        "GET",
+        "getafollowme/{License}/{IAccount}/{IFollowMeNumber}",
+    ),
+    (Route::GetAll, "GET", "getfollowmes/{License}/{IAccount}"),
+];
+
+/// One route of the page.
 #[derive(Debug)]
 pub(crate) struct Template {
     pub(crate) route: Route,
     verb: &'static str,
     literal: &'static str,
     /// The placeholders in their order.
-    pub(crate) values: &'static [Property],
+    pub(crate) values: Vec<Property>,
     /// Whether a last placeholder follows that names no property of the request object.
     pub(crate) misspelt: bool,
 }
 
-use Property as P;
-
-const fn get(route: Route, literal: &'static str, values: &'static [Property]) -> Template {
-    Template {
-        route,
-        verb: "GET",
-        literal,
-        values,
-        misspelt: false,
-    }
-}
-
-static TEMPLATES: [Template; 10] = [
-    get(
-        Route::Add,
-        "addfollowme",
-        &[
-            P::License,
-            P::Account,
-            P::TimeOut,
-            P::Domain,
-            P::Name,
-            P::Order,
-            P::RedirectNumber,
-            P::Active,
-            P::KeepOriginalCld,
-        ],
-    ),
-    Template {
-        route: Route::Add,
-        verb: "GET",
-        literal: "addfollowme",
-        values: &[
-            P::License,
-            P::Account,
-            P::TimeOut,
-            P::Name,
-            P::Order,
-            P::RedirectNumber,
-            P::Active,
-        ],
-        misspelt: true,
-    },
-    get(
-        Route::Add,
-        "addfollowme",
-        &[
-            P::License,
-            P::Account,
-            P::TimeOut,
-            P::Name,
-            P::Order,
-            P::RedirectNumber,
-            P::Active,
-        ],
-    ),
-    get(
-        Route::Update,
-        "updatefollowme",
-        &[
-            P::License,
-            P::Account,
-            P::Number,
-            P::TimeOut,
-            P::Domain,
-            P::Name,
-            P::Order,
-            P::RedirectNumber,
-            P::Active,
-        ],
-    ),
-    get(
-        Route::Update,
-        "updatefollowme",
-        &[
-            P::License,
-            P::Account,
-            P::Number,
-            P::TimeOut,
-            P::Name,
-            P::Order,
-            P::RedirectNumber,
-            P::Active,
-        ],
-    ),
-    Template {
-        route: Route::UpdateAll,
-        verb: "POST",
-        literal: "UpdateFollowmeAll",
-        values: &[],
-        misspelt: false,
-    },
-    get(Route::Delete, "deletefollowme", &[P::License, P::Number]),
-    get(
-        Route::Delete,
-        "deletefollowme",
-        &[P::License, P::Number, P::Account, P::DeleteForward],
-    ),
-    get(
-        Route::GetOne,
-        "getafollowme",
-        &[P::License, P::Account, P::Number],
-    ),
-    get(Route::GetAll, "getfollowmes", &[P::License, P::Account]),
-];
+static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
+    let template = |(route, verb, path): (Route, &'static str, &'static str)| {
+        let mut segments = path.split('/');
+        let literal = segments.next().unwrap_or_default();
+        let names: Vec<&str> = segments.collect();
+        let property = |name: &&str| Property::named(name.trim_matches(['{', '}']));
+        let values: Vec<Property> = names.iter().filter_map(property).collect();
+        Template {
+            route,
+            verb,
+            literal,
+            misspelt: values.len() < names.len(),
+            values,
+        }
+    };
+    PAGE.map(template).into()
+});
 
 /// Finds the route of a decoded path and returns it with the values in the path.
 ///
@@ -167,7 +126,7 @@ pub(crate) fn find<'a>(
         .map(|template| (template, values))
 }
 
-/// Names the serializer of a predefined path such as `/csv/reply/PortaFollowMe`.
+/// The serializer of a predefined path such as `/csv/reply/PortaFollowMe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Csv,

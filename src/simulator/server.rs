@@ -1,31 +1,39 @@
-//! Connections: HTTP/1.1 in, replies out with each host's header fields and framing
-//! (docs/upstream/wire.md 9).
+//! Connections: HTTP/1.1 in, replies out with each host's header fields and framing (docs/upstream/wire.md 9).
 
-use std::convert::Infallible;
-use std::future::pending;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    future::pending,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{
+    Request, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::ext::ReasonPhrase;
-use hyper::service::service_fn;
+use hyper::{
+    body::{Body, Frame, Incoming, SizeHint},
+    ext::ReasonPhrase,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::framework::{Exchange, Understood, understand};
-use super::handle::Handle;
-use super::options::Dialect;
-use super::params::lossy;
-use super::reply::Reply;
-use super::wire::{End, Script, Tap, Wire};
-use super::{control, shaping};
+use super::{
+    control_handle::Handle,
+    control_pages, fault_effects,
+    fault_stream::{End, FaultStream, Script, StreamControl},
+    framework::{Disposition, dispatch},
+    host::RawRequest,
+    options::Dialect,
+    parameters::lossy,
+    reply::Reply,
+};
 
 /// The largest request body that is read.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -52,14 +60,14 @@ pub(crate) async fn connection(
     } else {
         NGINX_KEEP_ALIVE
     };
-    let wire = Wire::default();
-    let tap = TokioIo::new(Tap::new(stream, wire.clone()));
+    let control = StreamControl::default();
+    let stream = TokioIo::new(FaultStream::new(stream, control.clone()));
     let serve = service_fn(move |request| {
-        let (handle, wire, stop) = (handle.clone(), wire.clone(), stop.clone());
+        let (handle, control, stop) = (handle.clone(), control.clone(), stop.clone());
         let call = tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => None,
-                response = answer(request, number, &handle, &wire) => response,
+                response = answer(request, number, &handle, &control) => response,
             }
         });
         async move {
@@ -75,7 +83,7 @@ pub(crate) async fn connection(
         .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(keep_alive)
-        .serve_connection(tap, serve)
+        .serve_connection(stream, serve)
         .await;
 }
 
@@ -83,16 +91,16 @@ async fn answer(
     request: Request<Incoming>,
     connection: u64,
     handle: &Handle,
-    wire: &Wire,
+    control: &StreamControl,
 ) -> Option<Response<ReplyBody>> {
-    wire.follow(Script::Pass);
+    control.set(Script::Pass);
     let dialect = handle.options().dialect;
     let closes = request
         .headers()
         .get(header::CONNECTION)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let (parts, body) = request.into_parts();
-    let exchange = Exchange {
+    let raw = RawRequest {
         method: parts.method.as_str().to_owned(),
         target: parts.uri.to_string(),
         headers: parts
@@ -107,17 +115,17 @@ async fn answer(
             .to_bytes()
             .to_vec(),
     };
-    if let Some(reply) = control::page(handle, &exchange) {
+    if let Some(reply) = control_pages::page(handle, &raw) {
         return Some(respond(reply, dialect, closes));
     }
-    let understood = understand(&exchange, &handle.host());
-    let sequence = handle.record(connection, exchange, &understood);
-    let reply = match understood {
-        Understood::Run(run) => shaping::serve(handle, wire, sequence, *run).await,
-        Understood::Reply(reply) => *reply,
-        Understood::Silence => pending().await,
-        Understood::Close => {
-            wire.follow(Script::CutHead {
+    let disposition = dispatch(&raw, &handle.host());
+    let sequence = handle.record(connection, raw, &disposition);
+    let reply = match disposition {
+        Disposition::Serve(call) => fault_effects::serve(handle, control, sequence, *call).await,
+        Disposition::Reply(reply) => *reply,
+        Disposition::NeverAnswer => pending().await,
+        Disposition::Close => {
+            control.set(Script::CutHead {
                 keep: 0,
                 end: End::Close,
             });
@@ -201,7 +209,7 @@ fn ascii_json(json: &str) -> String {
     out
 }
 
-/// Holds a reply's body, of known length or in chunks.
+/// The body of a reply, of known length or in chunks.
 #[derive(Debug)]
 pub(crate) struct ReplyBody {
     left: Bytes,

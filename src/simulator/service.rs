@@ -1,53 +1,54 @@
-//! The service behind the framework: what each operation does to the store (docs/upstream/domain.md
-//! 2, 4).
+//! The service behind the framework: what each operation does to the store
+//! (docs/upstream/domain.md 2, 4).
 //!
-//! The real handlers are unknown. These do what the routes most probably mean; the knobs turn them.
-//! An integer of 0 cannot be told from one that was not given, so an order or timeout of 0 is stored
-//! as unset.
+//! The real handlers are unknown. These do what the routes most probably mean, and the knobs change
+//! what they do. An integer of 0 cannot be told from one that was not given, so an order or timeout
+//! of 0 is stored as unset.
 
 use serde::{Deserialize, Serialize};
 
-use super::bound::{Bound, Property as P};
-use super::options::{DeleteForward, Knobs, UpdateAll, WriteAnswer};
-use super::routing::Route;
-use super::store::{Settings, Store, StoredNumber};
+use super::{
+    options::{DeleteForward, Knobs, UpdateAll, WriteAnswer},
+    request_object::{Property as P, RequestObject},
+    routing::Route,
+    store::{Account, NumberIds, Settings, Store, StoredNumber},
+};
 
-/// Names what a request did to the store.
+/// What a request did to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EffectKind {
-    /// A number was added.
+    /// It added a number.
     Add,
-    /// A number was written, also when nothing changed by it.
+    /// It wrote a number, perhaps with the values that it had.
     Update,
-    /// A number was deleted.
+    /// It deleted a number.
     Delete,
-    /// The account's forwarding was turned off.
+    /// It turned the account's forwarding off.
     ForwardingOff,
 }
 
-/// Holds one change of the store.
+/// One change of the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) kind: EffectKind,
-    pub(crate) account: i32,
     pub(crate) id: i32,
     pub(crate) before: Option<StoredNumber>,
     pub(crate) after: Option<StoredNumber>,
 }
 
-/// Holds one call of the service: the operation and what was bound for it.
+/// One call of the service: the operation and what was bound for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) route: Route,
-    /// The properties in the route's path; None where there is no route, on a predefined path.
+    /// The properties in the route's path; None on a predefined path.
     pub(crate) path: Option<&'static [P]>,
-    pub(crate) bound: Bound,
+    pub(crate) bound: RequestObject,
     /// The records behind the first one of a CSV body; the framework drops them.
-    pub(crate) more: Vec<Bound>,
+    pub(crate) more: Vec<RequestObject>,
 }
 
-/// Holds what the service answers, and the account that the answer is about.
+/// What the service answers, and the account that the answer is about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) success: bool,
@@ -59,85 +60,54 @@ pub(crate) struct Outcome {
 
 impl Call {
     /// Returns the account that the call is about: the one bound, but for a delete the owner of the
-    /// number, since a delete needs no account and none of the License's is refused.
+    /// number, since a delete needs no account and the service deletes any number of the License.
     pub(crate) fn account(&self, store: &Store) -> i32 {
-        let license = self.bound.license.as_deref().unwrap_or_default();
         let owner = match self.route {
-            Route::Delete => store.owner(license, self.bound.number),
+            Route::Delete => store.owner(self.bound.license(), self.bound.int(P::Number)),
             _ => None,
         };
-        owner.unwrap_or(self.bound.account)
+        owner.unwrap_or(self.bound.int(P::Account))
     }
 }
 
-/// Runs one call. `any_license` makes an account exist as soon as it is named.
+/// Runs one call. With `any_license` an account exists as soon as a request names it.
 pub(crate) fn run(store: &mut Store, call: &Call, knobs: &Knobs, any_license: bool) -> Outcome {
     let bound = match call.path {
         Some(path) if !knobs.query_values && call.route != Route::UpdateAll => {
-            call.bound.only(path)
+            call.bound.clone().only(path)
         }
         _ => call.bound.clone(),
     };
-    let license = bound.license.clone().unwrap_or_default();
     let account = call.account(store);
+    let license = bound.license().to_owned();
     if any_license && store.account(&license, account).is_none() {
         store.seed(&license, account, Vec::new(), Settings::default());
     }
-    if store.account(&license, account).is_none() {
-        return Outcome {
-            account,
-            ..Outcome::default()
-        };
-    }
-    let changes = match call.route {
-        Route::Add => Some(vec![add(store, &license, account, &bound)]),
-        Route::Update => update(store, &license, account, knobs.update_resets_unseen, &bound),
-        Route::UpdateAll => update_all(store, &license, account, knobs.update_all, &bound, call),
-        Route::Delete => delete(store, &license, account, knobs.delete_forward, &bound, call),
-        Route::GetOne | Route::GetAll => Some(Vec::new()),
+    let failed = Outcome {
+        account,
+        ..Outcome::default()
     };
-    let Some(changes) = changes else {
-        return Outcome {
-            account,
-            ..Outcome::default()
-        };
+    let Some((stored, ids)) = store.open(&license, account) else {
+        return failed;
     };
-    answer(store, &license, account, call.route, &bound, knobs, changes)
-}
-
-fn answer(
-    store: &Store,
-    license: &str,
-    account: i32,
-    route: Route,
-    bound: &Bound,
-    knobs: &Knobs,
-    changes: Vec<Change>,
-) -> Outcome {
-    let Some(stored) = store.account(license, account) else {
-        return Outcome {
-            account,
-            ..Outcome::default()
-        };
+    let work = Work {
+        stored,
+        ids,
+        bound: &bound,
+        call,
+        knobs,
     };
-    let all = || stored.numbers.clone();
-    let numbers = match (route, knobs.write_answer) {
-        (Route::GetAll, _) | (_, WriteAnswer::List) if route != Route::GetOne => Some(all()),
-        (Route::GetOne, _) => Some(
-            all()
-                .into_iter()
-                .filter(|number| number.id == bound.number)
-                .collect(),
-        ),
-        (_, WriteAnswer::Changed) => Some(
-            changes
-                .iter()
-                .filter_map(|change| change.after.clone())
-                .collect(),
-        ),
-        _ => None,
+    let Some((changes, stored)) = work.run() else {
+        return failed;
     };
-    let read = matches!(route, Route::GetOne | Route::GetAll);
+    let read = matches!(call.route, Route::GetOne | Route::GetAll);
+    let all = || stored.numbers.iter().cloned();
+    let numbers: Option<Vec<StoredNumber>> = match (call.route, knobs.write_answer) {
+        (Route::GetOne, _) => Some(all().filter(|n| n.id == bound.int(P::Number)).collect()),
+        (Route::GetAll, _) | (_, WriteAnswer::List) => Some(all().collect()),
+        (_, WriteAnswer::Changed) => Some(changes.iter().filter_map(|c| c.after.clone()).collect()),
+        (_, WriteAnswer::Null) => None,
+    };
     Outcome {
         success: !read || knobs.reads_say_success,
         account,
@@ -147,182 +117,153 @@ fn answer(
     }
 }
 
-fn add(store: &mut Store, license: &str, account: i32, bound: &Bound) -> Change {
-    let mut number = StoredNumber {
-        id: store.next_number(),
-        ..StoredNumber::default()
-    };
-    write_all(&mut number, bound);
-    if let Some(stored) = store.account_mut(license, account) {
-        stored.numbers.push(number.clone());
+/// An account, and the call that works on it.
+struct Work<'a> {
+    stored: &'a mut Account,
+    ids: &'a mut NumberIds,
+    bound: &'a RequestObject,
+    call: &'a Call,
+    knobs: &'a Knobs,
+}
+
+impl<'a> Work<'a> {
+    /// Returns the changes and the account after them, or None where the service refuses the call.
+    fn run(mut self) -> Option<(Vec<Change>, &'a Account)> {
+        let changes = match (self.call.route, self.knobs.update_all) {
+            (Route::Add, _) => vec![self.add()],
+            (Route::Update, _) => vec![self.update()?],
+            (Route::UpdateAll, UpdateAll::One) => {
+                let bound = self.bound;
+                vec![write(self.number()?, |number| write_all(number, bound))]
+            }
+            (Route::UpdateAll, UpdateAll::Every) => {
+                let numbers = self.stored.numbers.iter_mut();
+                numbers
+                    .map(|number| write(number, |number| write_all(number, self.bound)))
+                    .collect()
+            }
+            (Route::UpdateAll, UpdateAll::List) => self.replace()?,
+            (Route::Delete, _) => self.delete()?,
+            (Route::GetOne | Route::GetAll, _) => Vec::new(),
+        };
+        Some((changes, self.stored))
     }
+
+    /// Returns the number that the request names.
+    fn number(&mut self) -> Option<&mut StoredNumber> {
+        let id = self.bound.int(P::Number);
+        self.stored
+            .numbers
+            .iter_mut()
+            .find(|number| number.id == id)
+    }
+
+    fn add(&mut self) -> Change {
+        let mut number = self.ids.number();
+        write_all(&mut number, self.bound);
+        self.stored.numbers.push(number.clone());
+        added(number)
+    }
+
+    /// Writes what the request sets; the path always sets TimeOut and FollowMeOrder.
+    fn update(&mut self) -> Option<Change> {
+        let (bound, resets) = (self.bound, self.knobs.update_resets_unseen);
+        Some(write(self.number()?, |number| {
+            if resets {
+                *number = StoredNumber {
+                    id: number.id,
+                    ..StoredNumber::default()
+                };
+            }
+            write_texts(number, bound);
+            if bound.sets(P::TimeOut) {
+                number.timeout = given(bound.int(P::TimeOut));
+            }
+            if bound.sets(P::Order) {
+                number.order = given(bound.int(P::Order));
+            }
+            if bound.sets(P::Status) {
+                number.status = bound.flag(P::Status);
+            }
+        }))
+    }
+
+    /// Replaces the list by the records. The service refuses all of them when the account lacks an
+    /// id that one of them names.
+    fn replace(&mut self) -> Option<Vec<Change>> {
+        let old = &self.stored.numbers;
+        let mut list = Vec::new();
+        let mut changes = Vec::new();
+        for record in std::iter::once(self.bound).chain(&self.call.more) {
+            let id = record.int(P::Number);
+            if id == 0 {
+                let mut number = self.ids.number();
+                write_all(&mut number, record);
+                changes.push(added(number.clone()));
+                list.push(number);
+            } else {
+                let mut number = old.iter().find(|number| number.id == id)?.clone();
+                changes.push(write(&mut number, |number| write_all(number, record)));
+                list.push(number);
+            }
+        }
+        let missing = |number: &&StoredNumber| !list.iter().any(|kept| kept.id == number.id);
+        changes.extend(old.iter().filter(missing).cloned().map(deleted));
+        self.stored.numbers = list;
+        Some(changes)
+    }
+
+    /// Deletes by id. The 4-value form deletes only when its flag is True.
+    fn delete(&mut self) -> Option<Vec<Change>> {
+        let flagged = self
+            .call
+            .path
+            .is_some_and(|path| path.contains(&P::DeleteForward));
+        if flagged && !self.bound.flag(P::DeleteForward) {
+            return Some(Vec::new());
+        }
+        let id = self.number()?.id;
+        let numbers = &mut self.stored.numbers;
+        let mut changes: Vec<Change> = numbers
+            .extract_if(.., |number| number.id == id)
+            .map(deleted)
+            .collect();
+        if flagged && self.knobs.delete_forward == DeleteForward::TurnsForwardingOff {
+            self.stored.settings.forwarding = false;
+            changes.push(Change {
+                kind: EffectKind::ForwardingOff,
+                id: self.stored.settings.i_follow_me,
+                before: None,
+                after: None,
+            });
+        }
+        Some(changes)
+    }
+}
+
+fn added(number: StoredNumber) -> Change {
     Change {
         kind: EffectKind::Add,
-        account,
         id: number.id,
         before: None,
         after: Some(number),
     }
 }
 
-/// Sets what the request carried: the path always carries TimeOut and FollowMeOrder.
-fn update(
-    store: &mut Store,
-    license: &str,
-    account: i32,
-    resets_unseen: bool,
-    bound: &Bound,
-) -> Option<Vec<Change>> {
-    let number = store
-        .account_mut(license, account)?
-        .number_mut(bound.number)?;
+fn write(number: &mut StoredNumber, change: impl FnOnce(&mut StoredNumber)) -> Change {
     let before = number.clone();
-    if resets_unseen {
-        *number = StoredNumber {
-            id: before.id,
-            ..StoredNumber::default()
-        };
-    }
-    write_texts(number, bound);
-    if bound.carried(P::TimeOut) {
-        number.timeout = given(bound.timeout);
-    }
-    if bound.carried(P::Order) {
-        number.order = given(bound.order);
-    }
-    if bound.carried(P::Status) {
-        number.status = bound.status;
-    }
-    Some(vec![updated(account, before, number)])
-}
-
-fn update_all(
-    store: &mut Store,
-    license: &str,
-    account: i32,
-    scope: UpdateAll,
-    bound: &Bound,
-    call: &Call,
-) -> Option<Vec<Change>> {
-    match scope {
-        UpdateAll::One => {
-            let number = store
-                .account_mut(license, account)?
-                .number_mut(bound.number)?;
-            let before = number.clone();
-            write_all(number, bound);
-            Some(vec![updated(account, before, number)])
-        }
-        UpdateAll::Every => {
-            let numbers = &mut store.account_mut(license, account)?.numbers;
-            Some(
-                numbers
-                    .iter_mut()
-                    .map(|number| {
-                        let before = number.clone();
-                        write_all(number, bound);
-                        updated(account, before, number)
-                    })
-                    .collect(),
-            )
-        }
-        UpdateAll::List => {
-            let records: Vec<&Bound> = std::iter::once(bound).chain(&call.more).collect();
-            replace(store, license, account, &records)
-        }
-    }
-}
-
-/// Makes the list what the records say. An id that the account does not have refuses the whole.
-fn replace(
-    store: &mut Store,
-    license: &str,
-    account: i32,
-    records: &[&Bound],
-) -> Option<Vec<Change>> {
-    let old = store.account(license, account)?.numbers.clone();
-    let mut list = Vec::new();
-    let mut changes = Vec::new();
-    for record in records {
-        let before = match record.number {
-            0 => None,
-            id => Some(old.iter().find(|number| number.id == id)?.clone()),
-        };
-        let mut number = before.clone().unwrap_or_default();
-        if before.is_none() {
-            number.id = store.next_number();
-        }
-        write_all(&mut number, record);
-        changes.push(Change {
-            kind: if before.is_some() {
-                EffectKind::Update
-            } else {
-                EffectKind::Add
-            },
-            account,
-            id: number.id,
-            before,
-            after: Some(number.clone()),
-        });
-        list.push(number);
-    }
-    for number in old {
-        if !list.iter().any(|kept| kept.id == number.id) {
-            changes.push(deleted(account, number));
-        }
-    }
-    store.account_mut(license, account)?.numbers = list;
-    Some(changes)
-}
-
-/// Deletes by id. The 4-value form deletes only when its flag is True.
-fn delete(
-    store: &mut Store,
-    license: &str,
-    account: i32,
-    forward: DeleteForward,
-    bound: &Bound,
-    call: &Call,
-) -> Option<Vec<Change>> {
-    let flagged = call
-        .path
-        .is_some_and(|path| path.contains(&P::DeleteForward));
-    if flagged && !bound.delete_forward {
-        return Some(Vec::new());
-    }
-    let stored = store.account_mut(license, account)?;
-    let at = stored
-        .numbers
-        .iter()
-        .position(|number| number.id == bound.number)?;
-    let mut changes = vec![deleted(account, stored.numbers.remove(at))];
-    if flagged && forward == DeleteForward::TurnsForwardingOff {
-        stored.settings.forwarding = false;
-        changes.push(Change {
-            kind: EffectKind::ForwardingOff,
-            account,
-            id: stored.settings.i_follow_me,
-            before: None,
-            after: None,
-        });
-    }
-    Some(changes)
-}
-
-fn updated(account: i32, before: StoredNumber, after: &StoredNumber) -> Change {
+    change(number);
     Change {
         kind: EffectKind::Update,
-        account,
-        id: after.id,
+        id: number.id,
         before: Some(before),
-        after: Some(after.clone()),
+        after: Some(number.clone()),
     }
 }
 
-fn deleted(account: i32, number: StoredNumber) -> Change {
+fn deleted(number: StoredNumber) -> Change {
     Change {
         kind: EffectKind::Delete,
-        account,
         id: number.id,
         before: Some(number),
         after: None,
@@ -333,27 +274,27 @@ fn given(value: i32) -> Option<i32> {
     (value != 0).then_some(value)
 }
 
-/// Writes every field; only a null string leaves what is there.
-fn write_all(number: &mut StoredNumber, bound: &Bound) {
+/// Writes every field; only a null string leaves what is stored.
+fn write_all(number: &mut StoredNumber, bound: &RequestObject) {
     write_texts(number, bound);
-    number.timeout = given(bound.timeout);
-    number.order = given(bound.order);
-    number.status = bound.status;
+    number.timeout = given(bound.int(P::TimeOut));
+    number.order = given(bound.int(P::Order));
+    number.status = bound.flag(P::Status);
 }
 
-fn write_texts(number: &mut StoredNumber, bound: &Bound) {
-    for (slot, value) in [
-        (&mut number.redirect_number, &bound.redirect_number),
-        (&mut number.name, &bound.name),
-        (&mut number.domain, &bound.domain),
-        (&mut number.keep_original_cld, &bound.keep_original_cld),
-        (&mut number.keep_original_cli, &bound.keep_original_cli),
-        (&mut number.period, &bound.period),
-        (&mut number.period_description, &bound.period_description),
-        (&mut number.active, &bound.active),
+fn write_texts(number: &mut StoredNumber, bound: &RequestObject) {
+    for (slot, property) in [
+        (&mut number.redirect_number, P::RedirectNumber),
+        (&mut number.name, P::Name),
+        (&mut number.domain, P::Domain),
+        (&mut number.keep_original_cld, P::KeepOriginalCld),
+        (&mut number.keep_original_cli, P::KeepOriginalCli),
+        (&mut number.period, P::Period),
+        (&mut number.period_description, P::PeriodDescription),
+        (&mut number.active, P::Active),
     ] {
-        if value.is_some() {
-            slot.clone_from(value);
+        if let Some(text) = bound.text(property) {
+            *slot = Some(text.to_owned());
         }
     }
 }

@@ -9,7 +9,7 @@ const FIRST_NUMBER: i32 = 70_001;
 /// The id that the first account's list gets.
 const FIRST_LIST: i32 = 5_001;
 
-/// Holds one follow-me number as the service keeps it; None is null or unset.
+/// One follow-me number as the service keeps it; None is null or unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoredNumber {
@@ -35,11 +35,11 @@ pub struct StoredNumber {
     pub period_description: Option<String>,
     /// Whether the number is used, `Y` or `N`.
     pub active: Option<String>,
-    /// The flag whose meaning nobody knows.
+    /// The flag of unknown meaning.
     pub status: bool,
 }
 
-/// Holds the settings of an account's follow-me list.
+/// The settings of an account's follow-me list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -67,7 +67,7 @@ impl Default for Settings {
     }
 }
 
-/// Holds an account: its settings and its numbers in the order of their adding.
+/// An account: its settings and its numbers in the order of their adding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// The settings of the list.
@@ -76,18 +76,11 @@ pub struct Account {
     pub numbers: Vec<StoredNumber>,
 }
 
-impl Account {
-    /// Returns a number by its id.
-    pub(crate) fn number_mut(&mut self, id: i32) -> Option<&mut StoredNumber> {
-        self.numbers.iter_mut().find(|number| number.id == id)
-    }
-}
-
-/// Holds all accounts; ids of numbers are unique over all of them.
+/// All accounts; ids of numbers are unique over all of them.
 #[derive(Debug)]
 pub(crate) struct Store {
     licenses: BTreeMap<String, BTreeMap<i32, Account>>,
-    next_number: i32,
+    ids: NumberIds,
     next_list: i32,
 }
 
@@ -95,8 +88,28 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             licenses: BTreeMap::new(),
-            next_number: FIRST_NUMBER,
+            ids: NumberIds(FIRST_NUMBER),
             next_list: FIRST_LIST,
+        }
+    }
+}
+
+/// The next id that a number gets.
+#[derive(Debug)]
+pub(crate) struct NumberIds(i32);
+
+impl NumberIds {
+    fn next(&mut self) -> i32 {
+        let id = self.0;
+        self.0 = id.saturating_add(1);
+        id
+    }
+
+    /// Makes an empty number with an id of its own.
+    pub(crate) fn number(&mut self) -> StoredNumber {
+        StoredNumber {
+            id: self.next(),
+            ..StoredNumber::default()
         }
     }
 }
@@ -112,9 +125,9 @@ impl Store {
     ) {
         for number in &mut numbers {
             if number.id == 0 {
-                number.id = self.next_number();
+                number.id = self.ids.next();
             } else {
-                self.next_number = self.next_number.max(number.id.saturating_add(1));
+                self.ids.0 = self.ids.0.max(number.id.saturating_add(1));
             }
         }
         if settings.i_follow_me == 0 {
@@ -131,12 +144,6 @@ impl Store {
         self.licenses.clear();
     }
 
-    pub(crate) fn next_number(&mut self) -> i32 {
-        let id = self.next_number;
-        self.next_number = id.saturating_add(1);
-        id
-    }
-
     fn next_list(&mut self) -> i32 {
         let id = self.next_list;
         self.next_list = id.saturating_add(1);
@@ -147,8 +154,14 @@ impl Store {
         self.licenses.get(license)?.get(&account)
     }
 
-    pub(crate) fn account_mut(&mut self, license: &str, account: i32) -> Option<&mut Account> {
-        self.licenses.get_mut(license)?.get_mut(&account)
+    /// Returns an account to work on, and the ids for its new numbers.
+    pub(crate) fn open(
+        &mut self,
+        license: &str,
+        account: i32,
+    ) -> Option<(&mut Account, &mut NumberIds)> {
+        let account = self.licenses.get_mut(license)?.get_mut(&account)?;
+        Some((account, &mut self.ids))
     }
 
     /// Finds the account of the License that has a number.

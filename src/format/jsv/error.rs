@@ -1,9 +1,9 @@
 use std::fmt;
 
-/// An error of reading or writing JSV: its kind and, in reading, the byte where it was found.
+/// An error of reading JSV: its kind and the byte where it was found.
 ///
 /// Neither the message nor the `Debug` form repeats any of the input. Messages that a type's own
-/// `Deserialize` or `Serialize` makes are dropped for that reason, and become
+/// `Deserialize` makes are dropped for that reason, and become
 /// [`Kind::InvalidValue`].
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
@@ -14,7 +14,7 @@ struct Inner {
     position: Option<usize>,
 }
 
-/// What is wrong with a text, or with a value that has no text.
+/// What is wrong with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Kind {
@@ -66,7 +66,7 @@ pub enum Kind {
     /// Neither `True` nor `False`.
     #[error("invalid boolean")]
     InvalidBoolean,
-    /// The type that is read, or written, refused the value.
+    /// The type that is read refused the value.
     #[error("invalid value")]
     InvalidValue,
     /// The type that is read wants another number of elements or members.
@@ -84,9 +84,6 @@ pub enum Kind {
     /// The enum that is read has no such variant.
     #[error("unknown variant")]
     UnknownVariant,
-    /// In writing, a key that JSV can't express: empty, or one that would need quotes.
-    #[error("key without a JSV form")]
-    InvalidKey,
     /// The type has no JSV form.
     #[error("{0} not supported")]
     Unsupported(&'static str),
@@ -165,11 +162,5 @@ impl serde::de::Error for Error {
 
     fn duplicate_field(field: &'static str) -> Self {
         Self::new(Kind::DuplicateKey(field))
-    }
-}
-
-impl serde::ser::Error for Error {
-    fn custom<T: fmt::Display>(_msg: T) -> Self {
-        Self::new(Kind::InvalidValue)
     }
 }

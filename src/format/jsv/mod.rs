@@ -48,39 +48,13 @@
 //! assert_eq!(numbers[2], Number { i_account: None, name: None });
 //! # Ok::<(), followme::format::jsv::Error>(())
 //! ```
-//!
-//! # Writing
-//! Bytes are those of the framework: a string is quoted iff it holds a character that a bare one
-//! may not, a `None` member is left out, and a `None` element of a list is `{}`.
-//!
-//! ```
-//! #[derive(serde::Serialize)]
-//! struct Number {
-//!     i_account: i32,
-//!     name: Option<&'static str>,
-//!     status: bool,
-//! }
-//!
-//! let numbers = [
-//!     Some(Number { i_account: 1001, name: Some("a,b"), status: true }),
-//!     Some(Number { i_account: 1002, name: None, status: false }),
-//!     None,
-//! ];
-//! assert_eq!(
-//!     followme::format::jsv::to_string(&numbers)?,
-//!     r#"[{i_account:1001,name:"a,b",status:True},{i_account:1002,status:False},{}]"#
-//! );
-//! # Ok::<(), followme::format::jsv::Error>(())
-//! ```
 
 mod de;
 mod error;
 mod scan;
-mod ser;
 
 pub use de::{from_str, text};
 pub use error::{Error, Kind};
-pub use ser::{EmptyString, to_string, to_string_with};
 
 /// The longest text that [`from_str`] reads, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;

@@ -1,11 +1,16 @@
 //! Every text that the real framework wrote is read to what went in, and written back byte for
 //! byte.
 
-use followme::format::csv::{self, Newline, Reader};
-use followme::format::jsv::{self, EmptyString};
+use followme::{
+    format::{
+        csv::{self, Newline, Reader},
+        jsv,
+    },
+    simulator::EmptyString,
+};
 use serde_json::Value;
 
-use super::{COLUMNS, Info, Number, text, write_answer};
+use super::{COLUMNS, Info, Number, ToValue as _, text, write_answer};
 use crate::vectors;
 
 const NEWLINES: [(&str, Newline); 2] = [("csv_lf", Newline::Lf), ("csv_crlf", Newline::CrLf)];
@@ -27,16 +32,10 @@ impl Answer<'_> {
         // Null is an empty field, and so an `Option`'s empty text.
         let read: Option<Vec<Number>> = jsv::from_str(self.jsv_numbers).expect(self.jsv_numbers);
         assert_eq!(read, self.numbers);
-        assert_eq!(
-            jsv::to_string_with(&self.numbers, empty).expect("numbers can be written"),
-            self.jsv_numbers
-        );
+        assert_eq!(self.numbers.to_value().to_jsv(empty), self.jsv_numbers);
         let read: Option<Info> = jsv::from_str(self.jsv_info).expect(self.jsv_info);
         assert_eq!(read, self.info);
-        assert_eq!(
-            jsv::to_string_with(&self.info, empty).expect("info can be written"),
-            self.jsv_info
-        );
+        assert_eq!(self.info.to_value().to_jsv(empty), self.jsv_info);
 
         let fields = [
             self.jsv_numbers,
@@ -193,18 +192,14 @@ fn rewrites(numbers: &str, info: &str, empty: EmptyString, name: &str) {
             .into_iter()
             .map(|number| (number != Number::default()).then_some(number))
             .collect();
-        let written = jsv::to_string_with(&read, empty).expect(name);
+        let written = read.to_value().to_jsv(empty);
         // `sub`@v4 is an element of a derived type; its name and its own member are not ours.
         let derived = r#"__type:"Porta.SubNumber, porta-host4",extra:x,"#;
         assert_eq!(written, numbers.replace(derived, ""), "{name}");
     }
     if !info.is_empty() {
         let read: Info = jsv::from_str(info).expect(name);
-        assert_eq!(
-            jsv::to_string_with(&read, empty).expect(name),
-            info,
-            "{name}"
-        );
+        assert_eq!(read.to_value().to_jsv(empty), info, "{name}");
     }
 }
 

@@ -3,13 +3,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use followme::format::csv::{Field, Newline, Reader, write_record};
-use followme::format::jsv::{self, EmptyString};
+use followme::{
+    format::{
+        csv::{Field, Newline, Reader, write_record},
+        jsv,
+    },
+    simulator::{EmptyString, Value},
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
-use super::Number;
+use super::{Number, ToValue as _};
 
 /// Any text, the characters that mean something to the formats being frequent.
 fn any_text() -> impl Strategy<Value = String> {
@@ -87,7 +92,7 @@ proptest! {
         empty in empty_string(),
         newline in newline(),
     ) {
-        let list = jsv::to_string_with(&numbers, empty).expect("can be written");
+        let list = numbers.to_value().to_jsv(empty);
         let mut body = String::new();
         write_record(&mut body, ["FollowMeNumbers", "License"].map(Field::Text), newline);
         write_record(&mut body, [&list, &license].map(|text| Field::Text(text)), newline);
@@ -106,17 +111,18 @@ proptest! {
         texts in vec(any_text(), 0..6),
         empty in empty_string(),
     ) {
-        let list = jsv::to_string_with(&texts, empty).expect("a list");
+        let value = |text: &String| Value::Text(text.clone());
+        let list = Value::List(texts.iter().map(value).collect()).to_jsv(empty);
         prop_assert_eq!(&jsv::from_str::<Vec<String>>(&list).expect("a list"), &texts);
-        let members: BTreeMap<usize, &String> = texts.iter().enumerate().collect();
-        let object = jsv::to_string_with(&members, empty).expect("an object");
-        let read: BTreeMap<usize, String> = jsv::from_str(&object).expect("an object");
+        let members = ["a", "b", "c", "d", "e", "f"].into_iter().zip(texts.iter().map(value));
+        let object = Value::Object(members.collect()).to_jsv(empty);
+        let read: BTreeMap<String, String> = jsv::from_str(&object).expect("an object");
         prop_assert!(read.values().eq(texts.iter()));
     }
 
     #[test]
     fn raw_text_is_as_good_as_the_value(numbers in vec(any_number(), 0..3)) {
-        let text = jsv::to_string(&[&numbers, &numbers]).expect("can be written");
+        let text = vec![numbers.clone(), numbers.clone()].to_value().to_jsv(EmptyString::Bare);
         let raw: Vec<&str> = jsv::from_str(&text).expect("lists as text");
         prop_assert_eq!(raw.len(), 2);
         for list in raw {
@@ -126,7 +132,7 @@ proptest! {
 
     #[test]
     fn every_truncation_of_jsv_is_refused(numbers in vec(any_number(), 1..3)) {
-        let text = jsv::to_string(&numbers).expect("can be written");
+        let text = numbers.to_value().to_jsv(EmptyString::Bare);
         for (end, _) in text.char_indices() {
             let cut = &text[..end];
             prop_assert!(jsv::from_str::<Vec<Number>>(cut).is_err(), "{:?}", cut);

@@ -320,7 +320,7 @@ async fn sends_raw_bytes_for_an_answer() {
 }
 
 #[tokio::test]
-async fn a_fault_waits_for_its_route_account_and_turn_and_is_spent() {
+async fn a_fault_hits_its_route_and_account_after_the_skipped_calls_and_is_spent() {
     let (addr, handle) = demo().await;
     let fault = Fault::once(FaultKind::DefaultRecord {
         status: 500,

@@ -56,7 +56,7 @@ async fn update_all_can_take_csv_records_as_the_whole_list() {
 }
 
 #[tokio::test]
-async fn v4_reads_no_csv_body_when_told_not_to() {
+async fn v4_reads_no_csv_body_when_the_knob_forbids_it() {
     let options = Options {
         dialect: Dialect::V4,
         seed_demo: true,
@@ -125,7 +125,7 @@ async fn writes_can_answer_with_only_the_number_concerned() {
 }
 
 #[tokio::test]
-async fn a_get_update_leaves_unseen_fields_unless_told_to_blank_them() {
+async fn a_get_update_leaves_unseen_fields_unless_the_knob_blanks_them() {
     let update = "/updatefollowme/DEMO-KEY/1001/70001/30/Van/2/15550111/Y?format=csv";
     for (resets, period) in [(false, Some("Always")), (true, None)] {
         let knobs = Knobs {

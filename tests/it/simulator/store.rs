@@ -110,7 +110,7 @@ async fn an_empty_string_in_json_clears_a_field_and_a_null_leaves_it() {
 }
 
 #[tokio::test]
-async fn makes_accounts_of_any_license_when_told_to() {
+async fn creates_accounts_of_any_license_if_configured() {
     let (addr, handle) = start(Options {
         accept_any_license: true,
         ..Options::default()

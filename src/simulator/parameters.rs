@@ -1,10 +1,10 @@
 //! Names and values of query strings and forms, and percent-decoding as the hosts do it.
 
-/// Holds the values of a query string or form: names without case, repeats joined with a comma.
+/// The values of a query string or form: names without case, repeats joined with a comma.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
-impl Params {
+impl Parameters {
     /// Reads `a=b&c=d`. A part without `=` has no name and is dropped; a malformed `%` stays as it is.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let mut params = Self::default();
@@ -70,7 +70,7 @@ fn decode_value(text: &[u8]) -> String {
     lossy(&bytes)
 }
 
-/// Tells what is wrong with a `%` in a path.
+/// What is wrong with a `%` in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedEscape {
     /// The message of the framework's `FormatException`.

@@ -2,24 +2,34 @@
 
 use std::time::Duration;
 
-use super::answer::Answer;
-use super::errors::exception_status;
-use super::faults::{FaultKind, HangAt, When};
-use super::formats::{Format, Style};
-use super::framework::Run;
-use super::handle::{Handle, Served};
-use super::options::Dialect;
-use super::reply::{Reply, reason_of};
-use super::wire::{End, Script, Wire};
+use super::{
+    answer::Answer,
+    control_handle::{Handle, Served},
+    failure::exception_status,
+    fault_stream::{End, Script, StreamControl},
+    faults::{FaultKind, HangAt, Odd, When},
+    framework::ServiceCall,
+    negotiation::Format,
+    options::Dialect,
+    reply::{Reply, reason_of},
+    service::Outcome,
+    value::Value,
+    writer::Style,
+};
 
 /// Where an answer is cut when the host falls silent within its head.
 const MID_HEAD: usize = 24;
 
 /// Serves one call: takes the fault that is armed for it, runs the service, shapes the reply.
-pub(crate) async fn serve(handle: &Handle, wire: &Wire, request: u64, run: Run) -> Reply {
+pub(crate) async fn serve(
+    handle: &Handle,
+    stream: &StreamControl,
+    request: u64,
+    call: ServiceCall,
+) -> Reply {
     // Listen before the fault counts as fired: a release may come at once.
     let mut releases = handle.releases();
-    let (fault, mut served) = handle.begin(request, &run.call);
+    let (fault, mut served) = handle.begin(request, &call.call);
     match &fault {
         Some(FaultKind::Delay { ms }) => tokio::time::sleep(Duration::from_millis(*ms)).await,
         Some(FaultKind::Hold { .. }) => {
@@ -33,29 +43,29 @@ pub(crate) async fn serve(handle: &Handle, wire: &Wire, request: u64, run: Run) 
         Some(FaultKind::Delay { .. } | FaultKind::Hold { when: When::Before })
     );
     if waited && served.is_none() {
-        served = Some(handle.serve(request, &run.call));
+        served = Some(handle.serve(request, &call.call));
     }
-    let mut reply = shape(handle.style(), wire, &run, fault, served);
+    let mut reply = shape(handle.style(), stream, &call, fault, served);
     if handle.options().report_bound {
-        reply.bound = serde_json::to_string(&run.call.bound).ok();
+        reply.bound = serde_json::to_string(&call.call.bound).ok();
     }
     reply
 }
 
 fn shape(
     style: Style,
-    wire: &Wire,
-    run: &Run,
+    stream: &StreamControl,
+    call: &ServiceCall,
     fault: Option<FaultKind>,
     served: Option<Served>,
 ) -> Reply {
-    let write = |answer: &Answer| style.answer(answer, &run.format, &run.operation);
+    let write = |answer: &Answer| style.answer(answer, &call.format, &call.operation);
     let default_record = |status: u16, reason: Option<String>| Reply {
         status,
         reason,
         ..write(&Answer::default())
     };
-    let bound = &run.call.bound;
+    let bound = &call.call.bound;
     let before = served.as_ref().and_then(|served| served.before.clone());
     let outcome = served.map(|served| served.outcome).unwrap_or_default();
     let mut answer = Answer::new(&outcome, bound);
@@ -83,16 +93,24 @@ fn shape(
             message,
             returned,
             ..
-        }) => http_error(style, run, &default_record, status, code, message, returned),
+        }) => http_error(
+            style,
+            call,
+            &default_record,
+            status,
+            code,
+            message,
+            returned,
+        ),
         Some(FaultKind::Reset { .. }) => {
-            wire.follow(Script::CutHead {
+            stream.set(Script::CutHead {
                 keep: 0,
                 end: End::Reset,
             });
             write(&answer)
         }
         Some(FaultKind::Close { .. }) => {
-            wire.follow(Script::CutHead {
+            stream.set(Script::CutHead {
                 keep: 0,
                 end: End::Close,
             });
@@ -104,7 +122,7 @@ fn shape(
                 ..write(&answer)
             };
             let keep = bytes.min(reply.body.len().saturating_sub(1));
-            wire.follow(Script::CutBody {
+            stream.set(Script::CutBody {
                 keep,
                 end: End::Close,
             });
@@ -121,18 +139,18 @@ fn shape(
         },
         Some(FaultKind::NotSuccess { .. }) => {
             answer.success = false;
-            answer.numbers = None;
+            answer.numbers = Value::Null;
             write(&answer)
         }
         Some(FaultKind::NullList) => {
-            answer.numbers = None;
+            answer.numbers = Value::Null;
             write(&answer)
         }
         Some(FaultKind::DefaultRecord { status, .. }) => default_record(status, None),
         Some(FaultKind::NullResult) => null_result(style.dialect, write(&answer)),
         Some(FaultKind::Hang { at }) => {
             let reply = write(&answer);
-            wire.follow(match at {
+            stream.set(match at {
                 HangAt::BeforeHead => Script::CutHead {
                     keep: 0,
                     end: End::Hang,
@@ -153,39 +171,33 @@ fn shape(
             every_ms,
         }) => {
             let every = Duration::from_millis(every_ms);
-            wire.follow(Script::Trickle {
+            stream.set(Script::Trickle {
                 bytes: bytes_per,
                 every,
             });
             write(&answer)
         }
         Some(FaultKind::Stale) => {
-            let outcome = super::service::Outcome {
+            let outcome = Outcome {
                 numbers: before,
                 ..outcome
             };
             write(&Answer::new(&outcome, bound))
         }
         Some(FaultKind::Duplicate) => {
-            if let Some(numbers) = &mut answer.numbers
-                && let Some(last) = numbers.last().cloned()
-            {
-                numbers.push(last);
+            if let Value::List(numbers) = &mut answer.numbers {
+                numbers.extend(numbers.last().cloned());
             }
             write(&answer)
         }
         Some(FaultKind::OddElement { odd }) => {
-            if let Some(first) = answer
-                .numbers
-                .as_mut()
-                .and_then(|numbers| numbers.first_mut())
-            {
-                first.make_odd(odd);
+            if let Some(first) = answer.elements().first_mut() {
+                make_odd(first, odd);
             }
             write(&answer)
         }
         Some(FaultKind::Raw { text }) => {
-            wire.follow(Script::Replace {
+            stream.set(Script::Replace {
                 bytes: text.into_bytes(),
             });
             write(&answer)
@@ -193,11 +205,31 @@ fn shape(
     }
 }
 
+fn make_odd(element: &mut Value, odd: Odd) {
+    let Value::Object(members) = element else {
+        return;
+    };
+    let mut set = |name: &str, change: &dyn Fn(&Value) -> Value| {
+        let members = members.iter_mut().filter(|(known, _)| *known == name);
+        members.for_each(|(_, value)| *value = change(value));
+    };
+    match odd {
+        Odd::Null => *element = Value::Null,
+        Odd::NoId => set("i_follow_me_number", &|_| Value::Null),
+        Odd::ZeroId => set("i_follow_me_number", &|_| Value::Int(0)),
+        Odd::OtherAccount => set("i_account", &|id| match id {
+            Value::Int(id) => Value::Int(id.wrapping_add(1)),
+            other => other.clone(),
+        }),
+        Odd::TextTimeout => set("timeout", &|_| "soon".into()),
+    }
+}
+
 /// v3 takes the error code for the reason phrase, and the message for the code where none is given;
 /// v4 takes the status's name. A returned error has no body in v3; an HTML 404 is plain in v4.
 fn http_error(
     style: Style,
-    run: &Run,
+    call: &ServiceCall,
     default_record: &dyn Fn(u16, Option<String>) -> Reply,
     status: u16,
     code: Option<String>,
@@ -205,7 +237,7 @@ fn http_error(
     returned: bool,
 ) -> Reply {
     let v4 = style.dialect == Dialect::V4;
-    if v4 && status == 404 && run.format == Format::Html {
+    if v4 && status == 404 && call.format == Format::Html {
         return Reply::text(404, "404");
     }
     let reason = code.unwrap_or_else(|| {

@@ -1,17 +1,22 @@
-//! The connection below HTTP: a stream that can be told to cut, stall, reset or replace an answer.
+//! The connection below HTTP: a stream that cuts, stalls, resets or replaces an answer on demand.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep},
+};
 
-/// Says how a cut answer ends.
+/// How a cut answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Nothing more comes, the connection stays.
@@ -22,7 +27,7 @@ pub(crate) enum End {
     Reset,
 }
 
-/// Says what is done to the next answer on a connection.
+/// What the stream does to the next answer on a connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Script {
     /// Everything goes through.
@@ -38,32 +43,32 @@ pub(crate) enum Script {
     Replace { bytes: Vec<u8> },
 }
 
-/// Hands a script from the service to the connection that it answers on.
+/// The script of a connection, shared by the service and the stream.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wire(Arc<Mutex<Script>>);
+pub(crate) struct StreamControl(Arc<Mutex<Script>>);
 
-impl Wire {
-    /// Sets what is done to the answer that comes next.
-    pub(crate) fn follow(&self, script: Script) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = script;
+impl StreamControl {
+    /// Sets the script for the answer that comes next.
+    pub(crate) fn set(&self, script: Script) {
+        *self.0.lock() = script;
     }
 }
 
-/// Wraps a connection's stream and follows the scripts of its [`Wire`].
+/// Wraps a connection's stream and follows the script of its [`StreamControl`].
 #[derive(Debug)]
-pub(crate) struct Tap {
+pub(crate) struct FaultStream {
     stream: TcpStream,
-    wire: Wire,
+    control: StreamControl,
     /// How much of the blank line that ends a head has been seen.
     blank: usize,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Tap {
-    pub(crate) fn new(stream: TcpStream, wire: Wire) -> Self {
+impl FaultStream {
+    pub(crate) fn new(stream: TcpStream, control: StreamControl) -> Self {
         Self {
             stream,
-            wire,
+            control,
             blank: 0,
             pause: None,
         }
@@ -102,7 +107,7 @@ impl Tap {
     }
 }
 
-impl AsyncRead for Tap {
+impl AsyncRead for FaultStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -112,15 +117,15 @@ impl AsyncRead for Tap {
     }
 }
 
-impl AsyncWrite for Tap {
+impl AsyncWrite for FaultStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let wire = this.wire.clone();
-        let mut script = wire.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let control = this.control.clone();
+        let mut script = control.0.lock();
         match &mut *script {
             Script::Pass => {
                 this.blank = 0;
@@ -141,7 +146,7 @@ impl AsyncWrite for Tap {
                 match this.send(cx, bytes, head + *keep) {
                     Poll::Ready(Ok(sent)) => {
                         if sent < head {
-                            // What was not sent comes again and is looked at again.
+                            // What was not sent comes again.
                             this.blank = before;
                             this.head_part(&bytes[..sent]);
                         }

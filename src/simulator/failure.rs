@@ -1,39 +1,20 @@
 //! The failures that the framework reports itself, and the status of an exception
 //! (docs/upstream/wire.md 8).
 
-use serde::Serialize;
+use super::{options::Dialect, value::Value};
 
-use super::options::Dialect;
-
-/// Holds a failure that the framework reports as a `ResponseStatus`; the service has not run.
+/// A failure that the framework reports as a `ResponseStatus`.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) status: u16,
-    pub(crate) response_status: ResponseStatus,
+    error_code: String,
+    message: String,
+    stack_trace: Option<String>,
+    /// The fields that v4 could not bind.
+    errors: Option<Vec<Value>>,
 }
 
-/// Is the framework's description of a failure, in the order of its members.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ResponseStatus {
-    pub(crate) error_code: String,
-    pub(crate) message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) stack_trace: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) errors: Option<Vec<FieldError>>,
-}
-
-/// Names a field that could not be bound (v4).
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct FieldError {
-    pub(crate) error_code: String,
-    pub(crate) field_name: String,
-    pub(crate) message: String,
-}
-
-/// Says why a request body could not be read, in .NET's words.
+/// Why a request body could not be read: a .NET exception.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyError {
     pub(crate) exception: &'static str,
@@ -53,20 +34,29 @@ impl Failure {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,
-            response_status: ResponseStatus {
-                error_code: code.to_owned(),
-                message: message.into(),
-                ..ResponseStatus::default()
-            },
+            error_code: code.to_owned(),
+            message: message.into(),
+            stack_trace: None,
+            errors: None,
         }
     }
 
-    /// The answer of v3 to anything that cannot be bound on a route.
+    /// Returns the `ResponseStatus`, its members in their order.
+    pub(crate) fn response_status(&self) -> Value {
+        Value::Object(vec![
+            ("ErrorCode", self.error_code.as_str().into()),
+            ("Message", self.message.as_str().into()),
+            ("StackTrace", self.stack_trace.as_deref().into()),
+            ("Errors", self.errors.clone().into()),
+        ])
+    }
+
+    /// Makes the answer of v3 to anything that cannot be bound on a route.
     pub(crate) fn unable_to_bind() -> Self {
         Self::new(400, "RequestBindingException", "Unable to bind request")
     }
 
-    /// The 8-value add, whose last placeholder names no property.
+    /// Makes the answer to the 8-value add, whose last placeholder names no property.
     pub(crate) fn misspelt(dialect: Dialect) -> Self {
         match dialect {
             Dialect::V4 => Self::new(
@@ -78,24 +68,28 @@ impl Failure {
         }
     }
 
-    /// Values that cannot be bound, as v4 names them: `(name, text)`.
+    /// Makes the answer to values that cannot be bound, as v4 names them: `(name, text)`.
     pub(crate) fn invalid_values(values: &[(String, String)]) -> Self {
         let code = "SerializationException";
         let mut failure = Self::new(400, code, "Unable to bind to request 'PortaFollowMe'");
-        failure.response_status.errors = Some(
+        failure.errors = Some(
             values
                 .iter()
-                .map(|(name, text)| FieldError {
-                    error_code: code.to_owned(),
-                    field_name: name.clone(),
-                    message: format!("'{text}' is an Invalid value for '{name}'"),
+                .map(|(name, text)| {
+                    let message = format!("'{text}' is an Invalid value for '{name}'");
+                    Value::Object(vec![
+                        ("ErrorCode", code.into()),
+                        ("FieldName", name.as_str().into()),
+                        ("Message", message.into()),
+                    ])
                 })
                 .collect(),
         );
         failure
     }
 
-    /// Values of a query or form on a predefined path that v3 cannot bind; it echoes them.
+    /// Makes the answer to values of a query or form on a predefined path that v3 cannot bind; it
+    /// echoes them.
     pub(crate) fn unreadable_values(text: &str) -> Self {
         Self::new(
             400,
@@ -111,7 +105,8 @@ impl Failure {
         )
     }
 
-    /// A body that its reader refused, with the many-line trace that the framework prints.
+    /// Makes the answer to a body that its reader refused, with the many-line trace that the
+    /// framework prints.
     pub(crate) fn unreadable_body(content_type: &str, error: &BodyError) -> Self {
         Self::new(
             400,
@@ -125,7 +120,8 @@ impl Failure {
         )
     }
 
-    /// A verb for which the service has no method, on a route that matched all the same.
+    /// Makes the answer to a verb for which the service has no method, on a route that
+    /// matched all the same.
     pub(crate) fn no_method(method: &str) -> Self {
         let mut name = method.to_ascii_lowercase();
         if let Some(first) = name.get_mut(..1) {
@@ -141,7 +137,7 @@ impl Failure {
         )
     }
 
-    /// An operation that a predefined path names and nobody offers.
+    /// Makes the answer to a predefined path of an unknown operation.
     pub(crate) fn no_operation(operation: &str) -> Self {
         Self::new(
             405,
@@ -150,10 +146,10 @@ impl Failure {
         )
     }
 
-    /// A malformed `%` in the path of a self-host, when a query string follows.
+    /// Makes the answer to a malformed `%` in the path of a self-host, when a query string follows.
     pub(crate) fn malformed_escape(message: &str) -> Self {
         let mut failure = Self::new(500, "FormatException", message);
-        failure.response_status.stack_trace = Some(
+        failure.stack_trace = Some(
             "  at System.ParseNumbers.StringToInt (System.ReadOnlySpan`1[T] s) [0x00165] in \
              <simulated>:0 \n  at ServiceStack.Text.StringExtensions.UrlDecode (System.String \
              text) [0x0005d] in <simulated>:0 "
@@ -162,7 +158,7 @@ impl Failure {
         failure
     }
 
-    /// ASP.NET's refusal of text that looks like HTML in a query or form value.
+    /// Makes ASP.NET's refusal of text that looks like HTML in a query or form value.
     pub(crate) fn dangerous_value(collection: &str, name: &str, value: &str) -> Self {
         Self::new(
             500,

@@ -1,27 +1,33 @@
 //! The inside of a running simulator, for tests and the control pages: faults, knobs, logs, store.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::faults::{Armory, Fault, FaultKind, FiredFault, When};
-use super::formats::Style;
-use super::framework::{Exchange, Host, Understood};
-use super::options::{Knobs, Options};
-use super::routing::Route;
-use super::service::{self, Call, EffectKind, Outcome};
-use super::store::{Account, Settings, Store, StoredNumber};
+use super::{
+    faults::{ArmedFaults, Fault, FaultKind, FiredFault, When},
+    framework::Disposition,
+    host::{Host, RawRequest},
+    options::{Knobs, Options},
+    routing::Route,
+    service::{self, Call, EffectKind, Outcome},
+    store::{Account, Settings, Store, StoredNumber},
+    writer::Style,
+};
 
 /// How many entries each log keeps; older ones are forgotten.
 const LOG_ENTRIES: usize = 10_000;
 /// How much of a request's body the log keeps.
 const LOGGED_BODY: usize = 64 * 1024;
 
-/// Records one request as it came and what the framework made of it.
+/// One request as it came and what the framework made of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Received {
     /// Counts requests from 1.
@@ -60,7 +66,7 @@ fn lossy_text<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(&String::from_utf8_lossy(body))
 }
 
-/// Records one change of the store: the truth that tests compare answers with.
+/// One change of the store: the truth that tests compare answers with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Effect {
     /// Counts effects from 1.
@@ -107,7 +113,7 @@ impl<T: Clone> Log<T> {
 struct State {
     store: Store,
     knobs: Knobs,
-    armory: Armory,
+    armed: ArmedFaults,
     fired: Log<FiredFault>,
     requests: Log<Received>,
     effects: Log<Effect>,
@@ -126,7 +132,7 @@ struct Shared {
     releases: watch::Sender<u64>,
 }
 
-/// Holds what the service did for one call.
+/// What the service did for one call.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) outcome: Outcome,
@@ -164,18 +170,18 @@ impl Handle {
 
     /// Arms a fault behind those that are armed already.
     pub fn arm(&self, fault: Fault) {
-        self.state().armory.arm(fault);
+        self.state().armed.arm(fault);
     }
 
     /// Disarms every fault that has not fired; calls that are held stay held.
     pub fn disarm_all(&self) {
-        self.state().armory.disarm_all();
+        self.state().armed.disarm_all();
     }
 
     /// Returns the faults that are armed, with the counts that are left.
     #[must_use]
     pub fn armed(&self) -> Vec<Fault> {
-        self.state().armory.armed().to_vec()
+        self.state().armed.armed().to_vec()
     }
 
     /// Returns the faults that have fired, oldest first.
@@ -262,7 +268,7 @@ impl Handle {
     pub fn clear(&self) {
         let mut state = self.state();
         state.store.clear();
-        state.armory.disarm_all();
+        state.armed.disarm_all();
     }
 
     /// Waits until `count` requests have come since the start.
@@ -291,7 +297,7 @@ impl Handle {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -330,17 +336,17 @@ impl Handle {
     pub(crate) fn record(
         &self,
         connection: u64,
-        mut exchange: Exchange,
-        understood: &Understood,
+        mut raw: RawRequest,
+        disposition: &Disposition,
     ) -> u64 {
-        let (route, bound) = match understood {
-            Understood::Run(run) => (
-                Some(run.call.route),
-                serde_json::to_value(&run.call.bound).ok(),
+        let (route, bound) = match disposition {
+            Disposition::Serve(service_call) => (
+                Some(service_call.call.route),
+                serde_json::to_value(&service_call.call.bound).ok(),
             ),
             _ => (None, None),
         };
-        exchange.body.truncate(LOGGED_BODY);
+        raw.body.truncate(LOGGED_BODY);
         let sequence = {
             let mut state = self.state();
             state.request_count += 1;
@@ -348,13 +354,13 @@ impl Handle {
             state.requests.push(Received {
                 sequence,
                 connection,
-                method: exchange.method,
-                target: exchange.target,
-                headers: exchange.headers,
-                body: exchange.body,
+                method: raw.method,
+                target: raw.target,
+                headers: raw.headers,
+                body: raw.body,
                 route,
                 bound,
-                unanswered: matches!(understood, Understood::Silence | Understood::Close),
+                unanswered: matches!(disposition, Disposition::NeverAnswer | Disposition::Close),
             });
             sequence
         };
@@ -364,12 +370,12 @@ impl Handle {
 
     /// Takes the fault that hits a call and, unless it comes before the effect, runs the service.
     ///
-    /// Both happen at once, so that whoever sees the fault fired sees the effect too.
+    /// Both happen at once, so that a test that sees the fault fired sees the effect too.
     pub(crate) fn begin(&self, request: u64, call: &Call) -> (Option<FaultKind>, Option<Served>) {
         let begun = {
             let mut state = self.state();
             let account = call.account(&state.store);
-            let kind = state.armory.take(call.route, account);
+            let kind = state.armed.take(call.route, account);
             if let Some(kind) = &kind {
                 state.fired.push(FiredFault {
                     request,
@@ -401,7 +407,7 @@ impl Handle {
 
 impl State {
     fn serve(&mut self, request: u64, call: &Call, any_license: bool) -> Served {
-        let license = call.bound.license.clone().unwrap_or_default();
+        let license = call.bound.license().to_owned();
         let before = self
             .store
             .account(&license, call.account(&self.store))
@@ -413,7 +419,7 @@ impl State {
                 sequence: self.effect_count,
                 request,
                 license: license.clone(),
-                account: change.account,
+                account: outcome.account,
                 kind: change.kind,
                 id: change.id,
                 before: change.before.clone(),

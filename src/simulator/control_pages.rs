@@ -10,18 +10,15 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::faults::Fault;
-use super::framework::Exchange;
-use super::handle::Handle;
-use super::reply::Reply;
+use super::{control_handle::Handle, faults::Fault, host::RawRequest, reply::Reply};
 
 const ROOT: &str = "/_simulator/";
 
 /// Answers a request to a control page; None when it is none.
-pub(crate) fn page(handle: &Handle, exchange: &Exchange) -> Option<Reply> {
-    let name = exchange.target.strip_prefix(ROOT)?;
-    let body = exchange.body.as_slice();
-    Some(match (exchange.method.as_str(), name) {
+pub(crate) fn page(handle: &Handle, raw: &RawRequest) -> Option<Reply> {
+    let name = raw.target.strip_prefix(ROOT)?;
+    let body = raw.body.as_slice();
+    Some(match (raw.method.as_str(), name) {
         ("GET", "faults") => show(&json!({ "armed": handle.armed(), "fired": handle.fired() })),
         ("POST", "faults") => match faults(body) {
             Ok(faults) => {
