@@ -47,14 +47,15 @@ impl App {
         let shown = tokio::sync::watch::Sender::new(config.redacted());
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let audit = Audit::new(config.audit)?;
-        let operations = Arc::new(Operations::new(client, config.operations, audit));
+        let authorizer = Arc::new(Authorizer::new(config.security));
+        let operations = Operations::new(client, config.operations, audit, Arc::clone(&authorizer));
+        let operations = Arc::new(operations);
         let health = Health::new(
             &["", SERVICE],
             config.readiness_follows_upstream,
             config.probe_after,
         );
         let listener = TcpListener::bind(config.listen).await?;
-        let authorizer = Arc::new(Authorizer::new(config.security));
         let calls = Calls::default();
         let admin = match config.admin_listen {
             None => None,
@@ -69,11 +70,7 @@ impl App {
         };
         Ok(Self {
             listener,
-            service: Service::new(
-                Arc::clone(&operations),
-                Arc::clone(&authorizer),
-                config.defaults,
-            ),
+            service: Service::new(Arc::clone(&operations), config.defaults),
             authorizer,
             reloader: config.reloader,
             shown,

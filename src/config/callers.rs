@@ -4,8 +4,8 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use super::reader::Reader;
 use crate::{
-    domain::{AccountId, DestinationPolicy, License},
-    security::{Caller, Method, Methods},
+    domain::{AccountId, DestinationPolicy, License, Method},
+    security::{Caller, Methods},
 };
 
 /// What the configuration says of a caller. Each key is described in
@@ -99,7 +99,7 @@ impl CallerSettings {
             file.mistake::<()>(&methods, problem);
         }
         for name in &self.methods {
-            if name != "*" && Method::from_name(name).is_none() {
+            if name != "*" && name.parse::<Method>().is_err() {
                 let problem = format!("{name:?} is not a method of FollowMeService");
                 file.mistake::<()>(&methods, &problem);
             }
@@ -151,7 +151,7 @@ impl CallerSettings {
             Methods::All
         } else {
             let methods = self.methods.iter();
-            Methods::These(methods.filter_map(|name| Method::from_name(name)).collect())
+            Methods::These(methods.filter_map(|name| name.parse().ok()).collect())
         };
         Caller {
             name: self.name.as_str().into(),

@@ -9,6 +9,7 @@ mod draft;
 mod etag;
 mod id;
 mod license;
+mod method;
 mod number;
 mod period;
 mod replace;
@@ -18,6 +19,7 @@ pub use draft::{Draft, Rules, UncheckedDuration, Violation, Violations};
 pub use etag::Etag;
 pub use id::{AccountId, NumberId};
 pub use license::License;
+pub use method::Method;
 pub use number::{
     CallerIdMode, Field, FieldSet, Fields, List, Number, Settings, flag_from_letter, flag_letter,
     without_plus,

@@ -100,7 +100,7 @@ where
                     error = &denied as &dyn std::error::Error,
                     "call denied"
                 );
-                let answer = status::denied(&denied, None).into_http();
+                let answer = status::from_denied(&denied, None).into_http();
                 Box::pin(async move { Ok(answer) })
             }
         }

@@ -1,6 +1,6 @@
 //! Between the messages of the contract and the words of the domain.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::pb;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
         AccountId, CallerIdMode, Desired, Draft, Etag, Field, FieldSet, Fields, Number, NumberId,
         Settings, Step, UncheckedDuration, Violations,
     },
-    operations::{NumberView, Page, StepOutcome, StepReport},
+    operations::{ListRequest, NumberView, StepOutcome, StepReport},
 };
 
 /// The paths of FollowMeNumber that a caller cannot set.
@@ -66,8 +66,52 @@ pub(super) fn draft(number: &pb::FollowMeNumber) -> Draft {
     }
 }
 
-/// Takes a number of the list that an account shall have.
-pub(super) fn desired(
+/// Takes the list that an account is to have.
+pub(super) fn desired_list(
+    request: &pb::ReplaceAllRequest,
+    max: usize,
+    violations: &mut Violations,
+) -> Vec<Desired> {
+    let count = request.numbers.len();
+    if count > max {
+        violations.push(
+            "numbers",
+            format!("holds {count} numbers; at most {max} are taken"),
+        );
+        return Vec::new();
+    }
+    if count == 0 && !request.allow_empty {
+        violations.push(
+            "numbers",
+            "is empty, which deletes every number of the account: set allow_empty if that is meant",
+        );
+    }
+    let mut ids = HashSet::new();
+    request
+        .numbers
+        .iter()
+        .enumerate()
+        .map(|(index, number)| {
+            let path = format!("numbers[{index}]");
+            if number.number_id > 0 && !ids.insert(number.number_id) {
+                violations.push(
+                    format!("{path}.number_id"),
+                    format!("stands twice in the list: {}", number.number_id),
+                );
+            }
+            desired(number, request.account_id, &path, violations)
+        })
+        .collect()
+}
+
+/// Takes the etag that a number of the list must have, where it names one.
+pub(super) fn number_etag(number: pb::FollowMeNumber) -> Option<(NumberId, String)> {
+    let id = NumberId::new(number.number_id)?;
+    (!number.etag.is_empty()).then_some((id, number.etag))
+}
+
+/// Takes a number of the list that an account is to have.
+fn desired(
     number: &pb::FollowMeNumber,
     account: i32,
     path: &str,
@@ -273,7 +317,7 @@ pub(super) fn step(report: &StepReport) -> pb::ReplaceStep {
 
 /// Takes which page of a list is asked for. A token is the position and the etag of the list that
 /// the page before was cut from.
-pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> Page {
+pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> ListRequest {
     let size = match usize::try_from(request.page_size) {
         Ok(0) => None,
         Ok(size) => Some(size),
@@ -283,9 +327,9 @@ pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> Pa
         }
     };
     if request.page_token.is_empty() {
-        return Page {
+        return ListRequest {
             size,
-            ..Page::default()
+            ..ListRequest::default()
         };
     }
     let token = request
@@ -303,7 +347,7 @@ pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> Pa
         );
     }
     let (start, etag) = token.unzip();
-    Page {
+    ListRequest {
         size,
         start: start.unwrap_or(0),
         etag,

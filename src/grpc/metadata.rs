@@ -1,17 +1,14 @@
-//! What call metadata says about on whose behalf upstream is asked.
-
-use std::sync::Arc;
+//! The call metadata that names the tenant: `x-porta-license` and its like.
 
 use tonic::metadata::MetadataMap;
 
 use crate::{
     domain::{License, Violations},
     security::Caller,
-    telemetry::in_flight::Progress,
-    upstream::Context,
+    upstream::Tenant,
 };
 
-/// What holds for a caller who says nothing.
+/// The values of calls that send no metadata of their own.
 #[derive(Debug, Clone)]
 pub struct Defaults {
     /// The ContentId.
@@ -24,14 +21,13 @@ pub struct Defaults {
 pub const MAX_FEATURE_NAME_BYTES: usize = 128;
 
 impl Defaults {
-    /// Takes the context of a call.
-    pub(super) fn context(
+    /// Returns the tenant of a call; `None` where no License is known, which is then a violation.
+    pub(super) fn tenant(
         &self,
         metadata: &MetadataMap,
         caller: &Caller,
-        place: Arc<str>,
         violations: &mut Violations,
-    ) -> Option<Context> {
+    ) -> Option<Tenant> {
         let content_id = match metadata.get("x-porta-content-id") {
             None => self.content_id,
             Some(value) => {
@@ -74,17 +70,11 @@ impl Defaults {
                 caller.license.clone()
             }
         };
-        Some(Context {
+        Some(Tenant {
             license: license?,
             license_is_callers: brought.is_some(),
             content_id,
             feature_name,
-            destinations: Arc::clone(&caller.destinations),
-            deadline: None,
-            caller: place,
-            place: None,
-            settles: false,
-            call: Progress::default(),
         })
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod accept;
 mod access;
+mod call;
 mod convert;
 mod deadline;
 mod ending;

@@ -13,8 +13,8 @@ use tonic::{Code, Status};
 use self::answer::{Answer, bad_request, precondition, resource, violated};
 use super::{convert, pb};
 use crate::{
-    domain::{Etag, Violations},
-    operations::{Error, Incomplete, RequestId},
+    domain::{Etag, Method, Violations},
+    operations::{Call, Error, Incomplete, RequestId},
     security::Denied,
     upstream::{self, Kind},
 };
@@ -28,12 +28,46 @@ const MAX_STATUS_BYTES: usize = 4096 - 128;
 /// The most field violations that a status names.
 const MAX_VIOLATIONS: usize = 20;
 
+/// Writes the failure of a call to the log, once, and returns its status.
+pub(super) fn failed(call: &Call, error: &Error) -> Status {
+    if let Error::Denied(error) = error {
+        return denied(call.method, &call.caller.name, error, call.request_id());
+    }
+    let status = from_error(error, call.request_id());
+    tracing::info!(
+        method = call.method.name(),
+        code = ?status.code(),
+        reason = error.reason(),
+        error = error as &dyn std::error::Error,
+        upstream = error.upstream().and_then(|error| error.detail()),
+        "call failed"
+    );
+    status
+}
+
+/// Writes the refusal of a call to the log, once, and returns its status.
+pub(super) fn denied(
+    method: Method,
+    caller: &str,
+    error: &Denied,
+    request_id: Option<&RequestId>,
+) -> Status {
+    tracing::info!(
+        method = method.name(),
+        caller,
+        reason = error.reason(),
+        error = error as &dyn std::error::Error,
+        "call denied"
+    );
+    from_denied(error, request_id)
+}
+
 /// Makes the status of an error of a call, which had the request id.
-#[must_use]
-pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
+fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
     let reason = error.reason();
     let answer = match error {
         Error::Invalid(violations) => return invalid(violations, request_id),
+        Error::Denied(denied) => return from_denied(denied, request_id),
         Error::DestinationDenied { field } => Answer::new(
             Code::PermissionDenied,
             reason,
@@ -265,7 +299,7 @@ pub(super) fn from_error(error: &Error, request_id: Option<&RequestId>) -> Statu
 
 /// Makes the status of a call that is refused for who calls, or for what the caller may.
 #[must_use]
-pub(super) fn denied(denied: &Denied, request_id: Option<&RequestId>) -> Status {
+pub(super) fn from_denied(denied: &Denied, request_id: Option<&RequestId>) -> Status {
     let reason = denied.reason();
     let answer = match denied {
         Denied::Unauthenticated(why) => Answer::new(Code::Unauthenticated, reason, why.to_string()),

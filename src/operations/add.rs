@@ -1,35 +1,60 @@
 //! Add.
 
+use std::sync::Arc;
+
 use super::{
-    Applied, Error, Operations, Run, audited::to_its_end, check_destination, effect::Effect,
-    second_way::Goal, upstream_error,
+    AddReply, AddRequest, Applied, Call, Error, NumberView, Operations, Run,
+    audited::to_its_end,
+    check_destination,
+    effect::Effect,
+    second_way::Goal,
+    upstream_error,
+    write::{Command, Reply, other_reply},
 };
 use crate::{
-    domain::{AccountId, Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
+    domain::{Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
     telemetry::{audit::Change, in_flight::Phase},
-    upstream::{Context, Kind},
+    upstream::Kind,
 };
 
 impl Operations {
-    /// Reads the list and says what would be sent to add a number.
+    /// Adds a number.
     ///
     /// # Errors
-    /// Those of the read; [`Error::Invalid`] where the list has no position left;
-    /// [`Error::DestinationDenied`].
+    /// [`Error::DestinationDenied`], [`Error::Invalid`] where the list has no position left or the
+    /// values fit no request; [`Error::Upstream`] where nothing was written; [`Error::Refused`],
+    /// [`Error::NotDone`], [`Error::OutcomeUnknown`], [`Error::NotSent`], [`Error::InProgress`];
+    /// [`Error::FieldsNotApplied`], [`Error::RestUnknown`], [`Error::WroteTooMuch`],
+    /// [`Error::Vanished`] where the number was added, but not as asked.
+    pub async fn add(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: AddRequest,
+    ) -> Result<AddReply, Arc<Error>> {
+        if request.validate_only {
+            let fields = call.read(self.plan_add(call, &request.draft)).await?;
+            return Ok(AddReply {
+                number: NumberView::Planned(call.account, fields),
+                unapplied: FieldSet::EMPTY,
+                list_etag: None,
+            });
+        }
+        match &*self.write(call, Command::Add(request)).await? {
+            Reply::Add(reply) => Ok(reply.clone()),
+            _ => Err(other_reply()),
+        }
+    }
+
+    /// Reads the list and returns what would be sent to add a number.
     #[tracing::instrument(name = "plan", skip_all)]
-    pub async fn plan_add(
-        &self,
-        context: &Context,
-        account: AccountId,
-        draft: &Draft,
-    ) -> Result<Fields, Error> {
-        check_destination(context, "number", &draft.redirect_number)?;
-        context.call.enter(Phase::Planning);
-        let before = self.read_list(context, account).await?;
+    async fn plan_add(&self, call: &Call, draft: &Draft) -> Result<Fields, Error> {
+        check_destination(call, "number", &draft.redirect_number)?;
+        call.progress.enter(Phase::Planning);
+        let before = self.read_list(call, &call.options()).await?;
         self.new_number(&before, draft)
     }
 
-    /// Adds a number.
+    /// Adds a number, as the task of a write.
     ///
     /// The draft must have passed its checks.
     ///
@@ -37,8 +62,8 @@ impl Operations {
     /// [`Error::DestinationDenied`], [`Error::Invalid`] where the values fit no request;
     /// [`Error::Upstream`] where nothing was written; [`Error::Refused`], [`Error::NotDone`],
     /// [`Error::OutcomeUnknown`], [`Error::NotSent`]; those of [`finish`](Self::finish).
-    pub(super) async fn add(&self, run: &Run, draft: &Draft) -> Result<Applied, Error> {
-        check_destination(&run.context, "number", &draft.redirect_number)?;
+    pub(super) async fn add_number(&self, run: &Run, draft: &Draft) -> Result<Applied, Error> {
+        check_destination(&run.call, "number", &draft.redirect_number)?;
         let before = self.current(run).await?;
         let target = self.new_number(&before, draft)?;
         let (run, entry) = self.begin(run, Change::add(&target))?;
@@ -74,11 +99,14 @@ impl Operations {
         target: &Fields,
         path: &str,
     ) -> Result<(List, NumberId), Error> {
-        let sent = self.client.add(&run.context, run.account, target).await;
+        let sent = self
+            .client
+            .add(&run.call.tenant, run.call.account, target, &run.options)
+            .await;
         match sent {
             Err(error) if error.nothing_ran() => Err(match misfits(error.kind(), target, path) {
                 Some(violations) => Error::Invalid(violations),
-                None => upstream_error(&run.context, error),
+                None => upstream_error(&run.call, error),
             }),
             sent => {
                 let effect = Effect::add(before, target);

@@ -1,6 +1,6 @@
 //! What the audit log and the metrics are told of the end of a write.
 
-use super::{Applied, Error, NumberView, Operations, effect::Effect};
+use super::{Applied, Error, Operations, effect::Effect};
 use crate::{
     domain::{FieldSet, List, NumberId},
     telemetry::{
@@ -17,14 +17,11 @@ pub(super) trait Ending {
 
 impl Ending for Applied {
     fn outcome(&self) -> Outcome<'_> {
-        match &self.number {
-            NumberView::Stored(number) => Outcome {
-                number: Some(number.id),
-                after: Some(&number.fields),
-                unapplied: self.unapplied,
-                ..Outcome::default()
-            },
-            NumberView::Planned(..) => Outcome::default(),
+        Outcome {
+            number: Some(self.number.id),
+            after: Some(&self.number.fields),
+            unapplied: self.unapplied,
+            ..Outcome::default()
         }
     }
 }

@@ -1,8 +1,14 @@
 //! Delete.
 
+use std::sync::Arc;
+
 use super::{
-    Error, Operations, Run, audited::to_its_end, check_etag, effect::Effect, missing,
-    upstream_error,
+    Call, DeleteReply, DeleteRequest, Error, Operations, Run,
+    audited::to_its_end,
+    check_etag,
+    effect::Effect,
+    missing, upstream_error,
+    write::{Command, Reply, other_reply},
 };
 use crate::{
     domain::{Etag, List, NumberId},
@@ -10,32 +16,56 @@ use crate::{
 };
 
 impl Operations {
-    /// Deletes a number, after checking that it is the account's: upstream does not
-    /// (docs/upstream/domain.md 4). Returns the list without it.
+    /// Deletes a number.
+    ///
+    /// # Errors
+    /// [`Error::NumberNotFound`], unless `allow_missing`; [`Error::IdsLost`] where it may be there
+    /// all the same; [`Error::EtagMismatch`]; [`Error::Upstream`] where nothing was written;
+    /// [`Error::Refused`], [`Error::NotDone`], [`Error::OutcomeUnknown`], [`Error::NotSent`],
+    /// [`Error::InProgress`].
+    pub async fn delete(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: DeleteRequest,
+    ) -> Result<DeleteReply, Arc<Error>> {
+        match &*self.write(call, Command::Delete(request)).await? {
+            Reply::Delete(reply) => Ok(reply.clone()),
+            _ => Err(other_reply()),
+        }
+    }
+
+    /// Deletes a number, as the task of a write, after checking that it is the account's: upstream does
+    /// not (docs/upstream/domain.md 4). Returns the list without it.
     ///
     /// # Errors
     /// [`Error::NumberNotFound`], unless `allow_missing`; [`Error::IdsLost`] where it may be there all
     /// the same; [`Error::EtagMismatch`];
     /// [`Error::Upstream`] where nothing was written; [`Error::Refused`], [`Error::NotDone`],
     /// [`Error::OutcomeUnknown`], [`Error::NotSent`].
-    pub(super) async fn delete(
+    pub(super) async fn delete_number(
         &self,
         run: &Run,
-        id: NumberId,
-        etag: Option<&str>,
-        delete_forward: bool,
-        allow_missing: bool,
+        request: &DeleteRequest,
     ) -> Result<List, Error> {
+        let id = request.id;
         let before = self.current(run).await?;
         let Some(number) = before.find(id) else {
-            return match missing(&before, run.account, id) {
-                Error::NumberNotFound { .. } if allow_missing => Ok(before),
+            return match missing(&before, run.call.account, id) {
+                Error::NumberNotFound { .. } if request.allow_missing => Ok(before),
                 error => Err(error),
             };
         };
-        check_etag(etag, Etag::of_number(number), Some(number))?;
+        check_etag(
+            request.etag.as_deref(),
+            Etag::of_number(number),
+            Some(number),
+        )?;
         let (run, entry) = self.begin(run, Change::delete(number))?;
-        to_its_end(entry, self.delete_one(&run, &before, id, delete_forward)).await
+        to_its_end(
+            entry,
+            self.delete_one(&run, &before, id, request.delete_forward),
+        )
+        .await
     }
 
     /// Sends one delete and settles it. Returns the list without the number.
@@ -48,10 +78,16 @@ impl Operations {
     ) -> Result<List, Error> {
         let sent = self
             .client
-            .delete(&run.context, run.account, id, delete_forward)
+            .delete(
+                &run.call.tenant,
+                run.call.account,
+                id,
+                delete_forward,
+                &run.options,
+            )
             .await;
         match sent {
-            Err(error) if error.nothing_ran() => Err(upstream_error(&run.context, error)),
+            Err(error) if error.nothing_ran() => Err(upstream_error(&run.call, error)),
             sent => {
                 let effect = Effect::delete(before, id);
                 let (list, _) = self.settled(run, sent, effect).await?;

@@ -2,6 +2,7 @@
 
 use crate::{
     domain::{AccountId, Etag, Field, FieldSet, NumberId, Violations},
+    security::Denied,
     telemetry::audit,
     upstream,
 };
@@ -36,6 +37,9 @@ pub enum Error {
         /// What upstream said.
         source: upstream::Error,
     },
+    /// The caller may not write now.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The caller may not forward calls to a redirect number that is new. Nothing was sent, or only
     /// reads.
     #[error("the caller may not forward calls to {field}")]
@@ -164,6 +168,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "INVALID_REQUEST",
+            Self::Denied(denied) => denied.reason(),
             Self::DestinationDenied { .. } => "DESTINATION_DENIED",
             Self::NumberNotFound { .. } => "NUMBER_NOT_FOUND",
             Self::IdsLost => "UPSTREAM_BAD_RESPONSE",
@@ -228,6 +233,7 @@ impl Error {
             | Self::OutcomeUnknown { source, .. }
             | Self::RestUnknown { source, .. } => source.as_ref(),
             Self::Invalid(_)
+            | Self::Denied(_)
             | Self::DestinationDenied { .. }
             | Self::NumberNotFound { .. }
             | Self::IdsLost

@@ -29,7 +29,7 @@ impl Operations {
         let run = &run.with_limit(self.config.write_limit);
         let ids: Vec<NumberId> = touched.iter().map(|(old, _)| old.id).collect();
         tracing::error!(
-            account_id = run.account.value(),
+            account_id = run.call.account.value(),
             touched = ?ids.iter().map(|id| id.value()).collect::<Vec<_>>(),
             "UpdateFollowmeAll changed other numbers of the account; it is not used any more"
         );
@@ -41,7 +41,11 @@ impl Operations {
             }
         }
         // Only what reads back as it was is put back.
-        let now = self.client.list(&run.context, run.account).await.ok();
+        let now = self
+            .client
+            .list(&run.call.tenant, run.call.account, &run.options)
+            .await
+            .ok();
         let not_restored = touched
             .iter()
             .filter(|(old, _)| {
@@ -64,10 +68,16 @@ impl Operations {
                 let mut back = now.fields.clone();
                 back.copy_from(&old.fields, fields);
                 self.client
-                    .update(&run.context, run.account, old.id, &back)
+                    .update(
+                        &run.call.tenant,
+                        run.call.account,
+                        old.id,
+                        &back,
+                        &run.options,
+                    )
                     .await
                     .map(drop)
-                    .map_err(|source| upstream_error(&run.context, source))
+                    .map_err(|source| upstream_error(&run.call, source))
             }
             None => self
                 .add_one(run, list, &old.fields, "number")

@@ -5,11 +5,13 @@
 
 mod add;
 mod audited;
+mod call;
 mod delete;
 mod effect;
 mod error;
 mod gate;
 mod guard;
+mod messages;
 mod read;
 mod replace_all;
 mod request_ids;
@@ -25,20 +27,25 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+pub use call::{Call, Fingerprint, Idempotency};
 pub use effect::{Before, Effect};
 pub use error::Error;
-pub use read::{ListPage, Page};
-pub use replace_all::{Etags, Incomplete, Replaced, StepOutcome, StepReport};
-pub use request_ids::{Content, Limits as RequestIdLimits, RequestId, Rpc};
-pub use write::{Command, Reply, Write};
+pub use messages::{
+    AddReply, AddRequest, DeleteReply, DeleteRequest, Etags, GetReply, GetRequest, ListReply,
+    ListRequest, NumberView, ReplaceAllReply, ReplaceAllRequest, StepOutcome, StepReport,
+    UpdateReply, UpdateRequest,
+};
+pub use replace_all::Incomplete;
+pub use request_ids::{Limits as RequestIdLimits, RequestId};
 
 use crate::{
-    domain::{AccountId, Etag, FieldSet, Fields, List, Number, NumberId, Rules},
+    domain::{AccountId, Etag, FieldSet, List, Number, NumberId, Rules},
+    security::Authorizer,
     telemetry::{
         audit::{self, Audit, Change},
         in_flight::Phase,
     },
-    upstream::{self, Client, Context},
+    upstream::{self, Client, ReadPurpose, RequestOptions},
 };
 use gate::Gate;
 use request_ids::RequestIds;
@@ -71,14 +78,15 @@ pub struct Operations {
     /// The writes under way.
     writes: TaskTracker,
     audit: Audit,
+    authorizer: Arc<Authorizer>,
 }
 
 /// A write under way.
 #[derive(Debug)]
 struct Run {
-    /// Its deadline is the caller's before the write has begun, and the write's own after that.
-    context: Context,
-    account: AccountId,
+    call: Arc<Call>,
+    /// Their deadline is the caller's before the write has begun, and the write's own after that.
+    options: RequestOptions,
     gate: Gate,
     /// Who writes, for the audit log.
     actor: Arc<audit::Actor>,
@@ -97,12 +105,12 @@ impl Run {
     /// Gives what is left to be done a limit of its own.
     fn with_limit(&self, limit: Duration) -> Self {
         Self {
-            context: Context {
+            call: Arc::clone(&self.call),
+            options: RequestOptions {
                 deadline: Some(Instant::now() + limit),
-                settles: true,
-                ..self.context.clone()
+                purpose: ReadPurpose::Verify,
+                ..self.options.clone()
             },
-            account: self.account,
             gate: self.gate.clone(),
             actor: Arc::clone(&self.actor),
         }
@@ -110,34 +118,25 @@ impl Run {
 
     /// Returns until when the write that has begun is to be settled.
     fn until(&self) -> Instant {
-        self.context.deadline.unwrap_or_else(Instant::now)
+        self.options.deadline.unwrap_or_else(Instant::now)
     }
 }
 
 /// A number that was written, and the list as it was read back.
 #[derive(Debug, Clone)]
-pub struct Applied {
-    /// The number as it was read back; of a plan that is only checked, as it would be.
-    pub number: NumberView,
+struct Applied {
+    /// The number as it was read back.
+    number: Number,
     /// The fields that did not take.
-    pub unapplied: FieldSet,
-    /// The list; `None` where nothing was to be written.
-    pub list: Option<List>,
-}
-
-/// A number of the list, or one that has no id yet.
-#[derive(Debug, Clone)]
-pub enum NumberView {
-    /// A number of the list.
-    Stored(Number),
-    /// What would be sent to add one.
-    Planned(AccountId, Fields),
+    unapplied: FieldSet,
+    /// The list as it was read back.
+    list: List,
 }
 
 impl Operations {
     /// Makes the operations over a client.
     #[must_use]
-    pub fn new(client: Client, config: Config, audit: Audit) -> Self {
+    pub fn new(client: Client, config: Config, audit: Audit, authorizer: Arc<Authorizer>) -> Self {
         Self {
             client,
             turns: Turns::default(),
@@ -146,6 +145,7 @@ impl Operations {
             unsettled: UnsettledAdds::new(config.request_ids),
             config,
             audit,
+            authorizer,
         }
     }
 
@@ -174,7 +174,7 @@ impl Operations {
     /// [`Error::AuditUnavailable`], [`Error::NotSent`].
     fn begin(&self, run: &Run, change: Change<'_>) -> Result<(Run, audit::Entry), Error> {
         let entry = self.audit.begin(&run.actor, change)?;
-        run.context.call.enter(Phase::Writing);
+        run.call.progress.enter(Phase::Writing);
         match run.begin(self.config.write_limit) {
             Ok(run) => Ok((run, entry)),
             Err(error) => Err(audited::end_unsent(entry, error)),
@@ -184,8 +184,8 @@ impl Operations {
     /// Reads the list, as the first step of a write.
     #[tracing::instrument(name = "plan", skip_all)]
     async fn current(&self, run: &Run) -> Result<List, Error> {
-        run.context.call.enter(Phase::Planning);
-        self.read_list(&run.context, run.account).await
+        run.call.progress.enter(Phase::Planning);
+        self.read_list(&run.call, &run.options).await
     }
 }
 
@@ -202,8 +202,8 @@ fn check_etag(wanted: Option<&str>, now: Etag, number: Option<&Number>) -> Resul
 
 /// Checks that the caller may forward calls to a redirect number that is new at its place, which the
 /// path names.
-fn check_destination(context: &Context, path: &str, redirect_number: &str) -> Result<(), Error> {
-    if context.destinations.allows(redirect_number) {
+fn check_destination(call: &Call, path: &str, redirect_number: &str) -> Result<(), Error> {
+    if call.destinations().allows(redirect_number) {
         Ok(())
     } else {
         Err(Error::DestinationDenied {
@@ -222,29 +222,32 @@ fn missing(list: &List, account: AccountId, number: NumberId) -> Error {
 }
 
 /// Makes an error of a read that failed.
-fn read_error(context: &Context, account: AccountId, source: upstream::Error) -> Error {
+fn read_error(call: &Call, source: upstream::Error) -> Error {
     if source.kind() == upstream::Kind::NotFound {
-        Error::AccountNotFound { account, source }
+        Error::AccountNotFound {
+            account: call.account,
+            source,
+        }
     } else {
-        upstream_error(context, source)
+        upstream_error(call, source)
     }
 }
 
 /// Makes an error of a request that had no effect.
-fn upstream_error(context: &Context, source: upstream::Error) -> Error {
+fn upstream_error(call: &Call, source: upstream::Error) -> Error {
     Error::Upstream {
-        license_is_callers: context.license_is_callers,
+        license_is_callers: call.tenant.license_is_callers,
         source,
     }
 }
 
 /// Makes an error of a write that had no effect, as reading back shows.
-fn not_done(context: &Context, sent: Result<upstream::Written, upstream::Error>) -> Error {
+fn not_done(call: &Call, sent: Result<upstream::Written, upstream::Error>) -> Error {
     match sent {
         Ok(written) if written.success == Some(false) => Error::Refused { source: None },
         Ok(_) => Error::NotDone { source: None },
         // Whose License it is decides what the caller can do about it, on a write as on a read.
-        Err(error) if error.kind() == upstream::Kind::Denied => upstream_error(context, error),
+        Err(error) if error.kind() == upstream::Kind::Denied => upstream_error(call, error),
         Err(error)
             if matches!(
                 error.kind(),

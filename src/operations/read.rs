@@ -1,66 +1,37 @@
 //! Get and List.
 
-use super::{Error, Operations, missing, read_error};
-use crate::{
-    domain::{AccountId, Etag, List, Number, NumberId, Settings},
-    telemetry::in_flight::Phase,
-    upstream::Context,
+use super::{
+    Call, Error, GetReply, GetRequest, ListReply, ListRequest, Operations, missing, read_error,
 };
-
-/// A part of a list that is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
-    /// How many numbers; `None` for all.
-    pub size: Option<usize>,
-    /// How many numbers come before it.
-    pub start: usize,
-    /// The etag of the list that the page before was cut from.
-    pub etag: Option<String>,
-}
-
-/// A part of a list.
-#[derive(Debug)]
-pub struct ListPage {
-    /// The numbers.
-    pub numbers: Vec<Number>,
-    /// The settings of the list.
-    pub settings: Option<Settings>,
-    /// The etag of the whole list.
-    pub etag: Etag,
-    /// Where the next page starts, if there is one.
-    pub next: Option<usize>,
-    /// How many numbers the whole list has.
-    pub total: usize,
-}
+use crate::{
+    domain::{Etag, List, Number},
+    telemetry::in_flight::Phase,
+    upstream::RequestOptions,
+};
 
 impl Operations {
     /// Reads the list of an account and cuts a page out of it. Upstream has no pages.
     ///
     /// # Errors
-    /// [`Error::Upstream`], [`Error::AccountNotFound`]; [`Error::ListChanged`] where the list is
-    /// not the one that the page before was cut from.
-    pub async fn list(
-        &self,
-        context: &Context,
-        account: AccountId,
-        page: &Page,
-    ) -> Result<ListPage, Error> {
-        context.call.enter(Phase::Reading);
-        let list = self.read_list(context, account).await?;
+    /// [`Error::Upstream`], [`Error::AccountNotFound`], [`Error::ReadDeadline`];
+    /// [`Error::ListChanged`] where the list is not the one that the page before was cut from.
+    pub async fn list(&self, call: &Call, request: ListRequest) -> Result<ListReply, Error> {
+        call.progress.enter(Phase::Reading);
+        let options = call.options();
+        let list = call.read(self.read_list(call, &options)).await?;
         let etag = Etag::of_list(&list);
-        if page.etag.as_deref().is_some_and(|of| of != etag.as_str()) {
+        if request.etag.is_some_and(|of| of != etag.as_str()) {
             return Err(Error::ListChanged { etag });
         }
         let total = list.numbers.len();
-        let size = page.size.unwrap_or(total);
         let numbers: Vec<Number> = list
             .numbers
             .into_iter()
-            .skip(page.start)
-            .take(size)
+            .skip(request.start)
+            .take(request.size.unwrap_or(total))
             .collect();
-        let next = page.start.saturating_add(numbers.len());
-        Ok(ListPage {
+        let next = request.start.saturating_add(numbers.len());
+        Ok(ListReply {
             next: (next < total && !numbers.is_empty()).then_some(next),
             numbers,
             settings: list.settings,
@@ -69,34 +40,27 @@ impl Operations {
         })
     }
 
-    /// Reads the whole list.
-    pub(super) async fn read_list(
-        &self,
-        context: &Context,
-        account: AccountId,
-    ) -> Result<List, Error> {
-        self.client
-            .list(context, account)
-            .await
-            .map_err(|source| read_error(context, account, source))
-    }
-
-    /// Reads one number. The list that is returned holds it and no other.
+    /// Reads one number.
     ///
     /// # Errors
     /// [`Error::NumberNotFound`] where the answer holds a list without it, or says 404;
-    /// [`Error::IdsLost`] where it may be one whose id was lost; [`Error::Upstream`].
-    pub async fn get(
+    /// [`Error::IdsLost`] where it may be one whose id was lost; [`Error::Upstream`],
+    /// [`Error::ReadDeadline`].
+    pub async fn get(&self, call: &Call, request: GetRequest) -> Result<GetReply, Error> {
+        call.progress.enter(Phase::Reading);
+        call.read(self.read_number(call, request)).await
+    }
+
+    async fn read_number(
         &self,
-        context: &Context,
-        account: AccountId,
-        id: NumberId,
-    ) -> Result<List, Error> {
-        context.call.enter(Phase::Reading);
-        let mut list = match self.client.get(context, account, id).await {
+        call: &Call,
+        GetRequest { id }: GetRequest,
+    ) -> Result<GetReply, Error> {
+        let (tenant, account) = (&call.tenant, call.account);
+        let mut list = match self.client.get(tenant, account, id, &call.options()).await {
             Ok(list) => list,
             Err(source) => {
-                return Err(match read_error(context, account, source) {
+                return Err(match read_error(call, source) {
                     Error::AccountNotFound { .. } => Error::NumberNotFound {
                         account,
                         number: id,
@@ -105,11 +69,28 @@ impl Operations {
                 });
             }
         };
-        // A host that answers with the whole list is as good.
-        list.numbers.retain(|number| number.id == id);
-        if list.numbers.is_empty() {
-            return Err(missing(&list, account, id));
+        // Some hosts answer with the whole list.
+        match list.numbers.iter().position(|number| number.id == id) {
+            Some(index) => Ok(GetReply {
+                number: list.numbers.swap_remove(index),
+                settings: list.settings,
+            }),
+            None => {
+                list.numbers.clear();
+                Err(missing(&list, account, id))
+            }
         }
-        Ok(list)
+    }
+
+    /// Reads the whole list.
+    pub(super) async fn read_list(
+        &self,
+        call: &Call,
+        options: &RequestOptions,
+    ) -> Result<List, Error> {
+        self.client
+            .list(&call.tenant, call.account, options)
+            .await
+            .map_err(|source| read_error(call, source))
     }
 }

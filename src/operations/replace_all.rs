@@ -1,9 +1,12 @@
 //! ReplaceAll: a plan of single writes, one after the other.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
-    Error, NumberView, Operations, Run,
+    Call, Error, Etags, NumberView, Operations, ReplaceAllReply, ReplaceAllRequest, Run,
+    StepOutcome, StepReport,
     add::asked,
     audited::{end_step, to_its_end},
     check_destination, check_etag,
@@ -12,28 +15,17 @@ use super::{
     second_way::Goal,
     settle::{PATIENCE, is_over, says_done},
     update::{Way, sendable},
+    write::{Command, Reply, other_reply},
 };
 use crate::{
-    domain::{
-        AccountId, Desired, Etag, FieldSet, Fields, List, NumberId, Plan, Settings, Step,
-        Violations,
-    },
+    domain::{AccountId, Desired, Etag, FieldSet, Fields, List, NumberId, Plan, Step, Violations},
     telemetry::{
         audit::{Change, Entry},
         in_flight::Phase,
         metrics::{self, WriteOutcome},
     },
-    upstream::{self, Context, UpdateAll},
+    upstream::{self, UpdateAll},
 };
-
-/// The etags that must hold before a replace-all.
-#[derive(Debug, Clone, Default)]
-pub struct Etags {
-    /// Of the whole list.
-    pub list: Option<String>,
-    /// Of numbers.
-    pub numbers: Vec<(NumberId, String)>,
-}
 
 impl Etags {
     fn check(&self, list: &List) -> Result<(), Error> {
@@ -53,34 +45,6 @@ impl Etags {
     }
 }
 
-/// What became of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepOutcome {
-    /// It was done: reading back shows it.
-    Done,
-    /// It was not done.
-    Failed,
-    /// It was begun, and nobody knows.
-    Unknown,
-    /// It was not begun.
-    NotStarted,
-}
-
-/// A step, and what became of it.
-#[derive(Debug, Clone)]
-pub struct StepReport {
-    /// What the step does.
-    pub step: Step,
-    /// The number; `None` for an add that is not done.
-    pub id: Option<NumberId>,
-    /// What became of it.
-    pub outcome: StepOutcome,
-    /// Why it is not done: a reason of ErrorInfo, or empty.
-    pub reason: &'static str,
-    /// The fields that did not take.
-    pub unapplied: FieldSet,
-}
-
 impl StepReport {
     fn new(step: Step, outcome: StepOutcome) -> Self {
         let id = match &step {
@@ -95,19 +59,6 @@ impl StepReport {
             unapplied: FieldSet::EMPTY,
         }
     }
-}
-
-/// A replace-all that was done.
-#[derive(Debug, Clone)]
-pub struct Replaced {
-    /// The numbers, read back; of a plan that is only checked, as they would be.
-    pub numbers: Vec<NumberView>,
-    /// The settings of the list.
-    pub settings: Option<Settings>,
-    /// The list as it was read back; `None` for a plan that is only checked.
-    pub list: Option<List>,
-    /// What was done, in order.
-    pub reports: Vec<StepReport>,
 }
 
 /// A replace-all that stopped on its way.
@@ -126,28 +77,43 @@ pub struct Incomplete {
 }
 
 impl Operations {
-    /// Reads the list and says what would be done to make it the desired one.
+    /// Makes the list of an account the desired one.
     ///
     /// # Errors
-    /// Those of the read; [`Error::IdsLost`], [`Error::EtagMismatch`], [`Error::Invalid`],
-    /// [`Error::Unreadable`], [`Error::DestinationDenied`].
+    /// [`Error::Invalid`], [`Error::IdsLost`], [`Error::EtagMismatch`], [`Error::Unreadable`],
+    /// [`Error::DestinationDenied`], [`Error::NotSent`], [`Error::Upstream`] before the first
+    /// write; [`Error::InProgress`]; [`Error::ReplaceIncomplete`] after a step that was not applied,
+    /// whose outcome is unknown, or after which the caller had gone; [`Error::WroteTooMuch`].
+    pub async fn replace_all(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: ReplaceAllRequest,
+    ) -> Result<ReplaceAllReply, Arc<Error>> {
+        if request.validate_only {
+            return Ok(call.read(self.plan_replace_all(call, &request)).await?);
+        }
+        match &*self.write(call, Command::ReplaceAll(request)).await? {
+            Reply::ReplaceAll(reply) => Ok(reply.clone()),
+            _ => Err(other_reply()),
+        }
+    }
+
+    /// Reads the list and returns what would be done to make it the desired one.
     #[tracing::instrument(name = "plan", skip_all)]
-    pub async fn plan_replace_all(
+    async fn plan_replace_all(
         &self,
-        context: &Context,
-        account: AccountId,
-        desired: &[Desired],
-        etags: &Etags,
-    ) -> Result<Replaced, Error> {
-        context.call.enter(Phase::Planning);
-        let before = self.read_list(context, account).await?;
-        let plan = self.plan(context, &before, desired, etags)?;
-        Ok(planned(account, &before, plan))
+        call: &Call,
+        request: &ReplaceAllRequest,
+    ) -> Result<ReplaceAllReply, Error> {
+        call.progress.enter(Phase::Planning);
+        let before = self.read_list(call, &call.options()).await?;
+        let plan = self.plan(call, &before, &request.desired, &request.etags)?;
+        Ok(planned(call.account, &before, plan))
     }
 
     fn plan(
         &self,
-        context: &Context,
+        call: &Call,
         before: &List,
         desired: &[Desired],
         etags: &Etags,
@@ -185,12 +151,12 @@ impl Operations {
                 Step::Keep { .. } | Step::Delete { .. } => continue,
             };
             let path = format!("numbers[{index}]");
-            check_destination(context, &path, &target.redirect_number)?;
+            check_destination(call, &path, &target.redirect_number)?;
         }
         Ok(plan)
     }
 
-    /// Makes the list of an account the desired one.
+    /// Makes the list of an account the desired one, as the task of a write.
     ///
     /// `pending` is what an earlier try of the same request left unsettled.
     ///
@@ -200,13 +166,13 @@ impl Operations {
     /// write; [`Error::ReplaceIncomplete`] after a step that failed, whose outcome is unknown, or
     /// behind which the caller had gone;
     /// [`Error::WroteTooMuch`].
-    pub(super) async fn replace_all(
+    pub(super) async fn replace_list(
         &self,
         run: &Run,
         desired: &[Desired],
         etags: &Etags,
         pending: Option<Effect>,
-    ) -> Result<Replaced, Error> {
+    ) -> Result<ReplaceAllReply, Error> {
         // An add that may still come must not be sent a second time.
         let unsettled = match pending.filter(|effect| !effect.is_idempotent()) {
             Some(effect) => {
@@ -216,7 +182,7 @@ impl Operations {
             None => None,
         };
         let mut list = self.current(run).await?;
-        let mut steps = self.plan(&run.context, &list, desired, etags)?.steps;
+        let mut steps = self.plan(&run.call, &list, desired, etags)?.steps;
         let mut reports = Vec::with_capacity(steps.len());
         if let Some((effect, error)) = unsettled {
             reports.extend(steps.into_iter().map(|step| {
@@ -283,16 +249,11 @@ impl Operations {
             reports.extend(steps.map(|step| StepReport::new(step, StepOutcome::NotStarted)));
             return Err(self.incomplete(run, reports, Some(error)).await);
         }
-        Ok(Replaced {
-            numbers: list
-                .numbers
-                .iter()
-                .cloned()
-                .map(NumberView::Stored)
-                .collect(),
-            settings: list.settings.clone(),
-            list: Some(list),
-            reports,
+        Ok(ReplaceAllReply {
+            list_etag: Some(Etag::of_list(&list)),
+            numbers: list.numbers.into_iter().map(NumberView::Stored).collect(),
+            settings: list.settings,
+            steps: reports,
         })
     }
 
@@ -308,7 +269,7 @@ impl Operations {
             Step::Keep { .. } => return Ok(None),
             Step::Delete { id } => {
                 let Some(old) = list.find(id) else {
-                    return match missing(list, run.account, id) {
+                    return match missing(list, run.call.account, id) {
                         Error::NumberNotFound { .. } => Ok(None),
                         error => Err(error),
                     };
@@ -323,12 +284,12 @@ impl Operations {
                 target,
                 changed,
             } => {
-                let old = list
-                    .find(id)
-                    .ok_or_else(|| match missing(list, run.account, id) {
-                        Error::NumberNotFound { number, .. } => Error::Vanished { number },
-                        error => error,
-                    })?;
+                let old =
+                    list.find(id)
+                        .ok_or_else(|| match missing(list, run.call.account, id) {
+                            Error::NumberNotFound { number, .. } => Error::Vanished { number },
+                            error => error,
+                        })?;
                 sendable(old, changed)?;
                 let (run, entry) = self.begin(run, Change::update(old, &target))?;
                 let run = &run;
@@ -374,7 +335,7 @@ impl Operations {
             }
         };
         report.unapplied = applied.unapplied;
-        Ok(applied.list)
+        Ok(Some(applied.list))
     }
 
     /// Posts the whole desired list as one CSV, and reports what reading back shows to be done.
@@ -397,7 +358,7 @@ impl Operations {
         let run = &run;
         let sent = self
             .client
-            .update_all(&run.context, run.account, &numbers)
+            .update_all(&run.call.tenant, run.call.account, &numbers, &run.options)
             .await;
         if sent.as_ref().is_err_and(upstream::Error::nothing_ran) {
             for entry in entries.into_iter().flatten() {
@@ -484,7 +445,7 @@ impl Operations {
             entries.push(entry.transpose()?);
             Ok(())
         });
-        run.context.call.enter(Phase::Writing);
+        run.call.progress.enter(Phase::Writing);
         // One post is one beginning: what comes before it has begun nothing.
         let begun = noted.and_then(|()| run.begin(self.config.write_limit));
         match begun {
@@ -510,7 +471,11 @@ impl Operations {
             _ => (None, None),
         };
         let run = run.with_limit(self.config.write_limit);
-        let list = self.client.list(&run.context, run.account).await.ok();
+        let list = self
+            .client
+            .list(&run.call.tenant, run.call.account, &run.options)
+            .await
+            .ok();
         Error::ReplaceIncomplete(Box::new(Incomplete {
             reports,
             list,
@@ -558,7 +523,7 @@ fn shown(list: &List, rest: &[Step], step: Step) -> Option<StepReport> {
 }
 
 /// Shows what a plan would do.
-fn planned(account: AccountId, before: &List, plan: Plan) -> Replaced {
+fn planned(account: AccountId, before: &List, plan: Plan) -> ReplaceAllReply {
     let mut numbers: Vec<(Option<i32>, Option<NumberId>, NumberView)> = plan
         .steps
         .iter()
@@ -580,11 +545,11 @@ fn planned(account: AccountId, before: &List, plan: Plan) -> Replaced {
         })
         .collect();
     numbers.sort_by_key(|(order, id, _)| (order.is_none(), *order, id.is_none(), *id));
-    Replaced {
+    ReplaceAllReply {
         numbers: numbers.into_iter().map(|(_, _, view)| view).collect(),
         settings: before.settings.clone(),
-        list: None,
-        reports: plan
+        list_etag: None,
+        steps: plan
             .steps
             .into_iter()
             .map(|step| StepReport::new(step, StepOutcome::NotStarted))

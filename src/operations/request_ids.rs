@@ -13,8 +13,8 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Error, Reply, effect::Effect, gate::Gate};
-use crate::domain::{FieldSet, License};
+use super::{Error, Fingerprint, effect::Effect, gate::Gate, write::Reply};
+use crate::domain::{FieldSet, License, Method};
 
 /// An id that a caller gave a write: 1 to 64 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,35 +41,12 @@ impl RequestId {
     }
 }
 
-/// The RPC that an id belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "named as the RPCs")]
-pub enum Rpc {
-    Add,
-    Update,
-    Delete,
-    ReplaceAll,
-}
-
-impl Rpc {
-    /// Returns its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Add => "Add",
-            Self::Update => "Update",
-            Self::Delete => "Delete",
-            Self::ReplaceAll => "ReplaceAll",
-        }
-    }
-}
-
 /// Where an id holds: what one caller does with one License by one RPC.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) caller: String,
     pub(super) license: License,
-    pub(super) rpc: Rpc,
+    pub(super) method: Method,
     pub(super) id: RequestId,
 }
 
@@ -83,9 +60,6 @@ pub struct Limits {
     /// How many bytes their outcomes may take, about.
     pub bytes: usize,
 }
-
-/// A hash of what a request asks for.
-pub type Content = [u8; 32];
 
 /// The writes that are remembered.
 #[derive(Debug, Clone)]
@@ -105,7 +79,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Entry {
-    content: Content,
+    fingerprint: Fingerprint,
     state: State,
     bytes: usize,
 }
@@ -162,12 +136,12 @@ impl RequestIds {
     }
 
     /// Looks an id up, and takes it where nobody is at it.
-    pub(super) fn enter(&self, key: &Key, content: Content, gate: &Gate) -> Entered {
+    pub(super) fn enter(&self, key: &Key, fingerprint: Fingerprint, gate: &Gate) -> Entered {
         let mut table = self.table();
         let table = &mut *table;
         table.forget_old(self.limits.ttl);
         let memory = match table.entries.get(key) {
-            Some(entry) if entry.content != content => return Entered::Conflict,
+            Some(entry) if entry.fingerprint != fingerprint => return Entered::Conflict,
             Some(Entry {
                 state: State::Running(running),
                 ..
@@ -188,11 +162,11 @@ impl RequestIds {
             }
         };
         let (sender, receiver) = watch::channel(());
-        table.replace(key, content, State::Running(receiver), 0);
+        table.replace(key, fingerprint, State::Running(receiver), 0);
         let ticket = Ticket {
             ids: self.clone(),
             key: key.clone(),
-            content,
+            fingerprint,
             gate: gate.clone(),
             // What was not settled stays as it was, whatever becomes of this try.
             otherwise: memory.clone(),
@@ -209,14 +183,14 @@ impl RequestIds {
 }
 
 impl Table {
-    fn replace(&mut self, key: &Key, content: Content, state: State, bytes: usize) {
+    fn replace(&mut self, key: &Key, fingerprint: Fingerprint, state: State, bytes: usize) {
         let finished = match state {
             State::Finished(at, _) => Some(at),
             State::Running(_) => None,
         };
         self.bytes += bytes;
         let entry = Entry {
-            content,
+            fingerprint,
             state,
             bytes,
         };
@@ -283,7 +257,7 @@ fn is_current(entries: &HashMap<Key, Entry>, key: &Key, at: Instant) -> bool {
 pub(super) struct Ticket {
     ids: RequestIds,
     key: Key,
-    content: Content,
+    fingerprint: Fingerprint,
     gate: Gate,
     otherwise: Option<Memory>,
     /// Dropping it wakes those who wait.
@@ -309,7 +283,7 @@ impl Ticket {
                     Some(Memory::Incomplete(incomplete.pending.clone()))
                 }
                 // Its first steps are done, and it can go on.
-                Error::WroteTooMuch { .. } if self.key.rpc == Rpc::ReplaceAll => {
+                Error::WroteTooMuch { .. } if self.key.method == Method::ReplaceAll => {
                     Some(Memory::Incomplete(None))
                 }
                 error if error.write_was_done() => Some(Memory::Final(result.clone())),
@@ -329,7 +303,7 @@ impl Ticket {
             Some(memory) => {
                 let bytes = memory.bytes() + self.key.id.as_str().len() + self.key.caller.len();
                 let state = State::Finished(Instant::now(), memory);
-                table.replace(&self.key, self.content, state, bytes);
+                table.replace(&self.key, self.fingerprint, state, bytes);
             }
             None => table.remove(&self.key),
         }
@@ -381,7 +355,7 @@ mod tests {
         let key = |id: &str| Key {
             caller: String::new(),
             license: License::new("L").unwrap(),
-            rpc: Rpc::Add,
+            method: Method::Add,
             id: RequestId::new(id).unwrap(),
         };
         let take = |id: &str| match ids.enter(&key(id), [0; 32], &Gate::default()) {

@@ -1,8 +1,7 @@
 //! What is done about fields that did not take: `POST UpdateFollowmeAll` with the whole number.
 
 use super::{
-    Applied, Error, NumberView, Operations, Run, audited::to_its_end, effect::Effect,
-    settle::Outcome,
+    Applied, Error, Operations, Run, audited::to_its_end, effect::Effect, settle::Outcome,
 };
 use crate::{
     domain::{Field, FieldSet, Fields, List, Number, NumberId},
@@ -99,9 +98,9 @@ impl Operations {
             });
         }
         Ok(Applied {
-            number: NumberView::Stored(now.clone()),
+            number: now.clone(),
             unapplied,
-            list: Some(list),
+            list,
         })
     }
 
@@ -207,7 +206,7 @@ impl Operations {
             UpdateAll::One | UpdateAll::Off => vec![(Some(id), whole)],
         };
         self.client
-            .update_all(&run.context, run.account, &numbers)
+            .update_all(&run.call.tenant, run.call.account, &numbers, &run.options)
             .await
     }
 }

@@ -92,7 +92,7 @@ impl Operations {
         );
         match outcome {
             Outcome::Done(list, id) => Ok((list, id)),
-            Outcome::NotDone(_) => Err(not_done(&run.context, sent)),
+            Outcome::NotDone(_) => Err(not_done(&run.call, sent)),
             Outcome::Unknown(candidates) => Err(Error::OutcomeUnknown {
                 effect: Box::new(effect),
                 candidates,
@@ -112,7 +112,7 @@ impl Operations {
         sent: &Result<Written, upstream::Error>,
         effect: &Effect,
     ) -> Outcome {
-        run.context.call.enter(Phase::Verifying);
+        run.call.progress.enter(Phase::Verifying);
         let mut named = None;
         let said_done = says_done(sent);
         let over = match sent {
@@ -164,7 +164,11 @@ impl Operations {
     ) -> Option<List> {
         let mut pause = BACKOFF.0;
         loop {
-            match self.client.list(&run.context, run.account).await {
+            match self
+                .client
+                .list(&run.call.tenant, run.call.account, &run.options)
+                .await
+            {
                 Ok(list) if wanted(&list) => return Some(list),
                 Ok(_) => {}
                 Err(error) => {

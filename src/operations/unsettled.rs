@@ -38,7 +38,7 @@ struct Add {
 
 impl Add {
     fn is_of(&self, run: &Run) -> bool {
-        self.account == run.account && self.license == run.context.license
+        self.account == run.call.account && self.license == run.call.tenant.license
     }
 
     fn bytes(&self) -> usize {
@@ -72,8 +72,8 @@ impl UnsettledAdds {
         }
         adds.push_back(Add {
             since: Instant::now(),
-            license: run.context.license.clone(),
-            account: run.account,
+            license: run.call.tenant.license.clone(),
+            account: run.call.account,
             effect: effect.clone(),
             number: None,
         });

@@ -1,13 +1,22 @@
 //! Update.
 
+use std::sync::Arc;
+
 use super::{
-    Applied, Error, NumberView, Operations, Run, add::misfits, audited::to_its_end,
-    check_destination, check_etag, effect::Effect, missing, second_way::Goal, upstream_error,
+    Applied, Call, Error, Operations, Run, UpdateReply, UpdateRequest,
+    add::misfits,
+    audited::to_its_end,
+    check_destination, check_etag,
+    effect::Effect,
+    missing,
+    second_way::Goal,
+    upstream_error,
+    write::{Command, Reply, other_reply},
 };
 use crate::{
-    domain::{AccountId, Draft, Etag, Field, FieldSet, Fields, List, Number, NumberId},
+    domain::{AccountId, Etag, Field, FieldSet, Fields, List, Number},
     telemetry::{audit::Change, in_flight::Phase},
-    upstream::{Context, Kind, UpdateAll},
+    upstream::{Kind, UpdateAll},
 };
 
 /// Which way a whole number is written.
@@ -20,31 +29,47 @@ pub(super) enum Way {
 }
 
 impl Operations {
-    /// Reads the list and says what a number would become.
+    /// Changes the fields of a number that the mask names.
     ///
     /// # Errors
-    /// Those of the read; [`Error::NumberNotFound`], [`Error::IdsLost`], [`Error::EtagMismatch`],
-    /// [`Error::Unreadable`], [`Error::DestinationDenied`].
+    /// [`Error::NumberNotFound`], [`Error::IdsLost`], [`Error::EtagMismatch`],
+    /// [`Error::Unreadable`], [`Error::DestinationDenied`]; [`Error::Invalid`] where the values fit no
+    /// request; [`Error::Upstream`] where nothing was written; [`Error::Refused`],
+    /// [`Error::NotDone`], [`Error::OutcomeUnknown`], [`Error::NotSent`], [`Error::InProgress`];
+    /// [`Error::FieldsNotApplied`], [`Error::RestUnknown`], [`Error::WroteTooMuch`],
+    /// [`Error::Vanished`] where the number was changed, but not as asked.
+    pub async fn update(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: UpdateRequest,
+    ) -> Result<UpdateReply, Arc<Error>> {
+        if request.validate_only {
+            return Ok(UpdateReply {
+                number: call.read(self.plan_update(call, &request)).await?,
+                unapplied: FieldSet::EMPTY,
+                list_etag: None,
+            });
+        }
+        match &*self.write(call, Command::Update(request)).await? {
+            Reply::Update(reply) => Ok(reply.clone()),
+            _ => Err(other_reply()),
+        }
+    }
+
+    /// Reads the list and returns what a number would become.
     #[tracing::instrument(name = "plan", skip_all)]
-    pub async fn plan_update(
-        &self,
-        context: &Context,
-        account: AccountId,
-        id: NumberId,
-        draft: &Draft,
-        named: FieldSet,
-        etag: Option<&str>,
-    ) -> Result<Number, Error> {
-        context.call.enter(Phase::Planning);
-        let before = self.read_list(context, account).await?;
-        let (number, target) = self.updated(&before, account, id, draft, named, etag)?;
-        check_change(context, number, &target)?;
+    async fn plan_update(&self, call: &Call, request: &UpdateRequest) -> Result<Number, Error> {
+        call.progress.enter(Phase::Planning);
+        let before = self.read_list(call, &call.options()).await?;
+        let (number, target) = self.updated(&before, call.account, request)?;
+        check_change(call, number, &target)?;
         let mut number = number.clone();
         number.fields = target;
         Ok(number)
     }
 
-    /// Changes the named fields of a number. A number that is as asked is not written.
+    /// Changes the named fields of a number, as the task of a write. A number that is as asked is not
+    /// written.
     ///
     /// The draft must have passed its checks.
     ///
@@ -54,23 +79,20 @@ impl Operations {
     /// request; [`Error::Upstream`] where nothing was written; [`Error::Refused`],
     /// [`Error::NotDone`], [`Error::OutcomeUnknown`], [`Error::NotSent`]; those of
     /// [`finish`](Self::finish).
-    pub(super) async fn update(
+    pub(super) async fn update_number(
         &self,
         run: &Run,
-        id: NumberId,
-        draft: &Draft,
-        named: FieldSet,
-        etag: Option<&str>,
+        request: &UpdateRequest,
     ) -> Result<Applied, Error> {
         let before = self.current(run).await?;
-        let (number, target) = self.updated(&before, run.account, id, draft, named, etag)?;
-        check_change(&run.context, number, &target)?;
+        let (number, target) = self.updated(&before, run.call.account, request)?;
+        check_change(&run.call, number, &target)?;
         let changed = target.differences(&number.fields);
         if changed.is_empty() {
             return Ok(Applied {
-                number: NumberView::Stored(number.clone()),
+                number: number.clone(),
                 unapplied: FieldSet::EMPTY,
-                list: Some(before),
+                list: before,
             });
         }
         let (run, entry) = self.begin(run, Change::update(number, &target))?;
@@ -80,7 +102,7 @@ impl Operations {
                 .update_one(run, &before, number, &target, Way::Get, "number")
                 .await?;
             let goal = Goal {
-                id,
+                id: number.id,
                 old: &number.fields,
                 target: &target,
                 asked: changed,
@@ -95,17 +117,20 @@ impl Operations {
         &self,
         before: &'a List,
         account: AccountId,
-        id: NumberId,
-        draft: &Draft,
-        named: FieldSet,
-        etag: Option<&str>,
+        request: &UpdateRequest,
     ) -> Result<(&'a Number, Fields), Error> {
         let number = before
-            .find(id)
-            .ok_or_else(|| missing(before, account, id))?;
-        check_etag(etag, Etag::of_number(number), Some(number))?;
-        sendable(number, named)?;
-        let target = draft.merge_into(&number.fields, named, &self.config.rules);
+            .find(request.id)
+            .ok_or_else(|| missing(before, account, request.id))?;
+        check_etag(
+            request.etag.as_deref(),
+            Etag::of_number(number),
+            Some(number),
+        )?;
+        sendable(number, request.mask)?;
+        let target = request
+            .draft
+            .merge_into(&number.fields, request.mask, &self.config.rules);
         Ok((number, target))
     }
 
@@ -131,7 +156,7 @@ impl Operations {
             let sent = match way {
                 Way::Get => {
                     self.client
-                        .update(&run.context, run.account, id, target)
+                        .update(&run.call.tenant, run.call.account, id, target, &run.options)
                         .await
                 }
                 Way::Post => self.post(run, before, id, target).await,
@@ -143,7 +168,7 @@ impl Operations {
                     continue;
                 }
                 Err(error) if error.nothing_ran() => {
-                    return Err(upstream_error(&run.context, error));
+                    return Err(upstream_error(&run.call, error));
                 }
                 sent => sent,
             };
@@ -160,7 +185,7 @@ impl Operations {
         Err(match refused {
             Some(error) => match misfits(error.kind(), target, path) {
                 Some(violations) => Error::Invalid(violations),
-                None => upstream_error(&run.context, error),
+                None => upstream_error(&run.call, error),
             },
             None => Error::NotDone { source: None },
         })
@@ -168,11 +193,11 @@ impl Operations {
 }
 
 /// Checks that the caller may make the number forward where it shall, if that is elsewhere.
-fn check_change(context: &Context, number: &Number, target: &Fields) -> Result<(), Error> {
+fn check_change(call: &Call, number: &Number, target: &Fields) -> Result<(), Error> {
     if target.same_destination(&number.fields) {
         Ok(())
     } else {
-        check_destination(context, "number", &target.redirect_number)
+        check_destination(call, "number", &target.redirect_number)
     }
 }
 

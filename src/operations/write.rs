@@ -3,120 +3,85 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{
-    Applied, Error, Etags, Operations, Replaced, Run,
+    AddReply, AddRequest, Applied, Call, DeleteReply, DeleteRequest, Error, Etags, NumberView,
+    Operations, ReplaceAllReply, ReplaceAllRequest, Run, UpdateReply, UpdateRequest,
     effect::{Effect, Judgement},
     gate::Gate,
-    request_ids::{Content, Entered, Key, Memory, RequestId, Rpc},
+    request_ids::{Entered, Key, Memory},
     second_way::Goal,
     upstream_error,
 };
 use crate::{
-    domain::{AccountId, Desired, Draft, FieldSet, Fields, List, NumberId},
-    telemetry::{
-        audit,
-        metrics::{self, RequestIdHit},
-    },
-    upstream::{self, Context, Permit, Route},
+    domain::{Etag, FieldSet, Fields, List, Method, NumberId},
+    telemetry::metrics::{self, RequestIdHit},
+    upstream::{self, Permit, RequestOptions, Route},
 };
 
-/// A write that is asked for.
+/// A write: what is asked of an operation that writes.
 #[derive(Debug)]
-pub struct Write {
-    /// On whose behalf.
-    pub context: Context,
-    /// Who asks; the scope of request ids. Empty for anonymous.
-    pub caller: String,
-    /// The account whose list is written.
-    pub account: AccountId,
-    /// What is to be done.
-    pub command: Command,
-    /// The id that the caller gave it, and what the request asks for.
-    pub request: Option<(RequestId, Content)>,
-    /// When the caller has to be answered, whatever the write does.
-    pub answer_by: Option<Instant>,
+pub(super) enum Command {
+    Add(AddRequest),
+    Update(UpdateRequest),
+    Delete(DeleteRequest),
+    ReplaceAll(ReplaceAllRequest),
 }
 
-/// What is to be done. Drafts must have passed their checks, but for those of a replace-all.
-#[derive(Debug)]
-pub enum Command {
-    /// Add a number.
-    Add {
-        /// What it shall be.
-        draft: Draft,
-    },
-    /// Change the named fields of a number.
-    Update {
-        /// The number.
-        id: NumberId,
-        /// The new values.
-        draft: Draft,
-        /// Which of them.
-        named: FieldSet,
-        /// The etag that the number must have.
-        etag: Option<String>,
-    },
-    /// Delete a number.
-    Delete {
-        /// The number.
-        id: NumberId,
-        /// The etag that the number must have.
-        etag: Option<String>,
-        /// Whether to send `isDeleteForward`.
-        delete_forward: bool,
-        /// Whether it is well if the number is not there.
-        allow_missing: bool,
-    },
-    /// Make the list the desired one.
-    ReplaceAll {
-        /// The numbers that the account shall have.
-        desired: Vec<Desired>,
-        /// The etags that must hold.
-        etags: Etags,
-    },
-}
-
-/// What a write that was done is answered with.
+/// The reply of a write, as it is remembered by request id.
 #[derive(Debug, Clone)]
-pub enum Reply {
-    /// Of an add or an update.
-    Applied(Applied),
-    /// Of a delete: the list without the number.
-    Deleted(List),
-    /// Of a replace-all.
-    Replaced(Replaced),
+pub(super) enum Reply {
+    Add(AddReply),
+    Update(UpdateReply),
+    Delete(DeleteReply),
+    ReplaceAll(ReplaceAllReply),
 }
 
 impl Reply {
+    /// Makes the reply of an add or an update.
+    fn applied(method: Method, applied: Applied) -> Self {
+        let list_etag = Some(Etag::of_list(&applied.list));
+        let (number, unapplied) = (applied.number, applied.unapplied);
+        match method {
+            Method::Update => Self::Update(UpdateReply {
+                number,
+                unapplied,
+                list_etag,
+            }),
+            _ => Self::Add(AddReply {
+                number: NumberView::Stored(number),
+                unapplied,
+                list_etag,
+            }),
+        }
+    }
+
+    fn deleted(list: &List) -> Self {
+        Self::Delete(DeleteReply {
+            list_etag: Etag::of_list(list),
+        })
+    }
+
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        let list = |list: &List| -> usize {
-            list.numbers
-                .iter()
-                .map(|number| number.fields.bytes())
-                .sum()
+        let view = |view: &NumberView| match view {
+            NumberView::Stored(number) => number.fields.bytes(),
+            NumberView::Planned(_, fields) => fields.bytes(),
         };
         match self {
-            Self::Applied(applied) => applied.list.as_ref().map_or(0, list),
-            Self::Deleted(deleted) => list(deleted),
-            // The numbers are those of the list.
-            Self::Replaced(replaced) => 2 * replaced.list.as_ref().map_or(0, list),
+            Self::Add(reply) => view(&reply.number),
+            Self::Update(reply) => reply.number.fields.bytes(),
+            Self::Delete(_) => 0,
+            Self::ReplaceAll(reply) => reply.numbers.iter().map(view).sum(),
         }
     }
 }
 
-impl Command {
-    fn rpc(&self) -> Rpc {
-        match self {
-            Self::Add { .. } => Rpc::Add,
-            Self::Update { .. } => Rpc::Update,
-            Self::Delete { .. } => Rpc::Delete,
-            Self::ReplaceAll { .. } => Rpc::ReplaceAll,
-        }
-    }
+/// The error of a write that was answered with the reply of another RPC. The method is part of the
+/// key that replies are remembered by, so this does not happen.
+pub(super) fn other_reply() -> Arc<Error> {
+    Arc::new(Error::Panicked { begun: true })
 }
 
 impl Operations {
@@ -128,38 +93,50 @@ impl Operations {
     /// # Errors
     /// Those of the operation; [`Error::NotSent`] and [`Error::InProgress`] where the caller has to
     /// be answered before it is over; [`Error::RequestIdConflict`], [`Error::TooManyRequestIds`].
-    pub async fn write(self: &Arc<Self>, write: Write) -> Result<Arc<Reply>, Arc<Error>> {
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        command: Command,
+    ) -> Result<Arc<Reply>, Arc<Error>> {
+        self.authorizer
+            .authorize_write(&call.caller, call.account)
+            .map_err(Error::from)?;
         let gate = Gate::default();
         let _gone = gate.close_on_drop();
-        let answer_by = write.answer_by;
-        let id = write.request.as_ref().map(|(id, _)| id.clone());
-        let work = self.enter(write, gate.clone());
-        let Some(answer_by) = answer_by else {
+        let work = self.enter(call, command, gate.clone());
+        let Some(reply_by) = call.reply_by else {
             return work.await;
         };
         tokio::select! {
             biased;
             result = work => result,
-            () = tokio::time::sleep_until(answer_by) => Err(Arc::new(if gate.close() {
-                Error::InProgress { request_id: id }
+            () = tokio::time::sleep_until(reply_by) => Err(Arc::new(if gate.close() {
+                Error::InProgress {
+                    request_id: call.request_id().cloned(),
+                }
             } else {
                 Error::NotSent
             })),
         }
     }
 
-    /// Takes the request id, the turn and a place, then does the write in a task.
-    async fn enter(self: &Arc<Self>, write: Write, gate: Gate) -> Result<Arc<Reply>, Arc<Error>> {
+    /// Takes the request id, the turn and a permit, then does the write in a task.
+    async fn enter(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        command: Command,
+        gate: Gate,
+    ) -> Result<Arc<Reply>, Arc<Error>> {
         let mut entered = None;
-        if let Some((id, content)) = &write.request {
+        if let Some(idempotency) = &call.idempotency {
             let key = Key {
-                caller: write.caller.clone(),
-                license: write.context.license.clone(),
-                rpc: write.command.rpc(),
-                id: id.clone(),
+                caller: call.caller.name.to_string(),
+                license: call.tenant.license.clone(),
+                method: call.method,
+                id: idempotency.request_id.clone(),
             };
             loop {
-                match self.request_ids.enter(&key, *content, &gate) {
+                match self.request_ids.enter(&key, idempotency.fingerprint, &gate) {
                     Entered::Do(ticket, memory) => {
                         if memory.is_some() {
                             metrics::request_id_hit(RequestIdHit::Resumed);
@@ -187,16 +164,17 @@ impl Operations {
             }
         }
         let (ticket, memory) = entered.unzip();
-        let turn = self.turns.wait(&write.context.license, write.account).await;
+        let turn = self.turns.wait(&call.tenant.license, call.account).await;
         // Waited for here and not in the task, so that a caller who goes holds nobody up. And before
         // anything is read: so no waiting comes between the checks and the write, in which somebody
         // else could change what was checked.
-        let permit = self.client.acquire(&write.context, Route::List).await;
+        let permit = self.client.acquire(&call.fairness_key, Route::List).await;
         let operations = Arc::clone(self);
+        let call = Arc::clone(call);
         let begun = gate.clone();
         let task = async move {
             let result = operations
-                .perform(write, permit, memory.flatten(), gate)
+                .perform(call, command, permit, memory.flatten(), gate)
                 .await;
             let result = result.map(Arc::new).map_err(Arc::new);
             if let Some(ticket) = ticket {
@@ -217,13 +195,14 @@ impl Operations {
     /// whatever becomes of this one: until one of them is proved done, that is the answer.
     async fn perform(
         &self,
-        write: Write,
+        call: Arc<Call>,
+        command: Command,
         permit: Result<Permit, upstream::Error>,
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
         let result = self
-            .settle_and_perform(write, permit, memory.clone(), gate)
+            .settle_and_perform(call, command, permit, memory.clone(), gate)
             .await;
         match (result, memory) {
             (Err(error), Some(Memory::Unknown(Some(effect)))) if error.says_not_done() => {
@@ -243,27 +222,21 @@ impl Operations {
     /// Settles what is left unsettled from before, then does what is left to do.
     async fn settle_and_perform(
         &self,
-        write: Write,
+        call: Arc<Call>,
+        command: Command,
         permit: Result<Permit, upstream::Error>,
         memory: Option<Memory>,
         gate: Gate,
     ) -> Result<Reply, Error> {
-        let actor = Arc::new(audit::Actor {
-            caller: write.caller,
-            method: write.command.rpc().name(),
-            account: write.account,
-            request_id: write.request.map(|(id, _)| id.as_str().to_owned()),
-        });
-        let permit = permit.map_err(|source| upstream_error(&write.context, source))?;
+        let permit = permit.map_err(|source| upstream_error(&call, source))?;
         let run = Run {
-            context: Context {
-                deadline: write.answer_by,
-                place: Some(Arc::new(permit)),
-                ..write.context
+            options: RequestOptions {
+                permit: Some(Arc::new(permit)),
+                ..call.options()
             },
-            account: write.account,
+            actor: Arc::new(call.actor()),
+            call,
             gate,
-            actor,
         };
         let run = &run;
         let resumed = matches!(memory, Some(Memory::Incomplete(_)));
@@ -279,36 +252,26 @@ impl Operations {
             && !resumed
             && let Some((list, id)) = self.settle_later(run, effect).await?
         {
-            return self
-                .settled_reply(run, &write.command, effect, list, id)
-                .await;
+            return self.settled_reply(run, &command, effect, list, id).await;
         }
-        match write.command {
-            Command::Add { draft } => self.add(run, &draft).await.map(Reply::Applied),
-            Command::Update {
-                id,
-                draft,
-                named,
-                etag,
-            } => self
-                .update(run, id, &draft, named, etag.as_deref())
+        let applied = |applied| Reply::applied(run.call.method, applied);
+        match command {
+            Command::Add(add) => self.add_number(run, &add.draft).await.map(applied),
+            Command::Update(update) => self.update_number(run, &update).await.map(applied),
+            Command::Delete(delete) => self
+                .delete_number(run, &delete)
                 .await
-                .map(Reply::Applied),
-            Command::Delete {
-                id,
-                etag,
-                delete_forward,
-                allow_missing,
-            } => self
-                .delete(run, id, etag.as_deref(), delete_forward, allow_missing)
-                .await
-                .map(Reply::Deleted),
-            Command::ReplaceAll { desired, etags } => {
+                .map(|list| Reply::deleted(&list)),
+            Command::ReplaceAll(replace) => {
                 // One that goes on has changed what its etags were of.
-                let etags = if resumed { Etags::default() } else { etags };
-                self.replace_all(run, &desired, &etags, pending)
+                let etags = if resumed {
+                    Etags::default()
+                } else {
+                    replace.etags
+                };
+                self.replace_list(run, &replace.desired, &etags, pending)
                     .await
-                    .map(Reply::Replaced)
+                    .map(Reply::ReplaceAll)
             }
         }
     }
@@ -324,7 +287,7 @@ impl Operations {
     ) -> Result<Reply, Error> {
         let run = &run.with_limit(self.config.write_limit);
         let goal = match (effect, command) {
-            (Effect::Add { target, .. }, Command::Add { draft }) => Some(Goal {
+            (Effect::Add { target, .. }, Command::Add(AddRequest { draft, .. })) => Some(Goal {
                 id,
                 old: &Fields::default(),
                 target,
@@ -333,9 +296,10 @@ impl Operations {
             (effect, _) => effect.goal(),
         };
         let Some(goal) = goal else {
-            return Ok(Reply::Deleted(list));
+            return Ok(Reply::deleted(&list));
         };
-        self.finish_later(run, goal, list).await.map(Reply::Applied)
+        let applied = self.finish_later(run, goal, list).await?;
+        Ok(Reply::applied(run.call.method, applied))
     }
 
     /// Answers a write that was done, but for fields of which nobody knew whether they took.
@@ -359,7 +323,8 @@ impl Operations {
             let unapplied = goal.unapplied(&now.fields);
             self.note_resolved_later(run, &effect, &list, goal.id, unapplied);
         }
-        self.finish_later(run, goal, list).await.map(Reply::Applied)
+        let applied = self.finish_later(run, goal, list).await?;
+        Ok(Reply::applied(run.call.method, applied))
     }
 }
 

@@ -3,50 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{Denied, tls::ClientCertificate};
-use crate::domain::{AccountId, DestinationPolicy, License};
-
-/// A method of the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as the RPCs")]
-pub enum Method {
-    Add,
-    Update,
-    Delete,
-    Get,
-    List,
-    ReplaceAll,
-}
-
-impl Method {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Add,
-        Self::Update,
-        Self::Delete,
-        Self::Get,
-        Self::List,
-        Self::ReplaceAll,
-    ];
-
-    /// Returns its name in the contract.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Add => "Add",
-            Self::Update => "Update",
-            Self::Delete => "Delete",
-            Self::Get => "Get",
-            Self::List => "List",
-            Self::ReplaceAll => "ReplaceAll",
-        }
-    }
-
-    /// Finds a method by its name in the contract.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.name() == name)
-    }
-}
+use crate::domain::{AccountId, DestinationPolicy, License, Method};
 
 /// The methods that a caller may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +58,10 @@ impl Caller {
     pub fn authorize_method(&self, name: &str) -> Result<(), Denied> {
         match &self.methods {
             Methods::All => Ok(()),
-            Methods::These(methods) => Method::from_name(name)
-                .filter(|method| methods.contains(method))
-                .map(|_| ())
-                .ok_or(Denied::Method),
+            Methods::These(methods) => match name.parse::<Method>() {
+                Ok(method) if methods.contains(&method) => Ok(()),
+                _ => Err(Denied::Method),
+            },
         }
     }
 
@@ -135,15 +92,17 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray as _;
+
     use super::*;
 
     #[test]
     fn a_method_that_is_not_known_is_nobodys_but_of_who_may_all() {
         let mut caller = Caller::anonymous(None);
         assert_eq!(caller.authorize_method("Purge"), Ok(()));
-        caller.methods = Methods::These(Method::ALL.to_vec());
+        caller.methods = Methods::These(Method::VARIANTS.to_vec());
         assert_eq!(caller.authorize_method("Purge"), Err(Denied::Method));
-        for method in Method::ALL {
+        for method in Method::VARIANTS {
             assert_eq!(caller.authorize_method(method.name()), Ok(()));
         }
     }

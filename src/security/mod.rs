@@ -19,7 +19,7 @@ use std::{
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-pub use caller::{Caller, Method, Methods};
+pub use caller::{Caller, Methods};
 pub use tokens::{Token, Tokens};
 
 use crate::domain::AccountId;

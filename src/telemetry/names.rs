@@ -2,6 +2,12 @@
 //!
 //! tracing's macros take names as they are written, so spans repeat some of them.
 
+use std::sync::LazyLock;
+
+use strum::VariantArray as _;
+
+use crate::domain::Method;
+
 /// The name of the service.
 pub(crate) const SERVICE_NAME: &str = "service.name";
 /// Its version.
@@ -41,27 +47,30 @@ pub(crate) const PEER: &str = "porta.peer";
 /// The name of what is not one of ours, so that callers cannot make names.
 pub(crate) const OTHER: &str = "_OTHER";
 
-/// The RPCs that are served.
-const METHODS: [&str; 10] = [
-    "porta.followme.v1.FollowMeService/Add",
-    "porta.followme.v1.FollowMeService/Update",
-    "porta.followme.v1.FollowMeService/Delete",
-    "porta.followme.v1.FollowMeService/Get",
-    "porta.followme.v1.FollowMeService/List",
-    "porta.followme.v1.FollowMeService/ReplaceAll",
-    "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/Watch",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
+/// The service of the contract.
+const SERVICE: &str = "porta.followme.v1.FollowMeService";
+
+/// The RPCs that are served, as `{service}/{method}`.
+static METHODS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let ours = Method::VARIANTS
+        .iter()
+        .map(|method| format!("{SERVICE}/{method}"));
+    let others = [
+        "grpc.health.v1.Health/Check",
+        "grpc.health.v1.Health/Watch",
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ];
+    ours.chain(others.map(str::to_owned)).collect()
+});
 
 /// Returns the RPC of a request path, or [`OTHER`].
 pub(crate) fn method(path: &str) -> &'static str {
     let name = path.strip_prefix('/').unwrap_or(path);
     METHODS
-        .into_iter()
+        .iter()
         .find(|method| *method == name)
-        .unwrap_or(OTHER)
+        .map_or(OTHER, String::as_str)
 }
 
 /// Returns the name of a gRPC code.

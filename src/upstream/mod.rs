@@ -37,7 +37,7 @@ pub use target::{PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
 
 use crate::{
-    domain::{AccountId, DestinationPolicy, Fields, License, List, NumberId},
+    domain::{AccountId, Fields, License, List, NumberId},
     telemetry::in_flight::Progress,
 };
 use breaker::Breaker;
@@ -46,34 +46,47 @@ use concurrency::ConcurrencyLimiter;
 use routes::{BodyFormat, Request};
 use transport::Transport;
 
-/// On whose behalf a request is made.
+/// The tenant that a request is made for, as upstream knows it.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub struct Tenant {
     /// The tenant's key.
     pub license: License,
-    /// Whether the caller brought the License, so that its refusal is the caller's affair.
+    /// Whether the caller sent the License itself, so that the caller can correct a refused one.
     pub license_is_callers: bool,
     /// The portal context of the caller (docs/upstream/domain.md 2).
     pub content_id: Option<i32>,
     /// The portal context of the caller (docs/upstream/domain.md 2).
     pub feature_name: Option<String>,
-    /// Where the caller may forward calls to. The operations look at it, the client does not.
-    pub destinations: Arc<DestinationPolicy>,
-    /// Until when requests are to be answered.
-    pub deadline: Option<Instant>,
-    /// Who shares the places for requests with others: the caller, or its connection.
-    pub caller: Arc<str>,
-    /// The place that a write has from its first read to its end. Its requests wait for no other.
-    pub place: Option<Arc<Permit>>,
-    /// Whether a write has begun: then its reads settle what became of it. They are not held up by
-    /// the breaker but are its probes, and whoever settles repeats them.
-    pub settles: bool,
-    /// The call that this is done for.
-    pub call: Progress,
 }
 
-impl Context {
-    /// Returns until when a request is to be answered that starts now and may take so long.
+/// What a read is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadPurpose {
+    /// To answer a call: retried, and refused while the breaker is open.
+    #[default]
+    Serve,
+    /// To verify a write that was sent: a probe of the breaker instead of being refused by it, and
+    /// not retried, since the verification repeats it.
+    Verify,
+}
+
+/// How the requests of a call are made.
+#[derive(Debug, Clone)]
+pub struct RequestOptions {
+    /// Until when replies are awaited; the timeouts of the configuration hold besides.
+    pub deadline: Option<Instant>,
+    /// The share of the concurrency limiter that permits are acquired from.
+    pub fairness_key: Arc<str>,
+    /// The permit that is held already. Without one, each read acquires its own.
+    pub permit: Option<Arc<Permit>>,
+    /// What reads are for.
+    pub purpose: ReadPurpose,
+    /// The call, where requests are counted.
+    pub progress: Progress,
+}
+
+impl RequestOptions {
+    /// Returns until when a reply is awaited to a request that is sent now and may take `cap`.
     fn until(&self, cap: Duration) -> Instant {
         let cap = Instant::now() + cap;
         self.deadline.map_or(cap, |deadline| deadline.min(cap))
@@ -225,9 +238,14 @@ impl Client {
     /// # Errors
     /// See [`Kind`]. Absence is concluded only from a list that is there: an empty field is
     /// [`Kind::Refused`], unless `success=True` and the configuration takes it for empty.
-    pub async fn list(&self, context: &Context, account: AccountId) -> Result<List, Error> {
-        let request = routes::list(context, self.config.unsafe_values, account)?;
-        self.read(context, account, request).await
+    pub async fn list(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        options: &RequestOptions,
+    ) -> Result<List, Error> {
+        let request = routes::list(tenant, self.config.unsafe_values, account)?;
+        self.read(tenant, account, request, options).await
     }
 
     /// Reads one number: a list that holds it, or does not.
@@ -236,12 +254,13 @@ impl Client {
     /// As [`Client::list`].
     pub async fn get(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         id: NumberId,
+        options: &RequestOptions,
     ) -> Result<List, Error> {
-        let request = routes::get_one(context, self.config.unsafe_values, account, id)?;
-        self.read(context, account, request).await
+        let request = routes::get_one(tenant, self.config.unsafe_values, account, id)?;
+        self.read(tenant, account, request, options).await
     }
 
     /// Adds a number.
@@ -250,12 +269,13 @@ impl Client {
     /// See [`Kind`]. Unless [`Error::nothing_ran`], the number may have been added.
     pub async fn add(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         fields: &Fields,
+        options: &RequestOptions,
     ) -> Result<Written, Error> {
-        let request = routes::add(context, self.config.unsafe_values, account, fields)?;
-        self.write(context, account, request).await
+        let request = routes::add(tenant, self.config.unsafe_values, account, fields)?;
+        self.write(tenant, account, request, options).await
     }
 
     /// Updates a number by GET.
@@ -264,13 +284,14 @@ impl Client {
     /// See [`Kind`]. Unless [`Error::nothing_ran`], the number may have changed.
     pub async fn update(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         id: NumberId,
         fields: &Fields,
+        options: &RequestOptions,
     ) -> Result<Written, Error> {
-        let request = routes::update(context, self.config.unsafe_values, account, id, fields)?;
-        self.write(context, account, request).await
+        let request = routes::update(tenant, self.config.unsafe_values, account, id, fields)?;
+        self.write(tenant, account, request, options).await
     }
 
     /// Deletes a number.
@@ -279,19 +300,20 @@ impl Client {
     /// See [`Kind`]. Unless [`Error::nothing_ran`], the number may be gone.
     pub async fn delete(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         id: NumberId,
         delete_forward: bool,
+        options: &RequestOptions,
     ) -> Result<Written, Error> {
         let request = routes::delete(
-            context,
+            tenant,
             self.config.unsafe_values,
             account,
             id,
             delete_forward,
         )?;
-        self.write(context, account, request).await
+        self.write(tenant, account, request, options).await
     }
 
     /// Posts whole numbers to `UpdateFollowmeAll`; an id of `None` is a new one. More than one
@@ -301,9 +323,10 @@ impl Client {
     /// See [`Kind`]. Unless [`Error::nothing_ran`], numbers may have changed.
     pub async fn update_all(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         numbers: &[(Option<NumberId>, &Fields)],
+        options: &RequestOptions,
     ) -> Result<Written, Error> {
         let remembered = usize::from(self.format.load(Ordering::Relaxed));
         let mut formats = match self.config.post_format {
@@ -318,8 +341,8 @@ impl Client {
         }
         let mut refused = None;
         for format in formats {
-            let request = routes::update_all(context, account, numbers, format)?;
-            match self.write(context, account, request).await {
+            let request = routes::update_all(tenant, account, numbers, format)?;
+            match self.write(tenant, account, request, options).await {
                 Ok(written) => {
                     let place = FORMATS.iter().position(|known| *known == format);
                     if let Some(place) = place.and_then(|place| u8::try_from(place).ok()) {
@@ -348,12 +371,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::Overloaded`], [`Kind::BreakerOpen`].
-    pub async fn acquire(&self, context: &Context, route: Route) -> Result<Permit, Error> {
+    pub async fn acquire(&self, fairness_key: &Arc<str>, route: Route) -> Result<Permit, Error> {
         self.breaker
             .would_admit()
             .map_err(|open| Error::new(Kind::BreakerOpen(open.0), route))?;
         self.limiter
-            .acquire(&context.caller)
+            .acquire(fairness_key)
             .await
             .map_err(|_| Error::new(Kind::Overloaded, route))
     }
@@ -383,16 +406,18 @@ impl Client {
 
     async fn read(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         request: Request,
+        options: &RequestOptions,
     ) -> Result<List, Error> {
         let route = request.route;
-        let answer = if context.settles {
-            let until = context.until(self.config.read_timeout);
-            self.send(context, account, &request, until, 0).await?
+        let answer = if options.purpose == ReadPurpose::Verify {
+            let until = options.until(self.config.read_timeout);
+            self.send(tenant, account, &request, options, until, 0)
+                .await?
         } else {
-            self.read_again(context, account, &request).await?
+            self.read_again(tenant, account, &request, options).await?
         };
         if self.refuses(route, &answer) {
             return Err(Error::new(Kind::Refused, route).with_status(200));
@@ -417,27 +442,30 @@ impl Client {
     /// the budget, and upstream's own `Retry-After`.
     async fn read_again(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         request: &Request,
+        options: &RequestOptions,
     ) -> Result<Answer, Error> {
         self.retry_budget.deposit();
         let mut resends = 0;
         let mut pause = RETRY_PAUSE;
         loop {
-            let mut place = match &context.place {
+            let mut place = match &options.permit {
                 Some(_) => None,
-                None => Some(self.acquire(context, request.route).await?),
+                None => Some(self.acquire(&options.fairness_key, request.route).await?),
             };
             let pass = self
                 .breaker
                 .try_admit()
                 .map_err(|open| Error::new(Kind::BreakerOpen(open.0), request.route))?;
-            let until = context.until(self.config.read_timeout);
+            let until = options.until(self.config.read_timeout);
             if let Some(place) = &mut place {
                 place.set_in_flight(true);
             }
-            let result = self.send(context, account, request, until, resends).await;
+            let result = self
+                .send(tenant, account, request, options, until, resends)
+                .await;
             drop(pass);
             if let Some(mut place) = place {
                 let given_up = matches!(&result, Err(error) if error.kind() == Kind::Timeout);
@@ -450,7 +478,7 @@ impl Client {
             // Half of the pause is random, so that callers do not come in step.
             let wait = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
             let wait = error.retry_after().unwrap_or_default().max(wait);
-            let in_time = context
+            let in_time = options
                 .deadline
                 .is_none_or(|deadline| Instant::now() + wait < deadline);
             if wait > MAX_RETRY_PAUSE || !in_time || !self.retry_budget.withdraw() {
@@ -464,12 +492,15 @@ impl Client {
 
     async fn write(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         request: Request,
+        options: &RequestOptions,
     ) -> Result<Written, Error> {
-        let until = context.until(self.config.write_timeout);
-        let answer = self.send(context, account, &request, until, 0).await?;
+        let until = options.until(self.config.write_timeout);
+        let answer = self
+            .send(tenant, account, &request, options, until, 0)
+            .await?;
         Ok(Written {
             success: answer.success,
             list: answer.into_list(),
@@ -479,9 +510,10 @@ impl Client {
     /// Makes one request, in a span of its own.
     async fn send(
         &self,
-        context: &Context,
+        tenant: &Tenant,
         account: AccountId,
         request: &Request,
+        options: &RequestOptions,
         until: Instant,
         resends: u32,
     ) -> Result<Answer, Error> {
@@ -489,7 +521,7 @@ impl Client {
         let fair = until.saturating_duration_since(Instant::now())
             >= MIN_TIMEOUT_FOR_BREAKER.min(self.config.read_timeout);
         let observed = request_telemetry::RequestTelemetry::begin(
-            context,
+            &options.progress,
             request,
             self.transport.host(),
             resends,
@@ -508,7 +540,7 @@ impl Client {
                 &reply,
                 route,
                 account,
-                &context.license,
+                &tenant.license,
                 &request.personal_data,
             )
         });

@@ -4,8 +4,11 @@ use std::{borrow::Cow, time::Instant};
 
 use tracing::{Span, field::Empty};
 
-use super::{Context, Error, Kind, Route, routes::Request, transport::Host};
-use crate::telemetry::metrics::{self, UpstreamRequest};
+use super::{Error, Kind, Route, routes::Request, transport::Host};
+use crate::telemetry::{
+    in_flight::Progress,
+    metrics::{self, UpstreamRequest},
+};
 
 /// A request under way. Dropped without its end, nobody waited for it.
 pub(super) struct RequestTelemetry<'a> {
@@ -20,7 +23,7 @@ pub(super) struct RequestTelemetry<'a> {
 
 impl<'a> RequestTelemetry<'a> {
     pub(super) fn begin(
-        context: &Context,
+        progress: &Progress,
         request: &Request,
         host: &'a Host,
         resends: u32,
@@ -44,7 +47,7 @@ impl<'a> RequestTelemetry<'a> {
             http.request.resend_count = (resends > 0).then_some(resends),
             error.type = Empty,
         );
-        context.call.count_upstream_request();
+        progress.count_upstream_request();
         Self {
             span,
             route,

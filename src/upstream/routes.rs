@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Context, Error, UnsafeValues,
+    Error, Tenant, UnsafeValues,
     target::{Builder, Target},
 };
 use crate::{
@@ -89,9 +89,9 @@ fn get(
     route: Route,
     literal: &'static str,
     unsafe_values: UnsafeValues,
-    context: &Context,
+    tenant: &Tenant,
 ) -> Builder {
-    Builder::new(route, literal, unsafe_values).segment("License", context.license.expose())
+    Builder::new(route, literal, unsafe_values).segment("License", tenant.license.expose())
 }
 
 /// Returns the personal texts of a number.
@@ -107,17 +107,15 @@ fn personal_data(fields: &Fields) -> Vec<String> {
     .collect()
 }
 
-fn finish(route: Route, builder: Builder, context: &Context) -> Result<Request, Error> {
+fn finish(route: Route, builder: Builder, tenant: &Tenant) -> Result<Request, Error> {
     let target = builder
         .query(
             "ContentId",
-            context
-                .content_id
-                .map_or(String::new(), |id| id.to_string()),
+            tenant.content_id.map_or(String::new(), |id| id.to_string()),
         )
         .query(
             "FeatureName",
-            context.feature_name.as_deref().unwrap_or_default(),
+            tenant.feature_name.as_deref().unwrap_or_default(),
         )
         .build()?;
     Ok(Request {
@@ -129,40 +127,40 @@ fn finish(route: Route, builder: Builder, context: &Context) -> Result<Request, 
 }
 
 pub(super) fn list(
-    context: &Context,
+    tenant: &Tenant,
     unsafe_values: UnsafeValues,
     account: AccountId,
 ) -> Result<Request, Error> {
     let route = Route::List;
-    let builder = get(route, "getfollowmes", unsafe_values, context).segment("IAccount", account);
-    finish(route, builder, context)
+    let builder = get(route, "getfollowmes", unsafe_values, tenant).segment("IAccount", account);
+    finish(route, builder, tenant)
 }
 
 pub(super) fn get_one(
-    context: &Context,
+    tenant: &Tenant,
     unsafe_values: UnsafeValues,
     account: AccountId,
     id: NumberId,
 ) -> Result<Request, Error> {
     let route = Route::Get;
-    let builder = get(route, "getafollowme", unsafe_values, context)
+    let builder = get(route, "getafollowme", unsafe_values, tenant)
         .segment("IAccount", account)
         .segment("IFollowMeNumber", id);
-    finish(route, builder, context)
+    finish(route, builder, tenant)
 }
 
 /// Builds an add: with 9 values when domain and flag are both set, else with 7, never with 8
 /// (docs/upstream/wire.md 5). What the path does not carry goes as query values
 /// (docs/upstream/domain.md 4).
 pub(super) fn add(
-    context: &Context,
+    tenant: &Tenant,
     unsafe_values: UnsafeValues,
     account: AccountId,
     fields: &Fields,
 ) -> Result<Request, Error> {
     let nine = !fields.domain.is_empty() && !fields.keep_original_cld.is_empty();
     let route = if nine { Route::Add9 } else { Route::Add7 };
-    let mut builder = get(route, "addfollowme", unsafe_values, context)
+    let mut builder = get(route, "addfollowme", unsafe_values, tenant)
         .segment("IAccount", account)
         .segment("TimeOut", fields.ring_timeout.unwrap_or(0));
     if nine {
@@ -176,7 +174,7 @@ pub(super) fn add(
             .query("Domain", &fields.domain)
             .query("KeepOriginalCld", &fields.keep_original_cld)
     };
-    let request = finish(route, rest(builder, fields), context)?;
+    let request = finish(route, rest(builder, fields), tenant)?;
     Ok(Request {
         personal_data: personal_data(fields),
         ..request
@@ -185,7 +183,7 @@ pub(super) fn add(
 
 /// Builds an update: with 9 values when a domain is set, else with 8.
 pub(super) fn update(
-    context: &Context,
+    tenant: &Tenant,
     unsafe_values: UnsafeValues,
     account: AccountId,
     id: NumberId,
@@ -193,7 +191,7 @@ pub(super) fn update(
 ) -> Result<Request, Error> {
     let nine = !fields.domain.is_empty();
     let route = if nine { Route::Update9 } else { Route::Update8 };
-    let mut builder = get(route, "updatefollowme", unsafe_values, context)
+    let mut builder = get(route, "updatefollowme", unsafe_values, tenant)
         .segment("IAccount", account)
         .segment("IFollowMeNumber", id)
         .segment("TimeOut", fields.ring_timeout.unwrap_or(0));
@@ -201,7 +199,7 @@ pub(super) fn update(
         builder = builder.segment("Domain", &fields.domain);
     }
     builder = common(builder, fields).query("KeepOriginalCld", &fields.keep_original_cld);
-    let request = finish(route, rest(builder, fields), context)?;
+    let request = finish(route, rest(builder, fields), tenant)?;
     Ok(Request {
         personal_data: personal_data(fields),
         ..request
@@ -234,7 +232,7 @@ fn rest(builder: Builder, fields: &Fields) -> Builder {
 /// Builds a delete: with 4 values and `true` when `delete_forward`, else with 2. The 4-value one is
 /// never sent with `false` (docs/upstream/domain.md 4).
 pub(super) fn delete(
-    context: &Context,
+    tenant: &Tenant,
     unsafe_values: UnsafeValues,
     account: AccountId,
     id: NumberId,
@@ -246,13 +244,13 @@ pub(super) fn delete(
         Route::Delete2
     };
     let mut builder =
-        get(route, "deletefollowme", unsafe_values, context).segment("IFollowMeNumber", id);
+        get(route, "deletefollowme", unsafe_values, tenant).segment("IFollowMeNumber", id);
     if delete_forward {
         builder = builder
             .segment("IAccount", account)
             .segment("isDeleteForward", "true");
     }
-    finish(route, builder, context)
+    finish(route, builder, tenant)
 }
 
 /// A way to write the body of a POST (docs/upstream/wire.md 7).
@@ -311,7 +309,7 @@ impl<'a> Record<'a> {
     ];
 
     fn new(
-        context: &'a Context,
+        tenant: &'a Tenant,
         account: AccountId,
         id: Option<NumberId>,
         fields: &'a Fields,
@@ -331,9 +329,9 @@ impl<'a> Record<'a> {
             period_desc: &fields.period_description,
             status: fields.status.unwrap_or(false),
             is_delete_forward: false,
-            license: context.license.expose(),
-            content_id: context.content_id.unwrap_or(0),
-            feature_name: context.feature_name.as_deref().unwrap_or_default(),
+            license: tenant.license.expose(),
+            content_id: tenant.content_id.unwrap_or(0),
+            feature_name: tenant.feature_name.as_deref().unwrap_or_default(),
         }
     }
 
@@ -366,7 +364,7 @@ impl<'a> Record<'a> {
 /// Builds a `POST /UpdateFollowmeAll`. The License stands in the body only. Several records need
 /// CSV: no other body of this object can hold them.
 pub(super) fn update_all(
-    context: &Context,
+    tenant: &Tenant,
     account: AccountId,
     numbers: &[(Option<NumberId>, &Fields)],
     format: BodyFormat,
@@ -374,7 +372,7 @@ pub(super) fn update_all(
     let route = Route::UpdateAll;
     let mut records = numbers
         .iter()
-        .map(|(id, fields)| Record::new(context, account, *id, fields));
+        .map(|(id, fields)| Record::new(tenant, account, *id, fields));
     let body = match format {
         BodyFormat::Csv => {
             let mut text = String::with_capacity(512);

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use followme::{
-    domain::License,
-    security::{Authorizer, Caller, Config, Method, Methods, Policy, Tokens, Unauthenticated},
+    domain::{License, Method},
+    security::{Authorizer, Caller, Config, Methods, Policy, Tokens, Unauthenticated},
 };
 use http::HeaderMap;
 use tonic::Code;
