@@ -6,9 +6,9 @@
 //!
 //! 1. [`grpc::server`] accepts the connection and opens the server span, a child of the caller's.
 //!    [`security::Authorizer`] says who calls and whether they may.
-//! 2. [`grpc::Service`] takes the request apart: the metadata becomes a [`upstream::Context`], the
-//!    message a [`domain::Draft`]; every rule that it breaks is said at once.
-//! 3. [`operations::Operations::write`] looks the request id up, waits for the account's turn and for
+//! 2. [`grpc::Service`] builds the [`operations::Call`] from metadata and message, and a
+//!    [`domain::Draft`] from the number; it collects all violations.
+//! 3. [`operations::Operations::update`] looks the request id up, waits for the account's turn and for
 //!    a place upstream, and goes on in a task of its own, since a write that has begun is finished
 //!    whatever becomes of its caller.
 //! 4. The operation reads the list, checks the etag, merges the draft into the number, and asks
