@@ -69,6 +69,7 @@ pub mod domain;
 pub mod format;
 pub mod grpc;
 pub mod health;
+pub mod journal;
 pub mod operations;
 pub mod security;
 pub mod simulator;

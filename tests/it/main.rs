@@ -8,6 +8,7 @@ mod codecs;
 mod config;
 mod figures;
 mod histories;
+mod journal;
 mod raw;
 mod rpc_add;
 mod rpc_delete;

@@ -1,0 +1,412 @@
+//! The journal: what must survive a crash.
+//!
+//! Upstream takes no idempotency key and its writes cannot be fenced, so the facade records what it
+//! is about to send before it sends it. A write record goes `claimed -> begun -> settled`, or
+//! `begun -> unknown -> settled`:
+//!
+//! - A record is [begun](Record::begin) on the disk before the first byte of its request goes
+//!   upstream.
+//! - A record that was begun never becomes free by time alone, only by proof. So a request id leads
+//!   to one add at most, and no clock is needed to know it. (The documented limit is
+//!   [`Config::unknown_ttl`].)
+//! - A final answer leaves only after the journal took it.
+//! - What is only claimed by a process that has died is free: nothing was sent.
+//!
+//! Claims are in memory, since one process holds the file: a lock file beside it proves that the one
+//! before has ended. The bodies of the records are in SQLite, where a thread of its own writes them;
+//! everything that waits for it goes into one commit.
+
+pub mod body;
+mod clock;
+mod config;
+mod error;
+mod operator;
+mod record;
+mod seal;
+mod store;
+mod table;
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use prost::Message as _;
+use tokio::sync::watch;
+
+pub use body::Body;
+pub use clock::{Clock, ManualClock};
+pub use config::{Config, Keys, Limits, Location};
+pub use error::{Error, OpenError};
+pub use operator::{Action, OperatorRequest, OperatorRequests};
+pub use record::{OpenWrite, Record, RecordId, State};
+pub use table::Figures;
+
+use crate::domain::AccountId;
+use clock::JournalTime;
+use seal::{Hash, Seal};
+use store::{Change, Row, Store};
+use table::{About, Found, Table};
+
+/// The journal. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+/// What a journal and its records share.
+struct Inner {
+    store: Store,
+    seal: Seal,
+    time: JournalTime,
+    upstream: String,
+    facts: Mutex<HashMap<String, String>>,
+    requests: Mutex<Option<OperatorRequests>>,
+    calls: AtomicU64,
+}
+
+/// A write that is to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewWrite {
+    /// The request id that the caller gave, and what it is bound to.
+    pub request: Option<RequestKey>,
+    /// The name of the caller; empty for the anonymous one.
+    pub caller: String,
+    /// The account whose list is written.
+    pub account: AccountId,
+}
+
+/// What a request id is bound to, besides the caller.
+#[derive(Debug, Clone)]
+pub struct RequestKey {
+    /// The stable name of the tenant; never the text of a License.
+    pub tenant: String,
+    /// The RPC.
+    pub method: &'static str,
+    /// The request id.
+    pub request_id: String,
+    /// A hash of what the request asks for.
+    pub fingerprint: [u8; 32],
+}
+
+/// How a write goes on after it was claimed.
+#[derive(Debug)]
+pub enum Claimed {
+    /// It is new: carry it out.
+    New(Record),
+    /// An earlier try left it unknown or incomplete: read [`Record::stored`] and go on from there.
+    TakenUp(Record),
+    /// It is settled: this is what its record holds.
+    Replay(Body),
+    /// Another call carries it out: wait for that, then claim again.
+    InFlight(InFlight),
+    /// The request id was used for another request.
+    Conflict,
+    /// There is no space for another record, or the caller holds its share.
+    Full,
+    /// Its outcome is unknown, and what is needed to find it out is gone.
+    Tombstone(RecordId),
+}
+
+/// A write that another call carries out.
+#[derive(Debug)]
+pub struct InFlight(watch::Receiver<()>);
+
+impl InFlight {
+    /// Waits until the other call has ended.
+    pub async fn ended(mut self) {
+        // The sender is dropped at the end.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// Whether the journal takes writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Availability {
+    /// It does.
+    Available,
+    /// It does not now; it is tried each second. The reason is for operators.
+    Unavailable(Cow<'static, str>),
+    /// It does not until a restart. The reason is for operators.
+    Poisoned(Cow<'static, str>),
+}
+
+impl Availability {
+    /// Returns whether the journal takes writes.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        *self == Self::Available
+    }
+}
+
+impl Journal {
+    /// Opens the journal, or makes it. Waits for another process to let go of it.
+    ///
+    /// # Errors
+    /// Says which configuration key is wrong and what to do.
+    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        let config = config.clone();
+        let upstream = config.upstream.clone();
+        let opened = tokio::task::spawn_blocking(move || store::open::open(&config))
+            .await
+            .map_err(|error| OpenError::Thread(error.into()))??;
+        let requests = opened.requests.with(opened.store.clone());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store: opened.store,
+                seal: opened.seal,
+                time: opened.time,
+                upstream,
+                facts: Mutex::new(opened.facts.into_iter().collect()),
+                requests: Mutex::new(Some(requests)),
+                calls: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Claims a write: nobody else carries it out until the record that is returned is dropped or
+    /// ended. Nothing is on the disk before [`Record::begin`].
+    ///
+    /// # Errors
+    /// Fails where the journal does not take writes now.
+    pub async fn claim(&self, write: &NewWrite) -> Result<Claimed, Error> {
+        let inner = &self.inner;
+        inner.count();
+        let about = inner.about(write);
+        loop {
+            let new = RecordId::random()?;
+            let mut evicted = Vec::new();
+            let (id, found) = {
+                let available = inner.store.shared().availability.borrow().clone();
+                let mut table = inner.table();
+                let now = inner.time.now();
+                match available {
+                    Availability::Available => table.claim(new, about.clone(), now, &mut evicted),
+                    // What needs no write goes on.
+                    Availability::Unavailable(reason) => match table.replay(&about, now) {
+                        Some(id) => (id, Found::Settled),
+                        None => return Err(Error::Unavailable(reason)),
+                    },
+                    Availability::Poisoned(reason) => return Err(Error::Unavailable(reason)),
+                }
+            };
+            let evicted = evicted.into_iter().map(Change::Delete);
+            inner.store.finish_unattended(evicted.collect());
+            let record = |earlier| Record::new(Arc::clone(inner), id, about.clone(), earlier);
+            return Ok(match found {
+                Found::New => Claimed::New(record(None)),
+                Found::TakenUp(earlier) => Claimed::TakenUp(record(Some(earlier))),
+                Found::Settled => match inner.read_body(id).await? {
+                    Some(body) => Claimed::Replay(body),
+                    // It was evicted meanwhile.
+                    None => continue,
+                },
+                Found::InFlight(running) => Claimed::InFlight(InFlight(running)),
+                Found::Conflict => Claimed::Conflict,
+                Found::Full => Claimed::Full,
+                Found::Tombstone => Claimed::Tombstone(id),
+            });
+        }
+    }
+
+    /// Claims an open write by its id, to resolve it; `None` where another call carries it out, or
+    /// it is not open any more.
+    ///
+    /// # Errors
+    /// Fails where the journal does not take writes now.
+    pub fn claim_open(&self, id: RecordId) -> Result<Option<Record>, Error> {
+        self.inner.count();
+        if let Availability::Unavailable(reason) | Availability::Poisoned(reason) =
+            &*self.inner.store.shared().availability.borrow()
+        {
+            return Err(Error::Unavailable(reason.clone()));
+        }
+        let claimed = self
+            .inner
+            .table()
+            .claim_open(id)
+            .map(|entry| (entry.about.clone(), entry.state));
+        Ok(claimed
+            .map(|(about, state)| Record::new(Arc::clone(&self.inner), id, about, Some(state))))
+    }
+
+    /// Replaces what an open record of another write holds, which keeps its state. Hold the account
+    /// lock.
+    ///
+    /// # Errors
+    /// Fails where the journal does not take it.
+    pub async fn amend(&self, id: RecordId, body: &Body) -> Result<(), Error> {
+        let inner = &self.inner;
+        inner.count();
+        let row = {
+            let table = inner.table();
+            let Some(entry) = table.get(id).filter(|entry| entry.state.is_open()) else {
+                return Ok(());
+            };
+            Row {
+                id,
+                key: entry.about.key,
+                account: entry.about.account,
+                caller: entry.about.caller,
+                fingerprint: entry.about.fingerprint,
+                state: entry.state,
+                at: entry.at,
+                body: Some(inner.seal.seal(id, body.encode_to_vec())?),
+            }
+        };
+        Ok(inner.store.write(vec![Change::Amend(row)]).await?)
+    }
+
+    /// Returns the writes of this upstream whose outcome is open and can still be found out.
+    #[must_use]
+    pub fn all_open(&self) -> Vec<(RecordId, State)> {
+        self.inner.count();
+        self.inner.table().all_open()
+    }
+
+    /// Returns something that is known of the upstream.
+    #[must_use]
+    pub fn host_fact(&self, name: &str) -> Option<String> {
+        self.inner.facts.lock().get(name).cloned()
+    }
+
+    /// Keeps something that is known of the upstream; `None` takes it back. When this returns, it
+    /// is on the disk.
+    ///
+    /// # Errors
+    /// Fails where the journal does not take it; then it holds for this process only.
+    pub async fn set_host_fact(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
+        self.inner.count();
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        {
+            let mut facts = self.inner.facts.lock();
+            match &value {
+                Some(value) => facts.insert(name.clone(), value.clone()),
+                None => facts.remove(&name),
+            };
+        }
+        Ok(self
+            .inner
+            .store
+            .write(vec![Change::Fact(name, value)])
+            .await?)
+    }
+
+    /// Returns whether the journal takes writes, and every change of that.
+    #[must_use]
+    pub fn availability(&self) -> watch::Receiver<Availability> {
+        self.inner.store.shared().availability.subscribe()
+    }
+
+    /// Returns the requests of operators; `None` after the first time.
+    #[must_use]
+    pub fn operator_requests(&self) -> Option<OperatorRequests> {
+        self.inner.requests.lock().take()
+    }
+
+    /// Expires what is due. The journal does so by itself each minute.
+    pub async fn sweep(&self) {
+        self.inner.store.sweep().await;
+    }
+
+    /// Returns how many records there are, and what they take.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.inner.table().figures()
+    }
+
+    /// Returns how many calls of the journal there were. Reading RPCs make none.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.inner.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn count(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.store.shared().table.lock()
+    }
+
+    /// Hashes what a record is about.
+    fn about(&self, write: &NewWrite) -> About {
+        let upstream = self.upstream.as_bytes();
+        let caller = write.caller.as_bytes();
+        let key = write.request.as_ref().map(|request| {
+            self.hash(
+                "key",
+                &[
+                    upstream,
+                    caller,
+                    request.tenant.as_bytes(),
+                    request.method.as_bytes(),
+                    request.request_id.as_bytes(),
+                ],
+            )
+        });
+        let fingerprint = write.request.as_ref().map_or([0; 32], |request| {
+            self.hash("fingerprint", &[&request.fingerprint])
+        });
+        let account = write.account.value().to_be_bytes();
+        About {
+            key,
+            account: self.hash("account", &[upstream, &account]),
+            caller: self.hash("caller", &[caller]),
+            fingerprint,
+        }
+    }
+
+    fn hash(&self, purpose: &str, values: &[&[u8]]) -> Hash {
+        let values = values.iter().copied();
+        self.seal
+            .hash([purpose.as_bytes()].into_iter().chain(values))
+    }
+
+    async fn read_body(&self, id: RecordId) -> Result<Option<Body>, Error> {
+        let row = self.store.read(vec![id]).await?.pop().flatten();
+        row.and_then(|row| row.body)
+            .map(|body| self.open_body(id, &body))
+            .transpose()
+    }
+
+    fn open_body(&self, id: RecordId, stored: &[u8]) -> Result<Body, Error> {
+        let plain = self.seal.open(id, stored);
+        let plain = plain.ok_or(Error::Unreadable(id))?;
+        Body::decode(&plain[..]).map_err(|_| Error::Unreadable(id))
+    }
+
+    async fn open_writes(&self, account: &Hash, but: RecordId) -> Result<Vec<OpenWrite>, Error> {
+        let ids = self.table().open_of(account, but);
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.store.read(ids).await?;
+        rows.into_iter()
+            .flatten()
+            .filter(|row| row.state.is_open())
+            .map(|row| {
+                let body = row.body.map(|body| self.open_body(row.id, &body));
+                Ok(OpenWrite {
+                    id: row.id,
+                    state: row.state,
+                    body: body.transpose()?,
+                })
+            })
+            .collect()
+    }
+}

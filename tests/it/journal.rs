@@ -1,0 +1,86 @@
+//! The journal, by its public API.
+
+mod lifecycle;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use followme::{
+    domain::AccountId,
+    journal::{Body, Claimed, Config, Journal, Location, NewWrite, Record, RequestKey},
+};
+
+use crate::support::scratch;
+
+/// Makes an empty directory.
+pub(crate) fn directory() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let test = std::thread::current();
+    let test = test.name().unwrap_or_default().replace("::", "-");
+    let path = scratch().join(format!("{test}-{count}"));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A body that a test tells from others.
+pub(crate) fn body(version: u32) -> Body {
+    Body {
+        version,
+        ..Body::default()
+    }
+}
+
+/// A journal in a file, whose lock is waited for as long as the thread of the one before needs to
+/// end.
+pub(crate) fn in_file(directory: &Path) -> Config {
+    Config {
+        location: Location::File(directory.join("followme.sqlite3")),
+        upstream: "porta".to_owned(),
+        lock_timeout: Duration::from_secs(10),
+        ..Config::default()
+    }
+}
+
+/// A write with a request id.
+pub(crate) fn write(request_id: &str) -> NewWrite {
+    NewWrite {
+        request: Some(RequestKey {
+            tenant: "default".to_owned(),
+            method: "Add",
+            request_id: request_id.to_owned(),
+            fingerprint: [7; 32],
+        }),
+        ..write_without_id()
+    }
+}
+
+/// A write without a request id.
+pub(crate) fn write_without_id() -> NewWrite {
+    NewWrite {
+        request: None,
+        caller: "alice".to_owned(),
+        account: AccountId::new(1001).unwrap(),
+    }
+}
+
+/// Claims a write that is new.
+pub(crate) async fn claim_new(journal: &Journal, write: &NewWrite) -> Record {
+    match journal.claim(write).await.unwrap() {
+        Claimed::New(record) => record,
+        other => panic!("not new: {other:?}"),
+    }
+}
+
+/// Claims a write that an earlier try left open.
+pub(crate) async fn take_up(journal: &Journal, write: &NewWrite) -> Record {
+    match journal.claim(write).await.unwrap() {
+        Claimed::TakenUp(record) => record,
+        other => panic!("not taken up: {other:?}"),
+    }
+}
