@@ -24,16 +24,13 @@ pub(crate) fn directory() -> PathBuf {
     let test = test.name().unwrap_or_default().replace("::", "-");
     let path = scratch().join(format!("{test}-{count}"));
     let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    fs::create_dir_all(&path).expect("the directory of tests can be written");
     path
 }
 
 /// A body that a test tells from others.
 pub(crate) fn body(version: u32) -> Body {
-    Body {
-        version,
-        ..Body::default()
-    }
+    Body { version }
 }
 
 /// A journal in a file, whose lock is waited for as long as the thread of the one before needs to
@@ -65,13 +62,17 @@ pub(crate) fn write_without_id() -> NewWrite {
     NewWrite {
         request: None,
         caller: "alice".to_owned(),
-        account: AccountId::new(1001).unwrap(),
+        account: AccountId::new(1001).expect("it is positive"),
     }
 }
 
 /// Claims a write that is new.
 pub(crate) async fn claim_new(journal: &Journal, write: &NewWrite) -> Record {
-    match journal.claim(write).await.unwrap() {
+    match journal
+        .claim(write)
+        .await
+        .expect("the journal is available")
+    {
         Claimed::New(record) => record,
         other => panic!("not new: {other:?}"),
     }
@@ -79,7 +80,11 @@ pub(crate) async fn claim_new(journal: &Journal, write: &NewWrite) -> Record {
 
 /// Claims a write that an earlier try left open.
 pub(crate) async fn take_up(journal: &Journal, write: &NewWrite) -> Record {
-    match journal.claim(write).await.unwrap() {
+    match journal
+        .claim(write)
+        .await
+        .expect("the journal is available")
+    {
         Claimed::TakenUp(record) => record,
         other => panic!("not taken up: {other:?}"),
     }
