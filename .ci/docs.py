@@ -401,7 +401,7 @@ def check(page):
 def main(arguments):
     match arguments:
         case ["check"]:
-            for page in [*pages(), *sorted(ROOT.glob("*.md"))]:
+            for page in sorted({*pages(), *ROOT.glob("*.md")}):
                 check(page)
             print("the blocks, links and named tests of all pages are good")
         case ["run", *names]:

@@ -10,6 +10,7 @@ mod figures;
 mod histories;
 mod journal;
 mod raw;
+mod reference;
 mod rpc_add;
 mod rpc_delete;
 mod rpc_errors;
