@@ -1,66 +1,69 @@
-//! A typed gRPC facade for the PortaFollowMe (call forwarding) web service.
+//! followme: a typed gRPC facade for PortaFollowMe, a web service that is driven by URLs, answers CSV,
+//! and manages the follow-me (call forwarding) numbers of telephone accounts. "Upstream" is that
+//! service.
 //!
-//! # One call's way through the house
+//! `README.md` shows what followme does, `docs/architecture.md` how it is built, with pictures, and
+//! `docs/decisions` why.
 //!
-//! `Update` of a number, as an example:
+//! # Life of a request
 //!
-//! 1. [`grpc::server`] accepts the connection and opens the server span, a child of the caller's.
-//!    [`security::Authorizer`] says who calls and whether they may.
-//! 2. [`grpc::Service`] builds the [`operations::Call`] from metadata and message, and a
-//!    [`domain::Draft`] from the number; it collects all violations.
-//! 3. [`operations::Operations::update`] looks the request id up, waits for the account's turn and for
-//!    a place upstream, and goes on in a task of its own, since a write that has begun is finished
-//!    whatever becomes of its caller.
-//! 4. The operation reads the list, checks the etag, merges the draft into the number, and asks
-//!    [`upstream::Client`] to send it.
-//! 5. The client builds a target in which no value can reach another field, sends it, and
-//!    classifies the reply; [`format::csv`] and [`format::jsv`] take the body apart.
-//! 6. The operation settles what became of the write by reading back, compares every field, and
-//!    tries what did not take a second way.
-//! 7. The answer goes back as a message, or as a status made in the one table of errors, `grpc/status.rs`.
+//! An `Update` of a number:
 //!
-//! # The map
+//! 1. [`grpc`] accepts the connection and opens the server span, a child of the caller's. Its
+//!    middleware writes the access log, enforces the deadline, and bounds the memory of large
+//!    requests; [`security`] authenticates the caller and authorizes the call.
+//! 2. The service in [`grpc`] parses the message into [`domain`] types. It collects every violation
+//!    and reports all of them together.
+//! 3. [`operations`] looks up the request id, acquires the account lock and a permit, and continues in
+//!    a task of its own: a write that has begun is finished whatever its caller does.
+//! 4. The operation reads the list, checks the etag, merges the fields that the mask names into the
+//!    number, and calls the client in [`upstream`].
+//! 5. The client builds a target in which no value can reach another field, sends the request, and
+//!    classifies the response. [`format::csv`] and [`format::jsv`] decode the body.
+//! 6. The operation verifies the write by reading back, compares every field, and repairs those that
+//!    were not applied.
+//! 7. [`grpc`] answers with a message, or with a status from its one table of errors.
 //!
-//! | room | what it is |
+//! # Modules
+//!
+//! | module | concern |
 //! |---|---|
-//! | `main.rs` | the command line: `serve`, `demo`, `simulate`, `config` |
+//! | `main` | the command line: `serve`, `demo`, `simulate`, `config` |
 //! | [`app`] | the composition root: builds the facade from its configuration |
-//! | [`config`] | TOML file, environment and flags, parsed and checked |
-//! | [`domain`] | checked types: ids, numbers, drafts, periods, etags, the plan of a replace-all |
+//! | [`config`] | flags, environment and TOML file: keys, defaults, checks, reload |
+//! | [`domain`] | checked types: ids, numbers, drafts, periods, etags, the plan of a ReplaceAll |
 //! | [`format`](mod@format) | the upstream's two text formats: `csv`, and `jsv`, a serde data format |
-//! | [`upstream`] | the typed client: routes, targets, answers, errors, what is remembered of the host |
-//! | [`operations`] | what each RPC does in terms of the client; request ids, turns, settling |
-//! | [`grpc`] | generated code, the tonic service, conversion, statuses, deadlines, health, the server |
-//! | [`security`] | who may call, over what, and what they may: TLS, callers, tokens, rates |
-//! | [`health`] | what `grpc.health.v1` says of the facade and of upstream |
-//! | [`simulator`] | the upstream's double: framework, service, faults |
-//! | [`telemetry`] | logs, traces, metrics, the calls in flight, the audit log |
+//! | [`upstream`] | the typed client: routes, targets, classification, errors, retries, circuit breaker, concurrency limiter, redaction |
+//! | [`operations`] | what each RPC does in terms of the client: plan, write, verify, repair; idempotency, account locks |
+//! | [`grpc`] | generated code, the tonic service, conversion, statuses, middleware, the server |
+//! | [`security`] | TLS, authentication, authorization, rate limits |
+//! | [`health`] | what `grpc.health.v1` reports about the facade and about upstream |
+//! | [`simulator`] | the upstream's double, for demos and tests: framework, service, faults |
+//! | [`telemetry`] | logs, traces, metrics, calls in flight, the audit log |
 //! | `admin` | the admin pages: health, metrics, configuration, log filter, calls in flight |
 //!
-//! A call flows one way: `grpc` → `operations` → `upstream` → `format`, over the words of `domain`.
+//! Data flows one way: `grpc` → `operations` → `upstream` → `format`, over the types of `domain`.
 //!
 //! # Invariants
 //!
-//! - `format` and `domain` import none of our other rooms.
-//! - `simulator` shares with the rest only `format`.
-//! - Generated types stop at `grpc`; wire records stop at `upstream`.
-//! - `tonic::Status` is built in `grpc/status` only.
-//! - The environment and files are read by `config` only, at start and while the facade runs; but
-//!   for `/proc/self`, which `telemetry` reads, and what libraries read themselves: the `OTEL_*`
-//!   variables and the certificates of the system.
-//! - Nobody is admitted, and no License taken, because something is missing or cannot be read.
-//! - The text of a License is asked for by `upstream` only; nothing that upstream says of a failure
-//!   reaches a caller, and it reaches a log only scrubbed.
-//! - No span, metric or log line is given a URL of upstream, a redirect number or a name; the audit
-//!   log is given numbers and names, and never a URL.
-//! - Nothing imports `app`.
-//! - No request that writes is sent a second time by itself; another way is taken only after the
-//!   proof that nothing ran (docs/upstream/wire.md 8), or for what reading back shows not to have
-//!   taken.
+//! - `format` and `domain` import no other module of this crate; `simulator` imports only `format`;
+//!   nothing imports `app`.
+//! - Generated types stop at `grpc`; wire records stop at `upstream`; `tonic::Status` is built in
+//!   `grpc::status` only.
+//! - No request that writes is sent twice as it was. Another format or route is tried only after an
+//!   answer that proves that the first did not run (docs/upstream/wire.md 8), or for fields that
+//!   reading back shows not to have been applied.
+//! - Access fails closed: a credential or License that is missing or unreadable never grants anything.
+//! - Only `upstream` reads the text of a License. What upstream says about a failure never reaches a
+//!   caller, and reaches a log only redacted.
+//! - No span, metric or log line has a URL of upstream, a redirect number or a name. The audit log has
+//!   numbers and names, and never a URL.
+//! - Only `config` reads the environment and files, at start and on reload. The exceptions are
+//!   `/proc/self`, which `telemetry` reads, and what libraries read: the `OTEL_*` variables and the
+//!   system's certificates.
 //!
-//! `docs/upstream/wire.md` and `docs/upstream/domain.md` hold what is known of the upstream: how its
-//! framework behaves on the wire, and what its fields mean. Citations such as
-//! "(docs/upstream/wire.md 8)" name a section there.
+//! Comments cite what is known of upstream by section: "(docs/upstream/wire.md 8)" is section 8 of that
+//! page, how upstream answers HTTP; `docs/upstream/domain.md` tells what its fields mean.
 
 mod admin;
 pub mod app;

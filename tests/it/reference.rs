@@ -35,7 +35,10 @@ fn the_tables_of_the_docs_are_those_of_the_code() {
     }
     let known = tables.iter().map(|(name, _)| *name).chain(BY_HAND);
     let known: BTreeSet<_> = known.map(str::to_owned).collect();
-    assert_eq!(names, known, "each table stands in a page, and each block has a table");
+    assert_eq!(
+        names, known,
+        "each table stands in a page, and each block has a table"
+    );
 }
 
 /// Writes what a file must hold, or fails where it holds something else.
@@ -47,7 +50,10 @@ fn compare(path: &Path, text: &str, expected: &str) {
         fs::write(path, expected).expect("the page can be written");
         return;
     }
-    let line = text.lines().zip(expected.lines()).find(|(is, must)| is != must);
+    let line = text
+        .lines()
+        .zip(expected.lines())
+        .find(|(is, must)| is != must);
     let (is, must) = line.unwrap_or(("(its end)", "(more or fewer lines)"));
     panic!(
         "{} differs from the code; UPDATE_DOCS=1 cargo test --test it reference rewrites it\n\
@@ -67,7 +73,10 @@ fn updating() -> bool {
 
 /// Returns a page with the table of this name in its block, or `None` if the page has no such block.
 fn with_table(page: &str, name: &str, table: &str) -> Option<String> {
-    let (start, end) = (format!("<!-- generated: {name} -->\n"), format!("<!-- end of {name} -->"));
+    let (start, end) = (
+        format!("<!-- generated: {name} -->\n"),
+        format!("<!-- end of {name} -->"),
+    );
     let (before, rest) = page.split_once(&start)?;
     let (_, after) = rest.split_once(&end).expect("a block has an end");
     // Blank lines on both sides: some renderers need them around a table.
@@ -76,7 +85,9 @@ fn with_table(page: &str, name: &str, table: &str) -> Option<String> {
 
 fn names_in(page: &str) -> impl Iterator<Item = String> {
     page.lines().filter_map(|line| {
-        let name = line.strip_prefix("<!-- generated: ")?.strip_suffix(" -->")?;
+        let name = line
+            .strip_prefix("<!-- generated: ")?
+            .strip_suffix(" -->")?;
         Some(name.to_owned())
     })
 }
