@@ -13,11 +13,11 @@ sh        One command, which is run by bash in the root of the repository. A com
           must then end with status 0 on SIGTERM.
 json      The answer of the sh block before it. What is shown must be there; more may be. Lists have
           the same length.
-text      The same, compared line by line. Blanks are squeezed; a line `…` stands for any lines.
+text      The same, compared line by line. Blanks are squeezed; a line `…` matches any lines.
 toml      A whole configuration file, which `followme config check` must accept.
 mermaid   A diagram, which is not run.
 
-In an answer, `…` inside a line or a string stands for any characters. A command must fail if and
+In an answer, `…` inside a line or a string matches any characters. A command must fail if and
 only if its answer begins with `ERROR` (grpcurl) or `followme: ` (the command line). grpcurl and curl
 must be followed by an answer.
 
@@ -50,12 +50,12 @@ COMMAND_LIMIT = 60
 
 
 class Wrong(Exception):
-    """A page that does not say what is true."""
+    """A page that is not true, or not checkable."""
 
 
 @dataclass
 class Block:
-    """A fenced block, and where it stands."""
+    """A fenced block, and where it is."""
 
     page: Path
     line: int
@@ -91,7 +91,7 @@ def blocks(page):
             fence = Block(page, number, tuple(headings), line[3:].strip(), "", mark)
             mark = None
         elif title := re.match(r"(#+) +(.+)", line):
-            # The title of the page is no section: what stands under it alone belongs to the page.
+            # The title of the page is no section: what is directly under it belongs to the page.
             level = len(title[1]) - 1
             headings = [*headings[: max(0, level - 1)], title[2].strip()] if level else []
             mark = None
@@ -104,11 +104,11 @@ def blocks(page):
     return found
 
 
-# What an answer says, and what it is.
+# Comparing answers.
 
 
 def wildcard(expected, actual):
-    """Compares texts in which `…` stands for anything."""
+    """Compares texts; `…` matches any characters."""
     pattern = ".*".join(re.escape(part) for part in expected.split("…"))
     return re.fullmatch(pattern, actual, re.DOTALL) is not None
 
@@ -134,7 +134,7 @@ def differences(expected, actual, path="answer"):
 
 
 def text_matches(expected, actual):
-    """Compares lines; a line `…` stands for any number of them."""
+    """Compares lines; a line `…` matches any number of lines."""
     if not expected:
         return not actual
     if expected[0] == "…":
@@ -160,7 +160,7 @@ class Server:
         self.state = tempfile.TemporaryDirectory()
         self.stderr = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            # exec: the signal must reach followme, into which cargo turns itself.
+            # exec: the signal must reach followme, which replaces the cargo process.
             ["bash", "-c", re.sub(r"\bcargo run\b", "exec cargo run --quiet", command)],
             cwd=ROOT,
             # Nothing that a former run has kept.
