@@ -8,9 +8,9 @@
 The code blocks of a page:
 
 sh        One command, which is run by bash in the root of the repository. A command that starts
-          followme (`cargo run -- demo`, `serve` or `simulate`) keeps running until the section in
-          which it stands ends, a section that stands above all headings being the whole page. It
-          must then end with status 0 on SIGTERM.
+          followme (`cargo run -- demo`, `serve` or `simulate`) keeps running until its section ends,
+          or until the page ends if it is above the first section. SIGTERM must then end it with
+          status 0.
 json      The answer of the sh block before it. What is shown must be there; more may be. Lists have
           the same length.
 text      The same, compared line by line. Blanks are squeezed; a line `…` matches any lines.
