@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes calls with a known traceparent, and checks what a collector wrote down.
+"""Makes calls with a known traceparent, and checks what the collector received.
 
     trace_tree.py COLLECTOR FOLLOWME
 
@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 
-PATIENCE = 30  # seconds
+TIMEOUT = 30  # seconds
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVICE = "porta.followme.v1.FollowMeService"
 
@@ -49,7 +49,7 @@ class Process:
 
     def address(self, start):
         """Returns what follows the start of a line."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while True:
             try:
                 line = self.lines.get(timeout=max(0, end - time.monotonic()))
@@ -64,12 +64,12 @@ class Process:
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(PATIENCE)
+        status = self.process.wait(TIMEOUT)
         assert status == 0, f"ended with {status}:\n{self.text()}"
 
 
 def wait_for_port(port, process):
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         assert process.process.poll() is None, f"the collector ended:\n{process.text()}"
         try:
@@ -84,7 +84,7 @@ def call(address, traceparent, method, request):
     subprocess.run(
         ["grpcurl", "-plaintext", "-H", f"traceparent: {traceparent}", "-d", json.dumps(request),
          address, f"{SERVICE}/{method}"],
-        check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE,
+        check=True, stdout=subprocess.DEVNULL, timeout=TIMEOUT,
     )
 
 
@@ -167,7 +167,7 @@ def main(collector, followme):
             call(grpc, f"00-{TRACE[:-1]}d-{CALLER}-00", "List", {"account_id": 1003})
             seen = json.loads(subprocess.run(
                 ["curl", "-sS", "--fail", f"http://{upstream}/_simulator/requests"],
-                check=True, capture_output=True, text=True, timeout=PATIENCE,
+                check=True, capture_output=True, text=True, timeout=TIMEOUT,
             ).stdout)
             serve.end()
             receiver.end()
