@@ -12,8 +12,8 @@
 //! 1. [`grpc`] accepts the connection and opens the server span, a child of the caller's. Its
 //!    middleware writes the access log, enforces the deadline, and bounds the memory of large
 //!    requests; [`security`] authenticates the caller and authorizes the call.
-//! 2. The service in [`grpc`] parses the message into [`domain`] types. It collects every violation
-//!    and reports all of them together.
+//! 2. The service in [`grpc`] builds the [`operations::Call`] from the metadata, and parses the
+//!    message into [`domain`] types. It collects every violation and reports all of them together.
 //! 3. [`operations`] looks up the request id, acquires the account lock and a permit, and continues
 //!    in a task of its own: a write that has begun is finished whatever its caller does.
 //! 4. The operation reads the list, checks the etag, merges the fields that the mask names into the
