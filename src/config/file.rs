@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::{DeTable, DeValue};
 
-/// The keys of a file: `listen`, `upstream.url`, `callers.portal.methods`.
-#[derive(Debug, Default)]
+/// A parsed file, by key: `listen`, `upstream.url`, `callers.portal.methods`.
+#[derive(Debug, Clone, Default)]
 pub(super) struct File {
-    /// Where each stands, as `FILE:LINE`, and its value.
+    /// The location of each key, as `FILE:LINE`, and its value.
     values: BTreeMap<String, (String, toml::Value)>,
-    /// The tables, and where each begins.
+    /// The tables, and the location where each begins.
     tables: BTreeMap<String, String>,
 }
 
@@ -17,20 +17,20 @@ impl File {
     /// Parses a file.
     ///
     /// # Errors
-    /// Says the place and what is wrong there.
+    /// Returns the location and the problem.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, (String, String)> {
-        let place = |start: usize| {
+        let location = |start: usize| {
             let before = text.get(..start).unwrap_or_default();
             format!("{name}:{}", before.matches('\n').count() + 1)
         };
         let problem = |error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start);
-            (place(start), error.message().to_owned())
+            (location(start), error.message().to_owned())
         };
         let table: toml::Table = text.parse().map_err(problem)?;
         let spans = DeTable::parse(text).map_err(problem)?;
         let mut file = Self::default();
-        file.flatten("", table, Some(spans.get_ref()), &place);
+        file.flatten("", table, Some(spans.get_ref()), &location);
         Ok(file)
     }
 
@@ -39,11 +39,12 @@ impl File {
         prefix: &str,
         table: toml::Table,
         spans: Option<&DeTable<'_>>,
-        place: &dyn Fn(usize) -> String,
+        location: &dyn Fn(usize) -> String,
     ) {
         for (name, value) in table {
             let span = spans.and_then(|spans| spans.get_key_value(name.as_str()));
-            let place_of_key = span.map_or_else(|| place(0), |(key, _)| place(key.span().start));
+            let location_of_key =
+                span.map_or_else(|| location(0), |(key, _)| location(key.span().start));
             let key = format!("{prefix}{name}");
             match value {
                 toml::Value::Table(table) => {
@@ -51,17 +52,17 @@ impl File {
                         Some(DeValue::Table(table)) => Some(table),
                         _ => None,
                     };
-                    self.flatten(&format!("{key}."), table, spans, place);
-                    self.tables.insert(key, place_of_key);
+                    self.flatten(&format!("{key}."), table, spans, location);
+                    self.tables.insert(key, location_of_key);
                 }
                 value => {
-                    self.values.insert(key, (place_of_key, value));
+                    self.values.insert(key, (location_of_key, value));
                 }
             }
         }
     }
 
-    /// Takes where a key stands, and its value.
+    /// Removes a key, and returns its location and value.
     pub(super) fn take(&mut self, key: &str) -> Option<(String, toml::Value)> {
         self.values.remove(key)
     }
@@ -76,14 +77,13 @@ impl File {
             .collect()
     }
 
-    /// Returns the keys that nobody took and where they stand; of a section that is not known, its
-    /// name only.
-    pub(super) fn left(self, sections: &BTreeSet<&str>) -> BTreeMap<String, String> {
+    /// Returns the keys that were not read, with their locations; of an unknown section, its name only.
+    pub(super) fn unread(self, sections: &BTreeSet<&str>) -> BTreeMap<String, String> {
         let known = |key: &str| sections.contains(key.split('.').next().unwrap_or(key));
         let keys = self
             .values
             .into_iter()
-            .map(|(key, (place, _))| (key, place))
+            .map(|(key, (location, _))| (key, location))
             .filter(|(key, _)| known(key) || !key.contains('.'));
         let tables = self
             .tables
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_has_its_key_and_its_line() {
+    fn each_value_has_its_key_and_line() {
         let text = "a = 1\n\n[b]\nc = \"x\"\nd = [\n 1,\n]\n[e.f]\ng = true\n";
         let mut file = File::parse("x.toml", text).unwrap();
         for (key, line, value) in [
@@ -113,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_toml_is_wrong_at_a_line() {
-        let (place, _) = File::parse("x.toml", "a = 1\n[b\n").unwrap_err();
-        assert_eq!(place, "x.toml:2");
-        let (place, _) = File::parse("x.toml", "a = 1\nb = 2\na = 3\n").unwrap_err();
-        assert_eq!(place, "x.toml:3");
+    fn an_error_in_the_syntax_names_its_line() {
+        let (location, _) = File::parse("x.toml", "a = 1\n[b\n").unwrap_err();
+        assert_eq!(location, "x.toml:2");
+        let (location, _) = File::parse("x.toml", "a = 1\nb = 2\na = 3\n").unwrap_err();
+        assert_eq!(location, "x.toml:3");
     }
 }

@@ -1,8 +1,8 @@
-//! The example file, held against the keys and their defaults.
+//! `deploy/followme.example.toml`, which is made from the keys of the configuration.
 
 use std::collections::BTreeMap;
 
-use followme::config::{Config, Flags};
+use followme::config::{self, Config, Flags};
 
 use crate::config::{Variables, file};
 
@@ -43,6 +43,21 @@ fn with_examples() -> String {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the variable that asks for the file to be written"
+)]
+fn the_example_file_is_the_one_made_from_the_keys() {
+    let made = config::example();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/followme.example.toml");
+        std::fs::write(path, &made).expect("the example file can be written");
+        return;
+    }
+    assert!(made == EXAMPLE, "run UPDATE_DOCS=1 cargo test example_file");
+}
+
+#[test]
 fn the_example_file_says_every_default_and_nothing_else() {
     let defaults: BTreeMap<_, _> = Config::defaults()
         .into_iter()
@@ -64,33 +79,34 @@ fn the_example_file_names_every_key() {
 }
 
 #[test]
-fn the_example_file_is_taken_with_its_examples_but_for_the_files_that_are_not_there() {
+fn the_example_file_loads_with_its_examples_except_for_missing_files() {
     let toml = file("example.toml", &with_examples());
     let flags = Flags {
         config: Some(toml.clone()),
         ..Flags::default()
     };
-    let mistakes = Config::load(&flags, &Variables::default()).expect_err("no files");
-    for mistake in &mistakes {
-        assert!(mistake.problem.starts_with("cannot read "), "{mistake}");
-        let place = mistake.location.as_deref().expect("a place");
-        let line = place.strip_prefix(&format!("{}:", path(&toml)));
+    let errors = Config::load(&flags, &Variables::default()).expect_err("no files");
+    for error in &errors {
+        assert!(error.problem.starts_with("cannot read "), "{error}");
+        let location = error.location.as_deref().expect("a location");
+        let line = location.strip_prefix(&format!("{}:", path(&toml)));
         let line: usize = line.expect("the file").parse().expect("a line");
-        let name = mistake.key.rsplit('.').next().expect("a name");
+        let name = error.key.rsplit('.').next().expect("a name");
         let text = with_examples();
         let shown = text.lines().nth(line - 1).expect("the line");
-        assert!(shown.starts_with(name), "{mistake}: {shown}");
+        assert!(shown.starts_with(name), "{error}: {shown}");
     }
-    let keys: Vec<&str> = mistakes
-        .iter()
-        .map(|mistake| mistake.key.as_str())
-        .collect();
+    let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
     assert_eq!(
         keys,
         [
             "upstream.ca_file",
+            "upstream.client_certificate_file",
+            "upstream.client_key_file",
             "telemetry.audit_key_file",
             "tls.certificate_file",
+            "tls.key_file",
+            "tls.client_ca_file",
             "tokens_file",
             "upstream.license_file",
             "callers.portal.license_file",
@@ -99,7 +115,7 @@ fn the_example_file_is_taken_with_its_examples_but_for_the_files_that_are_not_th
 }
 
 #[test]
-fn every_key_of_a_caller_stands_in_the_example_file() {
+fn the_example_file_shows_every_key_of_a_caller() {
     let shown = keys(&with_examples());
     let shown: Vec<&str> = shown
         .keys()

@@ -55,9 +55,11 @@ async fn others_are_listened_to_with_tls_and_callers_or_if_that_is_meant() {
                 assert!(!taken, "{toml} {mistakes:?}");
                 assert_eq!(
                     mistakes,
-                    ["--listen: is not a loopback address, so it takes TLS \
-                      (tls.certificate_file, tls.key_file) and callers (callers.NAME); or say \
-                      --insecure"]
+                    [
+                        "--listen: is not a loopback address; such addresses require TLS \
+                      (tls.certificate_file, tls.key_file) and at least one caller \
+                      (callers.NAME), or --insecure"
+                    ]
                 );
             }
         }
@@ -155,9 +157,9 @@ fn a_caller_whom_nobody_could_be_and_names_of_two_callers_are_mistakes() {
     assert_eq!(
         mistakes,
         [
-            "callers.a.certificate_names: is missing, and so is tokens_file: nobody could be this \
-             caller",
-            "callers.c.certificate_names: \"X.example.com\" is the name of another caller too",
+            "callers.a.certificate_names: is missing, and so is tokens_file: the caller has no \
+             credential",
+            "callers.c.certificate_names: \"X.example.com\" is also a name of another caller",
         ]
     );
 }

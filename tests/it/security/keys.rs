@@ -437,7 +437,7 @@ fn toml(values: &BTreeMap<String, Value>) -> String {
 }
 
 #[test]
-fn every_key_of_the_file_reaches_its_place_and_is_printed_from_there() {
+fn every_key_of_the_file_is_read_and_printed() {
     let dir = Directory::new();
     let authority = Authority::new();
     dir.write("license", "KEY");

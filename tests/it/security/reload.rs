@@ -203,9 +203,15 @@ fn a_new_caller_whose_license_cannot_be_read_is_not_admitted_with_that_of_others
     assert!(changes.policy.expect("it changed").callers.is_empty());
     dir.write("tenant", "TENANT-KEY");
     assert_eq!(reloader.poll().policy.expect("it changed").callers.len(), 1);
-    // Once it was read, it stays although its file goes.
+    // A License that was read stays in force when its file disappears.
     std::fs::remove_file(dir.path("tenant")).expect("it was there");
     let changes = reloader.poll();
-    assert_eq!(changes.policy.expect("looked at").callers.len(), 1);
+    assert!(changes.policy.is_none());
     assert_eq!(changes.errors.len(), 1);
+    dir.configure(&format!(
+        "read_only = true\n{tokens}[callers.tenant]\nmethods = [\"*\"]\n\
+         license_file = \"{{dir}}/tenant\"\n"
+    ));
+    let policy = reloader.poll().policy.expect("it changed");
+    assert_eq!((policy.callers.len(), policy.read_only), (1, true));
 }
