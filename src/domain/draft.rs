@@ -46,6 +46,21 @@ impl Violations {
         &self.0
     }
 
+    /// Returns the first one, and how many more there are, as one sentence.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let first = self
+            .0
+            .first()
+            .map(|violation| format!("{} {}", violation.field, violation.description))
+            .unwrap_or_default();
+        match self.0.len() {
+            0 | 1 => first,
+            2 => format!("{first} (and 1 more violation)"),
+            count => format!("{first} (and {} more violations)", count - 1),
+        }
+    }
+
     /// Passes on if there is none.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod license;
 mod method;
 mod number;
 mod period;
+mod reason;
 mod replace;
 
 pub use destination::DestinationPolicy;
@@ -25,4 +26,5 @@ pub use number::{
     without_plus,
 };
 pub use period::check_period;
+pub use reason::Reason;
 pub use replace::{Desired, Plan, Step};

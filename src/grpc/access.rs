@@ -96,7 +96,7 @@ where
                 tracing::info!(
                     method = names::method(request.uri().path()),
                     remote = remote.map(tracing::field::display),
-                    reason = denied.reason(),
+                    reason = denied.reason().as_str(),
                     error = &denied as &dyn std::error::Error,
                     "call denied"
                 );

@@ -42,7 +42,7 @@ impl Lasting {
             };
             tokio::select! {
                 () = deadline => status::deadline_exceeded(),
-                () = stopping.cancelled() => status::ended(),
+                () = stopping.cancelled() => status::stopped(),
             }
         };
         Body::new(Self {

@@ -21,4 +21,4 @@ mod status;
 
 pub use metadata::{Defaults, MAX_FEATURE_NAME_BYTES};
 pub use service::Service;
-pub use status::DOMAIN;
+pub use status::{DOMAIN, error_reference};

@@ -122,7 +122,7 @@ impl http_body::Body for Roomed {
         };
         Poll::Ready(match self.take(bytes) {
             Some(()) => frame,
-            None => Some(Err(status::no_room())),
+            None => Some(Err(status::memory_exhausted())),
         })
     }
 

@@ -1,7 +1,9 @@
 //! How an operation can end other than as asked.
 
+use std::borrow::Cow;
+
 use crate::{
-    domain::{AccountId, Etag, Field, FieldSet, NumberId, Violations},
+    domain::{AccountId, Etag, Field, FieldSet, NumberId, Reason, Violations},
     security::Denied,
     telemetry::audit,
     upstream,
@@ -9,8 +11,8 @@ use crate::{
 
 use super::{effect::Effect, replace_all::Incomplete, request_ids::RequestId};
 
-/// An operation that did not end as asked. What each becomes for the caller stands in
-/// `grpc/status.rs`.
+/// An operation that did not end as asked. What depends on its kind is in [`Error::row`], and the
+/// gRPC code of each reason in `grpc/status/reasons.rs`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -162,56 +164,257 @@ pub enum Error {
     ReplaceIncomplete(Box<Incomplete>),
 }
 
+/// What an error proves about the write of its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The write was not applied.
+    NotApplied,
+    /// The write was applied, although not as asked.
+    Applied,
+    /// Nothing: the write may or may not have been applied.
+    Nothing,
+}
+
+/// All that depends on the kind of an error.
+pub(crate) struct Row {
+    /// The reason of its ErrorInfo.
+    pub(crate) reason: Reason,
+    proof: Proof,
+    /// What the caller reads: what happened, and what to do.
+    pub(crate) message: Cow<'static, str>,
+}
+
 impl Error {
-    /// Returns the reason of ErrorInfo: UPPER_SNAKE_CASE, stable.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Invalid(_) => "INVALID_REQUEST",
-            Self::Denied(denied) => denied.reason(),
-            Self::DestinationDenied { .. } => "DESTINATION_DENIED",
-            Self::NumberNotFound { .. } => "NUMBER_NOT_FOUND",
-            Self::IdsLost => "UPSTREAM_BAD_RESPONSE",
-            Self::AccountNotFound { .. } => "ACCOUNT_NOT_FOUND",
-            Self::Upstream { source, .. } => upstream_reason(source.kind()),
-            Self::Refused { .. } => "UPSTREAM_REFUSED",
-            Self::NotDone { .. } => "WRITE_NOT_DONE",
-            Self::OutcomeUnknown { .. } | Self::RestUnknown { .. } => "OUTCOME_UNKNOWN",
-            Self::NotSent => "NOT_SENT",
-            Self::InProgress { .. } => "WRITE_IN_PROGRESS",
-            Self::AuditUnavailable(_) => "AUDIT_UNAVAILABLE",
-            Self::ReadDeadline => "DEADLINE_EXCEEDED",
-            Self::RequestIdConflict => "REQUEST_ID_CONFLICT",
-            Self::TooManyRequestIds => "TOO_MANY_REQUEST_IDS",
-            Self::EtagMismatch { .. } => "ETAG_MISMATCH",
-            Self::FieldsNotApplied { .. } => "FIELDS_NOT_APPLIED",
-            Self::Panicked { begun: true } => "OUTCOME_UNKNOWN",
-            Self::Panicked { begun: false } => "INTERNAL_ERROR",
-            Self::WroteTooMuch { .. } => "UPSTREAM_WROTE_TOO_MUCH",
-            Self::Vanished { .. } => "NUMBER_VANISHED",
-            Self::Unreadable { .. } => "UNREADABLE_FIELD",
-            Self::ListChanged { .. } => "LIST_CHANGED",
-            Self::ReplaceIncomplete(_) => "REPLACE_INCOMPLETE",
+    /// Returns the row of this kind of error.
+    pub(crate) fn row(&self) -> Row {
+        use Proof::{Applied, NotApplied, Nothing};
+        let (reason, proof, message): (_, _, Cow<'static, str>) = match self {
+            Self::Invalid(violations) => {
+                (Reason::InvalidRequest, NotApplied, violations.summary().into())
+            }
+            Self::Denied(denied) => (denied.reason(), NotApplied, denied.to_string().into()),
+            Self::DestinationDenied { field } => (
+                Reason::DestinationDenied,
+                NotApplied,
+                format!(
+                    "{field}: the caller may not forward calls to this number; nothing was written"
+                )
+                .into(),
+            ),
+            Self::NumberNotFound { account, number } => (
+                Reason::NumberNotFound,
+                NotApplied,
+                format!("account {account} has no number {number}; List shows those that it has")
+                    .into(),
+            ),
+            Self::IdsLost => (
+                Reason::UpstreamBadResponse,
+                NotApplied,
+                "upstream listed elements without an id, or of another account, so a number that is \
+                 absent may still exist; nothing was written by this call; report it to the operator"
+                    .into(),
+            ),
+            Self::AccountNotFound { account, .. } => (
+                Reason::AccountNotFound,
+                NotApplied,
+                format!("upstream has no account {account}; check the account id").into(),
+            ),
+            Self::Upstream {
+                license_is_callers,
+                source,
+            } => {
+                let facts = source.kind().facts();
+                let action = match source.kind() {
+                    upstream::Kind::Denied if *license_is_callers => {
+                        "check the License in x-porta-license"
+                    }
+                    _ => facts.action,
+                };
+                (
+                    facts.reason,
+                    NotApplied,
+                    format!("{}; {action}; nothing was changed by this call", facts.text).into(),
+                )
+            }
+            Self::Refused { .. } => (
+                Reason::UpstreamRefused,
+                NotApplied,
+                "upstream refused the write, and reading back shows that it was not applied; check \
+                 that the account exists and may be changed"
+                    .into(),
+            ),
+            Self::NotDone { .. } => (
+                Reason::WriteNotDone,
+                NotApplied,
+                "the write was sent, and reading back shows that it was not applied; try again"
+                    .into(),
+            ),
+            Self::OutcomeUnknown { effect, .. } => (
+                Reason::OutcomeUnknown,
+                Nothing,
+                format!(
+                    "the write was sent, and may or may not have been applied: the list does not \
+                     show {}; retry with the same request_id, or List the account first",
+                    effect.looked_for()
+                )
+                .into(),
+            ),
+            Self::RestUnknown { fields, .. } => (
+                Reason::OutcomeUnknown,
+                Applied,
+                format!(
+                    "the number was written, but {} may or may not have been; retry with the same \
+                     request_id, or List the account first",
+                    fields.iter().map(Field::name).collect::<Vec<_>>().join(",")
+                )
+                .into(),
+            ),
+            Self::Panicked { begun: true } => (
+                Reason::OutcomeUnknown,
+                Nothing,
+                "followme failed in the middle of the write; List the account first".into(),
+            ),
+            Self::Panicked { begun: false } => (
+                Reason::InternalError,
+                NotApplied,
+                "followme failed before anything was sent; try again, and report it to the operator"
+                    .into(),
+            ),
+            Self::NotSent => (
+                Reason::NotSent,
+                NotApplied,
+                "the deadline passed before the write was sent; it will not be sent; try again with \
+                 more time"
+                    .into(),
+            ),
+            Self::InProgress { request_id } => (
+                Reason::WriteInProgress,
+                Nothing,
+                match request_id {
+                    Some(_) => {
+                        "the deadline passed while the write was in progress; it continues to its \
+                         end; retry with the same request_id for its outcome"
+                    }
+                    None => {
+                        "the deadline passed while the write was in progress; it continues to its \
+                         end; List the account for its outcome (a write with a request_id can be \
+                         retried)"
+                    }
+                }
+                .into(),
+            ),
+            Self::AuditUnavailable(_) => (
+                Reason::AuditUnavailable,
+                NotApplied,
+                "the audit log cannot be written, so the write was not sent; try again later".into(),
+            ),
+            Self::ReadDeadline => (
+                Reason::DeadlineExceeded,
+                NotApplied,
+                "the deadline passed before upstream had answered; nothing was written by this call; \
+                 try again with more time"
+                    .into(),
+            ),
+            Self::RequestIdConflict => (
+                Reason::RequestIdConflict,
+                NotApplied,
+                "the request_id was used for a request with other content; use a new one".into(),
+            ),
+            Self::TooManyRequestIds => (
+                Reason::TooManyRequestIds,
+                NotApplied,
+                "too many writes with a request_id are in flight; nothing was sent; try again".into(),
+            ),
+            Self::EtagMismatch { number, .. } => (
+                Reason::EtagMismatch,
+                NotApplied,
+                match number {
+                    Some(id) => format!("number {id} changed since its etag was read"),
+                    None => "the list changed since its etag was read".to_owned(),
+                }
+                .into(),
+            ),
+            Self::FieldsNotApplied { number, fields } => (
+                Reason::FieldsNotApplied,
+                Applied,
+                format!(
+                    "number {number} was written, but upstream did not store {}",
+                    fields.iter().map(Field::name).collect::<Vec<_>>().join(",")
+                )
+                .into(),
+            ),
+            Self::WroteTooMuch { not_restored, .. } => (
+                Reason::UpstreamWroteTooMuch,
+                Applied,
+                if not_restored.is_empty() {
+                    "upstream's UpdateFollowmeAll changed other numbers of the account as well; they \
+                     were restored, and the route is off until a restart; List the account"
+                } else {
+                    "upstream's UpdateFollowmeAll changed other numbers of the account as well, and \
+                     not all of them could be restored; the route is off until a restart; List the \
+                     account and correct those in not_restored_number_ids"
+                }
+                .into(),
+            ),
+            Self::Vanished { number } => (
+                Reason::NumberVanished,
+                Applied,
+                format!("number {number} was deleted by somebody else while it was being written")
+                    .into(),
+            ),
+            Self::Unreadable { field } => {
+                let field = field.name();
+                (
+                    Reason::UnreadableField,
+                    NotApplied,
+                    format!(
+                        "upstream holds a value in {field} that cannot be sent back; give {field} a \
+                         value in the same call"
+                    )
+                    .into(),
+                )
+            }
+            Self::ListChanged { .. } => (
+                Reason::ListChanged,
+                NotApplied,
+                "the list changed since the first page; start again without page_token".into(),
+            ),
+            Self::ReplaceIncomplete(incomplete) => (
+                Reason::ReplaceIncomplete,
+                Nothing,
+                format!(
+                    "{} of {} steps were applied, then one was not; to continue, call again with the \
+                     same list: with the same request_id, or without etags",
+                    incomplete.done(),
+                    incomplete.reports.len()
+                )
+                .into(),
+            ),
+        };
+        Row {
+            reason,
+            proof,
+            message,
         }
     }
 
-    /// Tells whether the write was done, although not as asked.
+    /// Returns the reason of its ErrorInfo: UPPER_SNAKE_CASE, stable.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.row().reason.as_str()
+    }
+
+    /// Returns whether the write was applied, although not as asked.
     pub(super) fn write_was_done(&self) -> bool {
-        matches!(
-            self,
-            Self::WroteTooMuch { .. }
-                | Self::Vanished { .. }
-                | Self::FieldsNotApplied { .. }
-                | Self::RestUnknown { .. }
-        )
+        self.row().proof == Proof::Applied
     }
 
-    /// Tells whether the caller would take it that the write was not done.
+    /// Returns whether the caller would conclude that the write was not applied.
     pub(super) fn says_not_done(&self) -> bool {
-        !self.write_was_done() && !matches!(self, Self::OutcomeUnknown { .. })
+        self.row().proof == Proof::NotApplied
     }
 
-    /// Takes out what upstream did, where that is the cause.
+    /// Takes out the upstream error that caused it.
     pub(super) fn into_upstream(self) -> Option<upstream::Error> {
         match self {
             Self::AccountNotFound { source, .. } | Self::Upstream { source, .. } => Some(source),
@@ -223,50 +426,9 @@ impl Error {
         }
     }
 
-    /// Returns what upstream did, where that is the cause.
+    /// Returns the upstream error that caused it.
     #[must_use]
     pub fn upstream(&self) -> Option<&upstream::Error> {
-        match self {
-            Self::AccountNotFound { source, .. } | Self::Upstream { source, .. } => Some(source),
-            Self::Refused { source }
-            | Self::NotDone { source }
-            | Self::OutcomeUnknown { source, .. }
-            | Self::RestUnknown { source, .. } => source.as_ref(),
-            Self::Invalid(_)
-            | Self::Denied(_)
-            | Self::DestinationDenied { .. }
-            | Self::NumberNotFound { .. }
-            | Self::IdsLost
-            | Self::NotSent
-            | Self::InProgress { .. }
-            | Self::AuditUnavailable(_)
-            | Self::ReadDeadline
-            | Self::RequestIdConflict
-            | Self::TooManyRequestIds
-            | Self::EtagMismatch { .. }
-            | Self::FieldsNotApplied { .. }
-            | Self::Panicked { .. }
-            | Self::WroteTooMuch { .. }
-            | Self::Vanished { .. }
-            | Self::Unreadable { .. }
-            | Self::ListChanged { .. }
-            | Self::ReplaceIncomplete(_) => None,
-        }
-    }
-}
-
-fn upstream_reason(kind: upstream::Kind) -> &'static str {
-    use upstream::Kind;
-    match kind {
-        Kind::Connect | Kind::Broken | Kind::BreakerOpen(_) => "UPSTREAM_UNAVAILABLE",
-        Kind::Overloaded => "OVERLOADED",
-        Kind::Timeout => "UPSTREAM_TIMEOUT",
-        Kind::Denied => "UPSTREAM_DENIED",
-        Kind::RouteMissing => "UPSTREAM_ROUTE_MISSING",
-        Kind::NotFound => "ACCOUNT_NOT_FOUND",
-        Kind::LooksLikeHtml | Kind::DoesNotFit | Kind::UnsafeValue(_) => "INVALID_REQUEST",
-        Kind::Refused => "UPSTREAM_REFUSED",
-        Kind::ServerError => "UPSTREAM_ERROR",
-        Kind::BadResponse(_) | Kind::TooLarge => "UPSTREAM_BAD_RESPONSE",
+        std::error::Error::source(self)?.downcast_ref()
     }
 }

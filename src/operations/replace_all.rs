@@ -76,6 +76,17 @@ pub struct Incomplete {
     pub(super) wrote: bool,
 }
 
+impl Incomplete {
+    /// Returns how many steps are done.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        let outcomes = self.reports.iter().map(|report| report.outcome);
+        outcomes
+            .filter(|outcome| *outcome == StepOutcome::Done)
+            .count()
+    }
+}
+
 impl Operations {
     /// Makes the list of an account the desired one.
     ///

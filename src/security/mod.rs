@@ -22,7 +22,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 pub use caller::{Caller, Methods};
 pub use tokens::{Token, Tokens};
 
-use crate::domain::AccountId;
+use crate::domain::{AccountId, Reason};
 use rate_limit::RateLimiter;
 use tls::Tls;
 
@@ -59,26 +59,29 @@ impl Policy {
     }
 }
 
-/// Why a call is refused. What each becomes for the caller stands in `grpc/status.rs`.
+/// Why a call is refused. Its text is what the caller reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// Nobody knows who calls.
     #[error(transparent)]
     Unauthenticated(#[from] Unauthenticated),
     /// The method is not one of the caller's.
-    #[error("the method is not among those of the caller")]
+    #[error("the caller may not call this method")]
     Method,
     /// The account is not one of the caller's.
-    #[error("account {account} is not among those of the caller")]
+    #[error("the caller may not name account {account}")]
     Account {
         /// The account.
         account: AccountId,
     },
     /// Nobody may write for now.
-    #[error("the facade is read-only")]
+    #[error("followme is read-only for now; nothing was written by this call")]
     ReadOnly,
     /// The caller has written to the account too often.
-    #[error("too many writes to account {account}")]
+    #[error(
+        "the caller writes to account {account} too often; nothing was written by this call; try \
+         again later"
+    )]
     WriteRate {
         /// The account.
         account: AccountId,
@@ -88,15 +91,15 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// Returns the reason of ErrorInfo: UPPER_SNAKE_CASE, stable.
+    /// Returns the reason of its ErrorInfo.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Unauthenticated(_) => "UNAUTHENTICATED",
-            Self::Method => "METHOD_DENIED",
-            Self::Account { .. } => "ACCOUNT_DENIED",
-            Self::ReadOnly => "READ_ONLY",
-            Self::WriteRate { .. } => "WRITE_RATE",
+            Self::Unauthenticated(_) => Reason::Unauthenticated,
+            Self::Method => Reason::MethodDenied,
+            Self::Account { .. } => Reason::AccountDenied,
+            Self::ReadOnly => Reason::ReadOnly,
+            Self::WriteRate { .. } => Reason::WriteRate,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use super::Route;
+use crate::domain::Reason;
 
 /// A failed upstream request.
 ///
@@ -20,67 +21,187 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The kinds of failure. Reads of every kind may be repeated without harm, a write only when
-/// [`Error::nothing_ran`].
+/// The kinds of failure. What depends on each is in [`Kind::facts`].
+///
+/// Reads of every kind can be repeated without harm, a write only when [`Error::nothing_ran`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// There was no connection: nothing ran. UNAVAILABLE `UPSTREAM_UNAVAILABLE`.
+    /// There was no connection.
     Connect,
-    /// The connection broke before the answer was whole. On a read UNAVAILABLE
-    /// `UPSTREAM_UNAVAILABLE`.
+    /// The connection broke before the reply was whole.
     Broken,
-    /// The answer did not come in time. On a read UNAVAILABLE `UPSTREAM_TIMEOUT`.
+    /// The reply did not come in time.
     Timeout,
-    /// 401 or 403: PERMISSION_DENIED where the License is the caller's own, else INTERNAL;
-    /// `UPSTREAM_DENIED`.
+    /// 401 or 403.
     Denied,
-    /// 404 `text/plain`: the framework has no such route (docs/upstream/wire.md 8); nothing ran.
-    /// INTERNAL `UPSTREAM_ROUTE_MISSING`.
+    /// 404 `text/plain`: the framework has no such route (docs/upstream/wire.md 8).
     RouteMissing,
-    /// 404 with a record: the service says that there is no such thing. On a read NOT_FOUND.
+    /// 404 with a record: the service has no such account or number.
     NotFound,
-    /// ASP.NET refused a value that looks like HTML (docs/upstream/wire.md 5); nothing ran.
-    /// INVALID_ARGUMENT.
+    /// ASP.NET refused a value that looks like HTML (docs/upstream/wire.md 5).
     LooksLikeHtml,
-    /// Another 4xx with a record, or `success=False` without a list. FAILED_PRECONDITION
-    /// `UPSTREAM_REFUSED`.
+    /// Another 4xx with a record, or `success=False` without a list.
     Refused,
-    /// 5xx. On a read UNAVAILABLE `UPSTREAM_ERROR`.
+    /// 5xx.
     ServerError,
-    /// The answer is not what the service writes: HTML, broken CSV or JSV, a wrong header record, a
-    /// missing column, one id twice. INTERNAL `UPSTREAM_BAD_RESPONSE`.
+    /// The reply is not what the service writes: HTML, broken CSV or JSV, a wrong header record, a
+    /// missing column, one id twice.
     BadResponse(&'static str),
-    /// The answer is larger than allowed. INTERNAL `UPSTREAM_BAD_RESPONSE`.
+    /// The reply is larger than the configuration allows.
     TooLarge,
-    /// The breaker is open, for so long; nothing was sent. UNAVAILABLE `UPSTREAM_UNAVAILABLE`.
+    /// The breaker stays open for this long; nothing was sent.
     BreakerOpen(Duration),
-    /// There is neither a place for the request nor room to wait; nothing was sent.
-    /// RESOURCE_EXHAUSTED `OVERLOADED`.
+    /// There was no permit, and the queue for one was full; nothing was sent.
     Overloaded,
-    /// The values do not fit the request line of this route; nothing was sent. INVALID_ARGUMENT, or
-    /// another way is taken.
+    /// The values do not fit the request line of this route; nothing was sent.
     DoesNotFit,
     /// A value that a path cannot carry, where the configuration refuses those; nothing was sent.
-    /// INVALID_ARGUMENT.
     UnsafeValue(&'static str),
+}
+
+/// All that depends on the kind of an error.
+pub(crate) struct Facts {
+    /// The reason of its ErrorInfo, where the error ends the call.
+    pub(crate) reason: Reason,
+    /// Whether the kind alone proves that the service did not run.
+    nothing_ran: bool,
+    /// The outcome of the request in the metrics; of a write that may have run, `unavailable` is
+    /// `unknown`.
+    pub(super) outcome: &'static str,
+    /// What happened, for the log and for the caller.
+    pub(crate) text: &'static str,
+    /// What the caller can do.
+    pub(crate) action: &'static str,
+}
+
+impl Kind {
+    /// Returns the row of this kind.
+    pub(crate) fn facts(self) -> Facts {
+        let (reason, nothing_ran, outcome, text, action) = match self {
+            Self::Connect => (
+                Reason::UpstreamUnavailable,
+                true,
+                "unavailable",
+                "could not connect to upstream",
+                "try again later",
+            ),
+            Self::Broken => (
+                Reason::UpstreamUnavailable,
+                false,
+                "unavailable",
+                "the connection to upstream broke before the reply was whole",
+                "try again",
+            ),
+            Self::Timeout => (
+                Reason::UpstreamTimeout,
+                false,
+                "timeout",
+                "upstream did not answer in time",
+                "try again",
+            ),
+            Self::Denied => (
+                Reason::UpstreamDenied,
+                false,
+                "refused",
+                "upstream denied access",
+                "the operator must check the configured License",
+            ),
+            Self::RouteMissing => (
+                Reason::UpstreamRouteMissing,
+                true,
+                "bad_response",
+                "upstream has no such route",
+                "the operator must check upstream.url",
+            ),
+            Self::NotFound => (
+                Reason::AccountNotFound,
+                false,
+                "refused",
+                "upstream has no such account or number",
+                "check the ids",
+            ),
+            Self::LooksLikeHtml => (
+                Reason::InvalidRequest,
+                false,
+                "refused",
+                "upstream refused a value that looks like HTML",
+                "leave out `&#`, and `<` before a letter or one of `!/?`",
+            ),
+            Self::Refused => (
+                Reason::UpstreamRefused,
+                false,
+                "refused",
+                "upstream refused",
+                "check that the account exists and has follow-me settings",
+            ),
+            Self::ServerError => (
+                Reason::UpstreamError,
+                false,
+                "unavailable",
+                "upstream failed",
+                "try again later",
+            ),
+            Self::BadResponse(_) => (
+                Reason::UpstreamBadResponse,
+                false,
+                "bad_response",
+                "upstream did not reply as the service does",
+                "report it to the operator: the log of followme says more",
+            ),
+            Self::TooLarge => (
+                Reason::UpstreamBadResponse,
+                false,
+                "bad_response",
+                "the upstream reply is larger than upstream.max_answer_bytes",
+                "report it to the operator",
+            ),
+            Self::BreakerOpen(_) => (
+                Reason::UpstreamUnavailable,
+                true,
+                "unavailable",
+                "upstream failed repeatedly, so the circuit breaker is open",
+                "try again after the delay",
+            ),
+            Self::Overloaded => (
+                Reason::Overloaded,
+                true,
+                "unavailable",
+                "too many calls wait for upstream",
+                "try again later, and more slowly",
+            ),
+            Self::DoesNotFit => (
+                Reason::InvalidRequest,
+                true,
+                "refused",
+                "the values are too long for an upstream request",
+                "shorten them",
+            ),
+            Self::UnsafeValue(_) => (
+                Reason::InvalidRequest,
+                true,
+                "refused",
+                "a value holds characters that an upstream path cannot carry, and \
+                 upstream.unsafe_values refuses those",
+                "leave them out",
+            ),
+        };
+        Facts {
+            reason,
+            nothing_ran,
+            outcome,
+            text,
+            action,
+        }
+    }
 }
 
 impl Error {
     pub(super) fn new(kind: Kind, route: Route) -> Self {
-        let nothing_ran = matches!(
-            kind,
-            Kind::Connect
-                | Kind::RouteMissing
-                | Kind::BreakerOpen(_)
-                | Kind::Overloaded
-                | Kind::DoesNotFit
-                | Kind::UnsafeValue(_)
-        );
         Self {
             kind,
             route,
-            nothing_ran,
+            nothing_ran: kind.facts().nothing_ran,
             answered: false,
             status: None,
             retry_after: None,
@@ -182,24 +303,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.route.template())?;
-        match self.kind {
-            Kind::Connect => f.write_str("could not connect"),
-            Kind::Broken => f.write_str("the connection broke before the answer was whole"),
-            Kind::Timeout => f.write_str("no answer in time"),
-            Kind::Denied => f.write_str("access denied"),
-            Kind::RouteMissing => f.write_str("upstream has no such route"),
-            Kind::NotFound => f.write_str("not found"),
-            Kind::LooksLikeHtml => f.write_str("a value that looks like HTML was refused"),
-            Kind::Refused => f.write_str("refused"),
-            Kind::ServerError => f.write_str("upstream failed"),
-            Kind::BadResponse(what) => write!(f, "bad response: {what}"),
-            Kind::TooLarge => f.write_str("the answer is too large"),
-            Kind::BreakerOpen(_) => f.write_str("not asked, since it did not answer lately"),
-            Kind::Overloaded => f.write_str("not asked, since too many requests wait"),
-            Kind::DoesNotFit => f.write_str("the values do not fit a request line"),
-            Kind::UnsafeValue(field) => write!(f, "{field} cannot stand in a path"),
-        }?;
+        write!(f, "{}: {}", self.route.template(), self.kind.facts().text)?;
+        if let Kind::BadResponse(what) | Kind::UnsafeValue(what) = self.kind {
+            write!(f, ": {what}")?;
+        }
         match self.status {
             Some(status) => write!(f, " (HTTP status {status})"),
             None => Ok(()),

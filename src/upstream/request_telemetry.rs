@@ -147,21 +147,9 @@ fn outcome(route: Route, error: Option<&Error>) -> &'static str {
         return "ok";
     };
     let may_have_run = route.writes() && !error.nothing_ran();
-    match error.kind() {
-        Kind::Timeout => "timeout",
-        Kind::Broken | Kind::ServerError if may_have_run => "unknown",
-        Kind::Connect
-        | Kind::Broken
-        | Kind::ServerError
-        | Kind::BreakerOpen(_)
-        | Kind::Overloaded => "unavailable",
-        Kind::Denied
-        | Kind::NotFound
-        | Kind::LooksLikeHtml
-        | Kind::Refused
-        | Kind::DoesNotFit
-        | Kind::UnsafeValue(_) => "refused",
-        Kind::RouteMissing | Kind::BadResponse(_) | Kind::TooLarge => "bad_response",
+    match error.kind().facts().outcome {
+        "unavailable" if may_have_run => "unknown",
+        outcome => outcome,
     }
 }
 
