@@ -82,7 +82,8 @@ fn field_set(names: Vec<String>) -> Result<FieldSet, Vec<String>> {
 fn ring_timeout(key: super::key::Key<'_, '_>) -> i32 {
     let timeout = key.checked_duration(Duration::from_secs(30), |timeout| {
         let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
-        check::ring_timeout(seconds, timeout.subsec_nanos().cast_signed())
+        check::whole_seconds(seconds, timeout.subsec_nanos().cast_signed())
+            .and_then(check::ring_timeout)
     });
     // The check keeps it within an hour.
     i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX)

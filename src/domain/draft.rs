@@ -1,9 +1,6 @@
 //! What a caller wants a number to be, and the checks it has to pass.
 
-use super::{
-    CallerIdMode, Field, FieldSet, Fields, check,
-    number::{flag_letter, without_plus},
-};
+use super::{Field, FieldSet, Fields, check::Rules, fields::without_plus, letters::flag_letter};
 
 /// A rule that a request breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,151 +67,61 @@ impl Violations {
     }
 }
 
-/// What the checks and the defaults depend on.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// Whether the leading `+` of a redirect number is stripped, as PortaBilling stores it.
-    pub strip_plus: bool,
-    /// The ring time in seconds of a new number that names none.
-    pub default_ring_timeout: i32,
-}
-
-/// A span of time as a caller gave it, before it is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UncheckedDuration {
-    /// Whole seconds.
-    pub seconds: i64,
-    /// The rest in nanoseconds.
-    pub nanos: i32,
-}
-
-/// What a caller wants a number to be. `None` is what the caller did not say.
+/// A number as a request sets it. What the request does not set is unset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Draft {
-    /// The label for people.
-    pub name: String,
-    /// Where the call goes.
-    pub redirect_number: String,
-    /// The SIP host of the destination, or empty.
-    pub domain: String,
-    /// The position.
-    pub order: Option<i32>,
-    /// The ring time.
-    pub ring_timeout: Option<UncheckedDuration>,
-    /// Used or not.
-    pub active: Option<bool>,
-    /// Whether the dialled number is kept.
-    pub keep_original_cld: Option<bool>,
-    /// Which caller id is shown; `Some(None)` is a value that this version does not know.
-    pub caller_id_mode: Option<Option<CallerIdMode>>,
-    /// When the number is used.
-    pub period: String,
-    /// The same for people.
-    pub period_description: String,
-    /// A flag whose meaning is not documented.
-    pub status: Option<bool>,
+    /// The values that the request sets.
+    pub fields: Fields,
+    /// The fields that the request sets to a value that [`Fields`] cannot hold, with the rule that
+    /// the value breaks. Their values are unset.
+    pub unrepresentable: Vec<(Field, String)>,
 }
 
 impl Draft {
-    /// Returns the fields that the draft says something about: all strings, which are literal, and
-    /// the optional ones that are there.
+    /// Returns the fields that the request sets: every free text, since an empty one is a value,
+    /// and the others that have one.
     #[must_use]
     pub fn present(&self) -> FieldSet {
-        Field::ALL
-            .into_iter()
-            .filter(|field| match field {
-                Field::Name
-                | Field::RedirectNumber
-                | Field::Domain
-                | Field::Period
-                | Field::PeriodDescription => true,
-                Field::Order => self.order.is_some(),
-                Field::RingTimeout => self.ring_timeout.is_some(),
-                Field::Active => self.active.is_some(),
-                Field::KeepOriginalCld => self.keep_original_cld.is_some(),
-                Field::CallerIdMode => self.caller_id_mode.is_some(),
-                Field::Status => self.status.is_some(),
-            })
+        FieldSet::all()
+            .iter()
+            .filter(|field| field.is_free_text() || self.fields.is_set(*field))
+            .collect::<FieldSet>()
+            .union(self.unrepresentable())
+    }
+
+    /// Returns the fields whose values no number can hold, so that the upstream cannot hold them
+    /// already.
+    #[must_use]
+    pub fn unrepresentable(&self) -> FieldSet {
+        self.unrepresentable
+            .iter()
+            .map(|(field, _)| *field)
             .collect()
     }
 
-    /// Checks the named fields that the draft says something about.
+    /// Checks the fields of the set that are present.
     pub fn check(&self, fields: FieldSet, path: &str, rules: &Rules, violations: &mut Violations) {
-        let path = |field: Field| format!("{path}.{}", field.name());
-        for field in fields.intersection(self.present()).iter() {
-            let checked = match field {
-                Field::Name => check::name(&self.name),
-                Field::RedirectNumber => {
-                    check::redirect_number(&self.redirect_number, rules.strip_plus)
-                }
-                Field::Domain => check::domain(&self.domain),
-                Field::Order => self.order.map_or(Ok(()), check::order),
-                Field::Period => check::period(&self.period),
-                Field::PeriodDescription => check::period_description(&self.period_description),
-                Field::RingTimeout => self.ring_timeout.map_or(Ok(()), |duration| {
-                    check::ring_timeout(duration.seconds, duration.nanos)
-                }),
-                Field::CallerIdMode => {
-                    if self.caller_id_mode == Some(None) {
-                        violations.push(path(field), "is a value that this version does not know");
-                    }
-                    continue;
-                }
-                Field::Active | Field::KeepOriginalCld | Field::Status => continue,
+        for field in fields.intersection(self.present()) {
+            let mut unrepresentable = self.unrepresentable.iter();
+            let checked = match unrepresentable.find(|(of, _)| *of == field) {
+                Some((_, rule)) => Err(rule.clone()),
+                None => self.fields.check(field, rules),
             };
-            violations.collect(&path(field), checked);
+            violations.collect(&format!("{path}.{}", field.name()), checked);
         }
     }
 
-    /// Returns the fields in which the draft says something that [`Fields`] cannot hold, so that it
-    /// cannot be what upstream holds either: a ring time that is not whole seconds, a mode that is
-    /// not known.
+    /// Returns the fields that are present, the others unset.
     #[must_use]
-    pub fn unrepresentable(&self) -> FieldSet {
-        let mut fields = FieldSet::EMPTY;
-        if self
-            .ring_timeout
-            .is_some_and(|duration| duration.nanos != 0 || i32::try_from(duration.seconds).is_err())
-        {
-            fields.insert(Field::RingTimeout);
-        }
-        if self.caller_id_mode == Some(None) {
-            fields.insert(Field::CallerIdMode);
+    pub fn to_fields(&self, rules: &Rules) -> Fields {
+        let mut fields = self.fields.clone();
+        if rules.strip_plus {
+            fields.redirect_number = without_plus(&fields.redirect_number).to_owned();
         }
         fields
     }
 
-    /// Returns what the draft says, literally, what it does not say as unset.
-    #[must_use]
-    pub fn to_fields(&self, rules: &Rules) -> Fields {
-        let redirect_number = if rules.strip_plus {
-            without_plus(&self.redirect_number)
-        } else {
-            &self.redirect_number
-        };
-        Fields {
-            name: self.name.clone(),
-            redirect_number: redirect_number.to_owned(),
-            domain: self.domain.clone(),
-            order: self.order,
-            // A span that does not fit was refused by the check.
-            ring_timeout: self
-                .ring_timeout
-                .and_then(|duration| i32::try_from(duration.seconds).ok()),
-            active: self.active.map_or("", flag_letter).to_owned(),
-            keep_original_cld: self.keep_original_cld.map_or("", flag_letter).to_owned(),
-            keep_original_cli: self
-                .caller_id_mode
-                .flatten()
-                .map_or("", CallerIdMode::letter)
-                .to_owned(),
-            period: self.period.clone(),
-            period_description: self.period_description.clone(),
-            status: self.status,
-        }
-    }
-
-    /// Returns the fields of a new number: what is not said takes its default.
+    /// Returns the fields of a new number: those that are present, the others with their defaults.
     #[must_use]
     pub fn new_number(&self, next_order: i32, rules: &Rules) -> Fields {
         let mut fields = self.to_fields(rules);
@@ -228,12 +135,13 @@ impl Draft {
         fields
     }
 
-    /// Returns the current fields with the named ones, as far as the draft says something about
-    /// them, in their place.
+    /// Returns the current fields, overwritten by those that are named and present. A value that no
+    /// number can hold overwrites nothing; [`Self::check`] refuses it.
     #[must_use]
     pub fn merge_into(&self, current: &Fields, named: FieldSet, rules: &Rules) -> Fields {
         let mut fields = current.clone();
-        fields.copy_from(&self.to_fields(rules), named.intersection(self.present()));
+        let set = self.present().difference(self.unrepresentable());
+        fields.copy_from(&self.to_fields(rules), named.intersection(set));
         fields
     }
 }

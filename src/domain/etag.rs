@@ -1,16 +1,27 @@
-//! Fingerprints of a number and of a list.
+//! Etags of numbers and of lists.
 
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::{List, Number, number::without_plus};
+use super::{
+    Field, List, Number,
+    fields::{Fields, Value},
+};
 
-/// A stable fingerprint: 32 hexadecimal digits.
+/// The version of the hash, at the start of each etag. An etag of another version matches nothing,
+/// so change it with everything that changes a hash.
+const VERSION: &str = "v1.";
+
+/// How many hexadecimal digits the hash in an etag has.
+const DIGITS: usize = 32;
+
+/// A fingerprint of a number or of a list: a version, then 32 hexadecimal digits.
 ///
-/// It depends on what the numbers say and on nothing else: not on the process, its version, or the
-/// order in which upstream lists them. `status`, the settings and what could not be understood are
-/// left out, so that a phone that registers changes nothing.
+/// It depends on the ids and on the fields that only writes change, each in its canonical form, and
+/// on nothing else: not on the process, nor on the sequence in which the upstream lists the
+/// numbers. `status`, the settings and values that are not recognized do not count, so a phone
+/// that registers changes no etag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag(String);
 
@@ -37,15 +48,25 @@ impl Etag {
     }
 
     fn finish(hash: Sha256) -> Self {
-        let mut text = String::with_capacity(32);
-        for byte in &hash.finalize()[..16] {
+        let mut text = VERSION.to_owned();
+        for byte in &hash.finalize()[..DIGITS / 2] {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
         Self(text)
     }
 
-    /// Returns the etag as it stands in messages.
+    /// Tells whether a text has the form of an etag of any version; the first had no prefix.
+    #[must_use]
+    pub fn is_well_formed(text: &str) -> bool {
+        let hash = match text.strip_prefix('v').and_then(|rest| rest.split_once('.')) {
+            Some((version, hash)) if version.parse::<u16>().is_ok() => hash,
+            _ => text,
+        };
+        hash.len() == DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
+    /// Returns the etag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,43 +79,25 @@ impl From<Etag> for String {
     }
 }
 
-/// Feeds a number in its canonical form. Each part is preceded by its length, so that no two
-/// different numbers feed the same bytes.
+/// Feeds a number in its canonical form to a hash. The length of each part is fed before it, so that
+/// two different numbers never feed the same bytes.
 fn feed(hash: &mut Sha256, number: &Number) {
-    let fields = &number.fields;
     hash.update(number.account_id.value().to_be_bytes());
     hash.update(number.id.value().to_be_bytes());
-    for value in [fields.order, fields.ring_timeout] {
-        match value {
-            None => hash.update([0]),
-            Some(value) => {
-                hash.update([1]);
-                hash.update(value.to_be_bytes());
-            }
-        }
+    for field in Field::caller_owned() {
+        feed_field(hash, &number.fields, field);
     }
-    let domain = fields.domain.to_ascii_lowercase();
-    let understood = |text: &'_ str, known: bool| {
-        if known {
-            text.to_owned()
-        } else {
-            String::new()
-        }
+}
+
+fn feed_field(hash: &mut Sha256, fields: &Fields, field: Field) {
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
     };
-    for text in [
-        fields.name.as_str(),
-        without_plus(&fields.redirect_number),
-        &domain,
-        &understood(&fields.active, fields.is_active().is_some()),
-        &understood(
-            &fields.keep_original_cld,
-            fields.keeps_original_cld().is_some(),
-        ),
-        &understood(&fields.keep_original_cli, fields.caller_id_mode().is_some()),
-        &fields.period,
-        &fields.period_description,
-    ] {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text.as_bytes());
+    match fields.get(field) {
+        Value::Text(_) if fields.is_recognized(field) => part(fields.canonical(field).as_bytes()),
+        Value::Integer(Some(value)) => part(&value.to_be_bytes()),
+        Value::Flag(Some(value)) => part(&[u8::from(*value)]),
+        _ => part(&[]),
     }
 }

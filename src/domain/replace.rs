@@ -81,7 +81,11 @@ impl Plan {
             .iter()
             .flatten()
             .filter_map(|target| target.order)
-            .chain(desired.iter().filter_map(|desired| desired.draft.order))
+            .chain(
+                desired
+                    .iter()
+                    .filter_map(|desired| desired.draft.fields.order),
+            )
             .max()
             .unwrap_or(0)
             .max(0);
@@ -107,7 +111,7 @@ impl Plan {
                 }
                 _ => {
                     let next = highest.saturating_add(1);
-                    if desired.draft.order.is_none() {
+                    if desired.draft.fields.order.is_none() {
                         highest = next;
                     }
                     let target = desired.draft.new_number(next, rules);
@@ -147,7 +151,7 @@ impl Plan {
                     ..
                 } => (*index, *changed, target.order),
                 Step::Add { index, target } => (*index, FieldSet::all(), target.order),
-                Step::Keep { index, .. } => (*index, FieldSet::EMPTY, None),
+                Step::Keep { index, .. } => (*index, FieldSet::empty(), None),
                 Step::Delete { .. } => continue,
             };
             let Some(desired) = desired.get(index) else {
@@ -157,7 +161,7 @@ impl Plan {
             // What no list can hold does not show as a change, and is not what upstream holds.
             let fields = fields.union(desired.draft.unrepresentable());
             desired.draft.check(fields, &path, rules, violations);
-            if desired.draft.order.is_none()
+            if desired.draft.fields.order.is_none()
                 && fields.contains(Field::Order)
                 && let Some(order) = order
             {

@@ -6,7 +6,7 @@ use super::pb;
 use crate::{
     domain::{
         AccountId, CallerIdMode, Desired, Draft, Etag, Field, FieldSet, Fields, Number, NumberId,
-        Settings, Step, UncheckedDuration, Violations,
+        Settings, Step, Value, Violations, check, flag_letter,
     },
     operations::{ListRequest, NumberView, StepOutcome, StepReport},
 };
@@ -38,31 +38,40 @@ pub(super) fn number_id(id: i32, path: &str, violations: &mut Violations) -> Opt
     number
 }
 
-/// Takes what a number shall be. Output-only fields are ignored.
+/// Converts a number that a request sets. Output-only fields are ignored.
 pub(super) fn draft(number: &pb::FollowMeNumber) -> Draft {
+    let mut unrepresentable = Vec::new();
+    let ring_timeout = number.ring_timeout.and_then(|timeout| {
+        check::whole_seconds(timeout.seconds, timeout.nanos)
+            .map_err(|rule| unrepresentable.push((Field::RingTimeout, rule)))
+            .ok()
+    });
+    let caller_id_mode = match pb::CallerIdMode::try_from(number.caller_id_mode) {
+        Ok(pb::CallerIdMode::Unspecified) => "",
+        Ok(pb::CallerIdMode::CallerNumberAndName) => CallerIdMode::CallerNumberAndName.letter(),
+        Ok(pb::CallerIdMode::CallerNumber) => CallerIdMode::CallerNumber.letter(),
+        Ok(pb::CallerIdMode::Forwarder) => CallerIdMode::Forwarder.letter(),
+        Err(_) => {
+            let rule = "is a value that this version does not know".to_owned();
+            unrepresentable.push((Field::CallerIdMode, rule));
+            ""
+        }
+    };
     Draft {
-        name: number.name.clone(),
-        redirect_number: number.redirect_number.clone(),
-        domain: number.domain.clone(),
-        order: number.order,
-        ring_timeout: number.ring_timeout.map(|timeout| UncheckedDuration {
-            seconds: timeout.seconds,
-            nanos: timeout.nanos,
-        }),
-        active: number.active,
-        keep_original_cld: number.keep_original_cld,
-        caller_id_mode: match pb::CallerIdMode::try_from(number.caller_id_mode) {
-            Ok(pb::CallerIdMode::Unspecified) => None,
-            Ok(pb::CallerIdMode::CallerNumberAndName) => {
-                Some(Some(CallerIdMode::CallerNumberAndName))
-            }
-            Ok(pb::CallerIdMode::CallerNumber) => Some(Some(CallerIdMode::CallerNumber)),
-            Ok(pb::CallerIdMode::Forwarder) => Some(Some(CallerIdMode::Forwarder)),
-            Err(_) => Some(None),
+        fields: Fields {
+            name: number.name.clone(),
+            redirect_number: number.redirect_number.clone(),
+            domain: number.domain.clone(),
+            order: number.order,
+            ring_timeout,
+            active: number.active.map_or("", flag_letter).to_owned(),
+            keep_original_cld: number.keep_original_cld.map_or("", flag_letter).to_owned(),
+            keep_original_cli: caller_id_mode.to_owned(),
+            period: number.period.clone(),
+            period_description: number.period_description.clone(),
+            status: number.status,
         },
-        period: number.period.clone(),
-        period_description: number.period_description.clone(),
-        status: number.status,
+        unrepresentable,
     }
 }
 
@@ -158,7 +167,7 @@ pub(super) fn mask(
             "must name the fields to change, for example {\"paths\": [\"name\"]}",
         );
     }
-    let mut named = FieldSet::EMPTY;
+    let mut named = FieldSet::empty();
     for path in paths {
         if path == "*" {
             named = named.union(draft.present());
@@ -176,7 +185,7 @@ pub(super) fn mask(
                 format!("names {path}, which cannot be changed"),
             );
         } else {
-            let names: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
+            let names: Vec<&str> = FieldSet::all().iter().map(Field::name).collect();
             violations.push(
                 "update_mask",
                 format!(
@@ -209,21 +218,11 @@ pub(super) fn stored(number: &Number) -> pb::FollowMeNumber {
         .iter()
         .map(|(name, raw)| ((*name).to_owned(), raw.clone()))
         .collect();
-    for (name, raw, understood) in [
-        ("active", &fields.active, fields.is_active().is_some()),
-        (
-            "keep_original_cld",
-            &fields.keep_original_cld,
-            fields.keeps_original_cld().is_some(),
-        ),
-        (
-            "keep_original_cli",
-            &fields.keep_original_cli,
-            fields.caller_id_mode().is_some(),
-        ),
-    ] {
-        if !understood && !raw.is_empty() {
-            unrecognized.insert(name.to_owned(), raw.clone());
+    for field in FieldSet::all() {
+        if let Value::Text(raw) = fields.get(field)
+            && !fields.is_recognized(field)
+        {
+            unrecognized.insert(field.column().to_owned(), raw.to_owned());
         }
     }
     pb::FollowMeNumber {
@@ -337,8 +336,7 @@ pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> Li
         .split_once('-')
         .and_then(|(start, etag)| {
             let start = start.parse().ok()?;
-            let whole = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-            whole.then(|| (start, etag.to_owned()))
+            Etag::is_well_formed(etag).then(|| (start, etag.to_owned()))
         });
     if token.is_none() {
         violations.push(

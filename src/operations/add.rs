@@ -35,7 +35,7 @@ impl Operations {
             let fields = call.read(self.plan_add(call, &request.draft)).await?;
             return Ok(AddReply {
                 number: NumberView::Planned(call.account, fields),
-                unapplied: FieldSet::EMPTY,
+                unapplied: FieldSet::empty(),
                 list_etag: None,
             });
         }
@@ -48,7 +48,7 @@ impl Operations {
     /// Reads the list and returns what would be sent to add a number.
     #[tracing::instrument(name = "plan", skip_all)]
     async fn plan_add(&self, call: &Call, draft: &Draft) -> Result<Fields, Error> {
-        check_destination(call, "number", &draft.redirect_number)?;
+        check_destination(call, "number", &draft.fields.redirect_number)?;
         call.progress.enter(Phase::Planning);
         let before = self.read_list(call, &call.options()).await?;
         self.new_number(&before, draft)
@@ -63,7 +63,7 @@ impl Operations {
     /// [`Error::Upstream`] where nothing was written; [`Error::Refused`], [`Error::NotDone`],
     /// [`Error::OutcomeUnknown`], [`Error::NotSent`]; those of [`finish`](Self::finish).
     pub(super) async fn add_number(&self, run: &Run, draft: &Draft) -> Result<Applied, Error> {
-        check_destination(&run.call, "number", &draft.redirect_number)?;
+        check_destination(&run.call, "number", &draft.fields.redirect_number)?;
         let before = self.current(run).await?;
         let target = self.new_number(&before, draft)?;
         let (run, entry) = self.begin(run, Change::add(&target))?;
@@ -83,7 +83,7 @@ impl Operations {
 
     fn new_number(&self, before: &List, draft: &Draft) -> Result<Fields, Error> {
         let next = before.highest_order().saturating_add(1);
-        if draft.order.is_none() {
+        if draft.fields.order.is_none() {
             let mut violations = Violations::default();
             violations.collect("number.order", check::order(next));
             violations.into_result().map_err(Error::Invalid)?;

@@ -72,13 +72,13 @@ pub(super) fn end_step(entry: Entry, outcome: &'static str, number: Option<Numbe
 fn failed(error: &Error) -> Outcome<'static> {
     let (outcome, number, unapplied) = match error {
         Error::OutcomeUnknown { .. } | Error::Panicked { begun: true } => {
-            ("unknown", None, FieldSet::EMPTY)
+            ("unknown", None, FieldSet::empty())
         }
         Error::RestUnknown { fields, effect, .. } => ("unknown", effect.number(), *fields),
         // What was asked for was written; what else happened is the reason.
         Error::FieldsNotApplied { number, fields } => ("done", Some(*number), *fields),
-        Error::WroteTooMuch { .. } | Error::Vanished { .. } => ("done", None, FieldSet::EMPTY),
-        _ => ("not_done", None, FieldSet::EMPTY),
+        Error::WroteTooMuch { .. } | Error::Vanished { .. } => ("done", None, FieldSet::empty()),
+        _ => ("not_done", None, FieldSet::empty()),
     };
     Outcome {
         outcome,
@@ -99,7 +99,7 @@ impl Operations {
         id: NumberId,
     ) {
         metrics::write(effect.name(), metrics::WriteOutcome::Settled);
-        self.note_resolved_later(run, effect, list, id, FieldSet::EMPTY);
+        self.note_resolved_later(run, effect, list, id, FieldSet::empty());
     }
 
     /// Notes that what was unknown of a write is found, and the fields that did not take.

@@ -3,7 +3,7 @@
 
 use super::{Error, Operations, Run, audited::end_step, upstream_error};
 use crate::{
-    domain::{FieldSet, Fields, List, Number, NumberId},
+    domain::{Field, FieldSet, Fields, List, Number, NumberId},
     telemetry::audit::{Change, Entry},
 };
 
@@ -150,5 +150,5 @@ fn stands(old: &Number, now: &List) -> bool {
 fn lasting_differences(old: &Number, now: &Number) -> FieldSet {
     now.fields
         .differences(&old.fields)
-        .intersection(FieldSet::caller_owned())
+        .intersection(Field::caller_owned())
 }

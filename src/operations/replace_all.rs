@@ -56,7 +56,7 @@ impl StepReport {
             id,
             outcome,
             reason: "",
-            unapplied: FieldSet::EMPTY,
+            unapplied: FieldSet::empty(),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Goal<'_> {
     fn differing(self, now: &Fields) -> FieldSet {
         self.target
             .differences(now)
-            .intersection(FieldSet::caller_owned().union(self.asked))
+            .intersection(Field::caller_owned().union(self.asked))
     }
 }
 

@@ -46,7 +46,7 @@ impl Operations {
         if request.validate_only {
             return Ok(UpdateReply {
                 number: call.read(self.plan_update(call, &request)).await?,
-                unapplied: FieldSet::EMPTY,
+                unapplied: FieldSet::empty(),
                 list_etag: None,
             });
         }
@@ -91,7 +91,7 @@ impl Operations {
         if changed.is_empty() {
             return Ok(Applied {
                 number: number.clone(),
-                unapplied: FieldSet::EMPTY,
+                unapplied: FieldSet::empty(),
                 list: before,
             });
         }

@@ -21,7 +21,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{logs, metrics};
-use crate::domain::{AccountId, FieldSet, Fields, Number, NumberId};
+use crate::domain::{self, AccountId, FieldSet, Fields, Number, NumberId};
 
 /// How the audit log is kept.
 #[derive(Clone)]
@@ -249,27 +249,18 @@ impl Audit {
 
     /// Writes the fields of a number, by the names of the contract; empty ones are left out.
     fn fields(&self, fields: &Fields) -> Value {
-        let plain = |text: &str| Value::from(text);
         let mut object = Map::new();
-        let mut put = |name: &str, value: Value| {
-            if !matches!(&value, Value::Null) && value.as_str() != Some("") {
-                object.insert(name.to_owned(), value);
+        for field in FieldSet::all() {
+            if fields.is_set(field) {
+                let value = match (fields.get(field), field.masked()) {
+                    (domain::Value::Text(text), Some(shown)) => self.personal(text, shown),
+                    (domain::Value::Text(text), None) => text.into(),
+                    (domain::Value::Integer(value), _) => json!(value),
+                    (domain::Value::Flag(value), _) => json!(value),
+                };
+                object.insert(field.name().to_owned(), value);
             }
-        };
-        put("name", self.personal(&fields.name, 0));
-        put("redirect_number", self.personal(&fields.redirect_number, 3));
-        put("domain", plain(&fields.domain));
-        put("order", json!(fields.order));
-        put("ring_timeout", json!(fields.ring_timeout));
-        put("active", plain(&fields.active));
-        put("keep_original_cld", plain(&fields.keep_original_cld));
-        put("caller_id_mode", plain(&fields.keep_original_cli));
-        put("period", plain(&fields.period));
-        put(
-            "period_description",
-            self.personal(&fields.period_description, 0),
-        );
-        put("status", json!(fields.status));
+        }
         Value::Object(object)
     }
 

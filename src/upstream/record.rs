@@ -1,53 +1,78 @@
 //! The records inside an answer, as the framework writes them (docs/upstream/wire.md 2, 3).
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, Visitor},
+};
 
 use crate::{
-    domain::{AccountId, Fields, Number, NumberId, Settings},
+    domain::{AccountId, FieldSet, Fields, Number, NumberId, Settings, Slot, Value},
     format::jsv,
 };
 
-/// An element of `FollowMeNumbers`. Every member is read as text, so that one odd value never
-/// fails a read; an absent member and an empty one are one (docs/upstream/wire.md 10.11).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NumberRecord<'a> {
-    #[serde(borrow)]
-    i_account: Cow<'a, str>,
-    #[serde(borrow)]
-    redirect_number: Cow<'a, str>,
-    #[serde(borrow)]
-    i_follow_me: Cow<'a, str>,
-    #[serde(borrow, rename = "i_follow_meSpecified")]
-    i_follow_me_specified: Cow<'a, str>,
-    #[serde(borrow)]
-    i_follow_me_number: Cow<'a, str>,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow, rename = "i_follow_orderSpecified")]
-    i_follow_order_specified: Cow<'a, str>,
-    #[serde(borrow)]
-    i_follow_order: Cow<'a, str>,
-    #[serde(borrow)]
-    domain: Cow<'a, str>,
-    #[serde(borrow)]
-    timeout: Cow<'a, str>,
-    #[serde(borrow, rename = "timeoutSpecified")]
-    timeout_specified: Cow<'a, str>,
-    #[serde(borrow)]
-    keep_original_cld: Cow<'a, str>,
-    #[serde(borrow)]
-    keep_original_cli: Cow<'a, str>,
-    #[serde(borrow)]
-    period: Cow<'a, str>,
-    #[serde(borrow)]
-    period_description: Cow<'a, str>,
-    #[serde(borrow)]
-    active: Cow<'a, str>,
-    #[serde(borrow)]
-    status: Cow<'a, str>,
+/// An element of `FollowMeNumbers`: the members that are read, by name. Every value is read as text,
+/// so that one odd value never fails a read; an absent member and an empty one are the same
+/// (docs/upstream/wire.md 10.11).
+#[derive(Default)]
+struct Element<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+/// A text that is borrowed from the body where nothing in it is escaped.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What .NET adds to the name of an integer to tell whether it is set.
+const SPECIFIED: &str = "Specified";
+
+impl Element<'_> {
+    fn get(&self, name: &str) -> &str {
+        let member = self.0.iter().find(|(member, _)| member.0 == name);
+        member.map_or("", |(_, value)| &value.0)
+    }
+
+    fn is_specified(&self, name: &str) -> bool {
+        !self.0.iter().any(|(member, value)| {
+            member.0.strip_suffix(SPECIFIED) == Some(name) && value.0.eq_ignore_ascii_case("false")
+        })
+    }
+
+    fn reads(name: &str) -> bool {
+        let name = name.strip_suffix(SPECIFIED).unwrap_or(name);
+        matches!(name, "i_account" | "i_follow_me" | "i_follow_me_number")
+            || FieldSet::all().iter().any(|field| field.column() == name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Element<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Element<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Element<'de>, A::Error> {
+                let mut element = Element::default();
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    if !Element::reads(&name.0) {
+                        map.next_value::<IgnoredAny>()?;
+                    } else if element.0.iter().any(|(member, _)| member.0 == name.0) {
+                        return Err(de::Error::custom("a member is there twice"));
+                    } else {
+                        element.0.push((name, map.next_value()?));
+                    }
+                }
+                Ok(element)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
 }
 
 /// `FollowMeinfo`.
@@ -77,12 +102,12 @@ pub(super) struct Numbers {
 /// # Errors
 /// Says what is wrong: broken JSV, or one id twice.
 pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'static str> {
-    let records: Vec<NumberRecord<'_>> =
+    let elements: Vec<Element<'_>> =
         jsv::from_str(text).map_err(|_| "FollowMeNumbers is not a JSV list of objects")?;
     let mut list = Numbers::default();
-    let mut seen = std::collections::HashSet::with_capacity(records.len());
-    for record in records {
-        match number(record, account) {
+    let mut seen = std::collections::HashSet::with_capacity(elements.len());
+    for element in elements {
+        match number(&element, account) {
             Some(number) if !seen.insert(number.id) => {
                 return Err("FollowMeNumbers holds one id twice");
             }
@@ -93,66 +118,51 @@ pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'stati
     Ok(list)
 }
 
-/// Understands one element. An account that is absent or 0 is the default of its type, not another
-/// account.
-fn number(record: NumberRecord<'_>, account: AccountId) -> Option<Number> {
-    let id = record
-        .i_follow_me_number
-        .parse()
-        .ok()
-        .and_then(NumberId::new)?;
-    let of_account =
-        matches!(&*record.i_account, "" | "0") || record.i_account.parse() == Ok(account.value());
-    if !of_account {
+/// Decodes an element; `None` where it is not identified as a number of the account. An account that
+/// is absent or 0 is the default of its type, not another account.
+fn number(element: &Element<'_>, account: AccountId) -> Option<Number> {
+    let id = element.get("i_follow_me_number").parse().ok();
+    let id = id.and_then(NumberId::new)?;
+    let of = element.get("i_account");
+    if !matches!(of, "" | "0") && of.parse() != Ok(account.value()) {
         return None;
     }
     let mut unreadable = BTreeMap::new();
-    let mut odd = |name: &'static str, raw: &str| {
-        unreadable.insert(name, raw.to_owned());
-    };
-    let mut int = |name, value: &str, specified: &str| {
-        if value.is_empty() || specified.eq_ignore_ascii_case("false") {
+    let mut int = |name: &'static str| {
+        let raw = element.get(name);
+        if raw.is_empty() || !element.is_specified(name) {
             return None;
         }
-        // A request can only send back what fits 32 bits; less than 0 means nothing here.
-        let read = value.parse::<i32>().ok().filter(|value| *value >= 0);
-        if read.is_none() {
-            odd(name, value);
+        // A request can only send back what fits 32 bits, and no negative value has a meaning.
+        let value = raw.parse::<i32>().ok().filter(|value| *value >= 0);
+        if value.is_none() {
+            unreadable.insert(name, raw.to_owned());
         }
-        read
+        value
     };
-    let follow_me_id = int(
-        "i_follow_me",
-        &record.i_follow_me,
-        &record.i_follow_me_specified,
-    );
-    let order = int(
-        "i_follow_order",
-        &record.i_follow_order,
-        &record.i_follow_order_specified,
-    );
-    let ring_timeout = int("timeout", &record.timeout, &record.timeout_specified);
-    let status = bool(&record.status);
-    if status.is_none() && !record.status.is_empty() {
-        odd("status", &record.status);
+    let follow_me_id = int("i_follow_me");
+    let mut fields = Fields::default();
+    for field in FieldSet::all() {
+        let raw = element.get(field.column());
+        match fields.slot(field) {
+            Slot::Text(slot) => raw.clone_into(slot),
+            Slot::Integer(slot) => *slot = int(field.column()),
+            Slot::Flag(slot) => *slot = bool(raw),
+        }
+    }
+    for field in FieldSet::all() {
+        let raw = element.get(field.column());
+        if let Value::Flag(None) = fields.get(field)
+            && !raw.is_empty()
+        {
+            unreadable.insert(field.column(), raw.to_owned());
+        }
     }
     Some(Number {
         account_id: account,
         id,
         follow_me_id,
-        fields: Fields {
-            name: record.name.into_owned(),
-            redirect_number: record.redirect_number.into_owned(),
-            domain: record.domain.into_owned(),
-            order,
-            ring_timeout,
-            active: record.active.into_owned(),
-            keep_original_cld: record.keep_original_cld.into_owned(),
-            keep_original_cli: record.keep_original_cli.into_owned(),
-            period: record.period.into_owned(),
-            period_description: record.period_description.into_owned(),
-            status,
-        },
+        fields,
         unreadable,
     })
 }

@@ -77,7 +77,8 @@ async fn lists_the_numbers_of_an_account_in_order(world: World) {
         .map(|number| &number.etag)
         .chain([&answer.list_etag])
     {
-        assert_eq!(etag.len(), 32, "{etag}");
+        assert_eq!(etag.len(), 35, "{etag}");
+        assert!(etag.starts_with("v1."), "{etag}");
     }
     let [request] = &world.handle.requests()[..] else {
         panic!("one request");

@@ -227,3 +227,103 @@ async fn an_etag_is_checked_also_where_there_is_nothing_to_change() {
     assert_eq!(failure(world.update(same).await).reason, "ETAG_MISMATCH");
     assert!(world.writes().is_empty());
 }
+
+/// Returns the list of account 1001 as read with a period of number 70001.
+async fn with_period(world: &World, period: &str) -> pb::ListResponse {
+    let mut numbers = world
+        .handle
+        .numbers(crate::support::LICENSE, 1001)
+        .expect("seeded");
+    for number in &mut numbers {
+        if number.id == 70001 {
+            number.period = Some(period.to_owned());
+        }
+    }
+    world.seed(1001, numbers);
+    world.read(1001).await
+}
+
+#[tokio::test]
+async fn an_empty_period_and_always_have_one_etag() {
+    let world = World::start().await;
+    let empty = with_period(&world, "").await;
+    for period in ["Always", "always", "ALWAYS", " Always "] {
+        let always = with_period(&world, period).await;
+        assert_eq!(always.list_etag, empty.list_etag, "{period:?}");
+        assert_eq!(always.numbers[0].etag, empty.numbers[0].etag, "{period:?}");
+    }
+    let none = with_period(&world, "none").await;
+    assert_ne!(none.list_etag, empty.list_etag);
+    assert_ne!(none.numbers[0].etag, empty.numbers[0].etag);
+}
+
+#[tokio::test]
+async fn an_etag_of_another_version_or_none_is_a_mismatch() {
+    let world = World::start().await;
+    let number = world.number(1001, 70001).await;
+    let list_etag = world.read(1001).await.list_etag;
+    let unversioned = |etag: &str| etag.strip_prefix("v1.").expect("version 1").to_owned();
+    let (of_number, of_list) = (unversioned(&number.etag), unversioned(&list_etag));
+    for (of_number, of_list) in [
+        (of_number.clone(), of_list.clone()),
+        (format!("v0.{of_number}"), format!("v0.{of_list}")),
+        (format!("v2.{of_number}"), format!("v2.{of_list}")),
+        ("no etag at all, \u{fc}".to_owned(), "\"W/1\"".to_owned()),
+    ] {
+        let by_request = pb::UpdateRequest {
+            etag: of_number.clone(),
+            ..update(70001, &["name"], new_number("First", ""))
+        };
+        let by_number = pb::FollowMeNumber {
+            etag: of_number.clone(),
+            ..new_number("First", "")
+        };
+        let deleted = pb::DeleteRequest {
+            etag: of_number.clone(),
+            ..delete(70001)
+        };
+        let replaced = pb::ReplaceAllRequest {
+            list_etag: of_list.clone(),
+            ..replace(1001, vec![new_number("A", "15550140")])
+        };
+        for refused in [
+            failure(world.update(by_request).await),
+            failure(world.update(update(70001, &["name"], by_number)).await),
+            failure(world.delete(deleted).await),
+            failure(world.replace_all(replaced).await),
+        ] {
+            assert_eq!(refused.code, Code::Aborted, "{of_number}");
+            assert_eq!(refused.reason, "ETAG_MISMATCH", "{of_number}");
+        }
+    }
+    assert!(world.writes().is_empty());
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_etag_version_is_of_a_changed_list() {
+    let world = World::start().await;
+    let page = |token: String| pb::ListRequest {
+        page_size: 2,
+        page_token: token,
+        ..list(1001)
+    };
+    let first = world.list(page(String::new())).await.expect("a page");
+    let (start, etag) = first.next_page_token.split_once('-').expect("a position");
+    let hash = etag.strip_prefix("v1.").expect("version 1");
+    for of_another in [hash.to_owned(), format!("v0.{hash}"), format!("v12.{hash}")] {
+        let refused = failure(world.list(page(format!("{start}-{of_another}"))).await);
+        assert_eq!(refused.reason, "LIST_CHANGED", "{of_another}");
+    }
+    for no_etag in [
+        format!("v.{hash}"),
+        format!("v1{hash}"),
+        format!("x1.{hash}"),
+    ] {
+        let refused = failure(world.list(page(format!("{start}-{no_etag}"))).await);
+        assert_eq!(refused.fields(), ["page_token"], "{no_etag}");
+    }
+    world
+        .list(page(first.next_page_token.clone()))
+        .await
+        .expect("the second page");
+}
