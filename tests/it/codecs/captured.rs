@@ -11,7 +11,7 @@ use followme::{
 use serde_json::Value;
 
 use super::{COLUMNS, Info, Number, ToValue as _, text, write_answer};
-use crate::vectors;
+use crate::support::vectors;
 
 const NEWLINES: [(&str, Newline); 2] = [("csv_lf", Newline::Lf), ("csv_crlf", Newline::CrLf)];
 

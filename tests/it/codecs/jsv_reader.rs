@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use followme::format::jsv::{self, Kind};
 use serde_json::Value;
 
-use crate::vectors;
+use crate::support::vectors;
 
 /// Members as text, as the facade reads them.
 type Members<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;

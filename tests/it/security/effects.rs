@@ -28,13 +28,13 @@ use tonic_health::pb::{
 };
 use tonic_types::StatusExt as _;
 
-use super::facade::{Directory, Facade};
+use super::support::{Directory, Facade};
 use crate::{
-    certificates::Authority,
     config::{Variables, variables},
-    raw::PATIENCE,
+    resilience::upstream_tls::in_front,
+    support::certificates::Authority,
+    support::raw_http::PATIENCE,
     support::{World, add_to, channel, demo, failure, list, new_number},
-    worst_day::tls::in_front,
 };
 
 /// Passes connections on to upstream, and counts them.

@@ -7,10 +7,10 @@ use followme::{
     config::{Config, Flags},
 };
 
-use super::facade::{Directory, token_line};
+use super::support::{Directory, token_line};
 use crate::{
-    certificates::Authority,
     config::{Variables, variables},
+    support::certificates::Authority,
     support::config,
 };
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use followme::config::{Config, Flags};
 use toml::Value;
 
-use super::facade::Directory;
-use crate::{certificates::Authority, config::variables};
+use super::support::Directory;
+use crate::{config::variables, support::certificates::Authority};
 
 /// The test that shows what a key does: the file, and the function in it.
 const SHOWN_BY: &[(&str, &str, &str)] = &[
@@ -27,7 +27,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "tokens_file",
-        "security/callers.rs",
+        "security/authentication.rs",
         "a_token_is_taken_and_a_wrong_an_expired_or_no_credential_is_not",
     ),
     (
@@ -42,22 +42,22 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "upstream.caller_license",
-        "rpc_values.rs",
+        "rpc/values.rs",
         "callers_bring_their_own_license_where_the_configuration_lets_them",
     ),
     (
         "upstream.content_id",
-        "rpc_values.rs",
+        "rpc/values.rs",
         "the_configured_context_holds_for_callers_who_say_nothing",
     ),
     (
         "upstream.feature_name",
-        "rpc_values.rs",
+        "rpc/values.rs",
         "the_configured_context_holds_for_callers_who_say_nothing",
     ),
     (
         "upstream.connect_timeout",
-        "worst_day/deadlines.rs",
+        "resilience/deadlines.rs",
         "a_connection_that_does_not_come_about_holds_up_nobody_longer_than_its_time",
     ),
     (
@@ -72,12 +72,12 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "upstream.read_timeout",
-        "rpc_errors.rs",
+        "rpc/errors.rs",
         "a_read_that_takes_too_long_is_unavailable",
     ),
     (
         "upstream.write_timeout",
-        "rpc_settle.rs",
+        "guarantees/verification.rs",
         "a_write_that_comes_late_is_still_found",
     ),
     (
@@ -97,37 +97,37 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "upstream.probe_after",
-        "worst_day/health.rs",
+        "resilience/health.rs",
         "an_upstream_of_which_nothing_is_heard_is_asked_for_nothing_without_the_license",
     ),
     (
         "upstream.read_retries",
-        "worst_day/retries.rs",
+        "resilience/retries.rs",
         "a_read_is_tried_three_times_at_most",
     ),
     (
         "upstream.max_requests",
-        "worst_day/overload.rs",
+        "resilience/concurrency_limit.rs",
         "a_full_queue_refuses_at_once_and_says_when_to_come_again",
     ),
     (
         "upstream.max_queue",
-        "worst_day/overload.rs",
+        "resilience/concurrency_limit.rs",
         "a_full_queue_refuses_at_once_and_says_when_to_come_again",
     ),
     (
         "upstream.caller_share",
-        "worst_day/overload.rs",
+        "resilience/concurrency_limit.rs",
         "a_caller_who_storms_leaves_places_for_others",
     ),
     (
         "upstream.breaker_failures",
-        "worst_day/breaker.rs",
+        "resilience/breaker.rs",
         "an_upstream_that_does_not_answer_is_left_alone",
     ),
     (
         "upstream.breaker_open",
-        "worst_day/breaker.rs",
+        "resilience/breaker.rs",
         "an_upstream_that_does_not_answer_is_left_alone",
     ),
     (
@@ -137,47 +137,47 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "upstream.max_answer_bytes",
-        "rpc_errors.rs",
+        "rpc/errors.rs",
         "an_answer_that_is_too_large_is_refused",
     ),
     (
         "upstream.unsafe_values",
-        "rpc_values.rs",
+        "rpc/values.rs",
         "values_that_a_path_cannot_carry_can_be_refused_instead",
     ),
     (
         "upstream.null_list",
-        "rpc_reads.rs",
+        "rpc/reads.rs",
         "an_empty_list_field_is_no_list_unless_the_configuration_says_so",
     ),
     (
         "upstream.update_all",
-        "update_all.rs",
+        "guarantees/collateral.rs",
         "off_means_query_values_only",
     ),
     (
         "upstream.post_format",
-        "update_all.rs",
+        "guarantees/collateral.rs",
         "one_kind_of_body_can_be_configured",
     ),
     (
         "calls.strip_plus",
-        "rpc_add.rs",
+        "rpc/add.rs",
         "a_plus_is_stripped_unless_the_configuration_keeps_it",
     ),
     (
         "calls.default_ring_timeout",
-        "rpc_add.rs",
+        "rpc/add.rs",
         "the_default_ring_timeout_is_configured",
     ),
     (
         "calls.write_limit",
-        "rpc_replace_all.rs",
+        "rpc/replace_all.rs",
         "a_step_whose_outcome_is_unknown_ends_it",
     ),
     (
         "calls.max_numbers",
-        "rpc_replace_all.rs",
+        "rpc/replace_all.rs",
         "the_list_itself_is_checked_before_any_request",
     ),
     (
@@ -187,37 +187,37 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "calls.request_id_ttl",
-        "writes/request_ids.rs",
+        "guarantees/idempotency.rs",
         "an_id_is_forgotten_after_its_time",
     ),
     (
         "calls.request_id_entries",
-        "writes/request_ids.rs",
+        "guarantees/idempotency.rs",
         "the_oldest_ids_are_forgotten_first",
     ),
     (
         "calls.request_id_bytes",
-        "writes/request_ids.rs",
+        "guarantees/idempotency.rs",
         "outcomes_take_no_more_memory_than_they_may",
     ),
     (
         "server.default_deadline",
-        "worst_day/deadlines.rs",
+        "resilience/deadlines.rs",
         "a_call_without_a_deadline_has_the_default_one",
     ),
     (
         "server.max_connections",
-        "worst_day/connections.rs",
+        "resilience/connections.rs",
         "a_connection_too_many_is_closed_and_the_others_go_on",
     ),
     (
         "server.handshake_timeout",
-        "worst_day/connections.rs",
+        "resilience/connections.rs",
         "a_connection_that_does_not_begin_in_time_is_closed",
     ),
     (
         "server.idle_timeout",
-        "worst_day/connections.rs",
+        "resilience/connections.rs",
         "a_connection_without_calls_is_closed_and_one_with_a_call_is_not",
     ),
     (
@@ -237,12 +237,12 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "server.drain_limit",
-        "worst_day/drain.rs",
+        "resilience/graceful_shutdown.rs",
         "what_does_not_end_is_cut_at_the_limit",
     ),
     (
         "server.readiness_follows_upstream",
-        "worst_day/health.rs",
+        "resilience/health.rs",
         "health_tells_whether_upstream_works_and_readiness_follows_where_asked_to",
     ),
     (
@@ -267,7 +267,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "telemetry.audit_file",
-        "telemetry/canary.rs",
+        "telemetry/redaction.rs",
         "a_planted_leak_is_found",
     ),
     (
@@ -302,7 +302,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "tls.client_ca_file",
-        "security/callers.rs",
+        "security/authentication.rs",
         "a_client_certificate_of_another_ca_or_of_another_time_makes_no_connection",
     ),
     (
@@ -312,42 +312,42 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "callers.portal.certificate_names",
-        "security/callers.rs",
+        "security/authentication.rs",
         "a_client_certificate_is_taken_by_its_spiffe_id_or_its_dns_name",
     ),
     (
         "callers.portal.methods",
-        "security/permits.rs",
+        "security/authorization.rs",
         "a_caller_calls_the_methods_that_are_its_own_and_no_other",
     ),
     (
         "callers.portal.accounts",
-        "security/permits.rs",
+        "security/authorization.rs",
         "a_caller_names_the_accounts_that_are_its_own_and_no_other",
     ),
     (
         "callers.portal.license_file",
-        "security/permits.rs",
+        "security/authorization.rs",
         "each_caller_has_its_license_or_brings_one_where_it_may",
     ),
     (
         "callers.portal.caller_license",
-        "security/permits.rs",
+        "security/authorization.rs",
         "each_caller_has_its_license_or_brings_one_where_it_may",
     ),
     (
         "callers.portal.allowed_destinations",
-        "security/permits.rs",
+        "security/authorization.rs",
         "an_add_goes_to_a_destination_that_the_caller_may_use",
     ),
     (
         "callers.portal.denied_destinations",
-        "security/permits.rs",
+        "security/authorization.rs",
         "an_add_goes_to_a_destination_that_the_caller_may_use",
     ),
     (
         "callers.portal.writes_per_minute",
-        "security/permits.rs",
+        "security/authorization.rs",
         "a_caller_writes_to_an_account_so_often_in_a_minute_and_no_more",
     ),
 ];

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tonic::Code;
 
-use super::facade::{Directory, Facade, token_line, until};
+use super::support::{Directory, Facade, token_line, until};
 use crate::support::{LICENSE, add_to, failure, list, new_number};
 use crate::telemetry::admin::page;
 use followme::{grpc::pb, simulator::Settings};

@@ -15,8 +15,8 @@ use tokio_rustls::rustls::{
     version::{TLS12, TLS13},
 };
 
-use super::facade::{Facade, Tls, until};
-use crate::{certificates::Authority, support::list};
+use super::support::{Facade, Tls, until};
+use crate::{support::certificates::Authority, support::list};
 
 const TLS: &str =
     "[tls]\ncertificate_file = \"{dir}/server.pem\"\nkey_file = \"{dir}/server.key\"\n";

@@ -10,10 +10,10 @@ async fn keeps_a_connection_after_200_and_closes_it_after_400_on_a_self_host() {
         .expect("the simulator listens");
     for target in [GET_ALL, GET_ONE_LIST, "/getfollowmes/DEMO-KEY/x?format=csv"] {
         stream
-            .write_all(&raw::request(addr, "GET", target, &[], b""))
+            .write_all(&raw_http::request(addr, "GET", target, &[], b""))
             .await
             .expect("it is open");
-        let got = raw::read(&mut stream, false).await.response();
+        let got = raw_http::read(&mut stream, false).await.response();
         let good = got.status() == 200;
         assert_eq!(
             got.header("keep-alive"),
@@ -65,7 +65,7 @@ async fn stops_with_connections_and_calls_open() {
         let _ = stopped.await;
     }));
     handle.arm(Fault::once(FaultKind::Hold { when: When::After }));
-    let call = tokio::spawn(raw::get(addr, GET_ALL));
+    let call = tokio::spawn(raw_http::get(addr, GET_ALL));
     handle.wait_for_requests(1).await;
     stop.send(()).expect("it runs");
     tokio::time::timeout(PATIENCE, running)

@@ -9,9 +9,9 @@ async fn control(addr: SocketAddr, method: &str, page: &str, body: &Value) -> (u
         body.to_string()
     };
     let target = format!("/_simulator/{page}");
-    let got = raw::send(
+    let got = raw_http::send(
         addr,
-        &raw::request(addr, method, &target, &[], body.as_bytes()),
+        &raw_http::request(addr, method, &target, &[], body.as_bytes()),
     )
     .await;
     let got = got.response();

@@ -18,7 +18,7 @@ async fn a_call_goes_on_when_its_client_has_gone() {
         .await
         .expect("the simulator listens");
     stream
-        .write_all(&raw::request(addr, "GET", ADD, &[], b""))
+        .write_all(&raw_http::request(addr, "GET", ADD, &[], b""))
         .await
         .expect("it can be sent");
     handle.wait_for_fired("hold", 1).await;
@@ -97,7 +97,7 @@ async fn throws_an_http_error() {
 async fn resets_a_connection_before_or_after_the_effect() {
     for (when, added) in [(When::Before, false), (When::After, true)] {
         let (addr, handle) = demo_failing(FaultKind::Reset { when }).await;
-        let got = raw::get(addr, ADD).await;
+        let got = raw_http::get(addr, ADD).await;
         assert!(matches!(got, Ending::Reset), "{got:?}");
         fired_once(&handle, "reset", added);
     }
@@ -107,7 +107,7 @@ async fn resets_a_connection_before_or_after_the_effect() {
 async fn closes_a_connection_before_or_after_the_effect() {
     for (when, added) in [(When::Before, false), (When::After, true)] {
         let (addr, handle) = demo_failing(FaultKind::Close { when }).await;
-        let got = raw::get(addr, ADD).await;
+        let got = raw_http::get(addr, ADD).await;
         assert!(
             matches!(&got, Ending::Closed(bytes) if bytes.is_empty()),
             "{got:?}"
@@ -201,7 +201,7 @@ async fn read_until_silent(addr: SocketAddr, enough: impl Fn(&[u8]) -> bool) -> 
         .await
         .expect("the simulator listens");
     stream
-        .write_all(&raw::request(addr, "GET", ADD, &[], b""))
+        .write_all(&raw_http::request(addr, "GET", ADD, &[], b""))
         .await
         .expect("it can be sent");
     let mut bytes = Vec::new();

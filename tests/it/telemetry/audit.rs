@@ -15,7 +15,7 @@ use serde_json::Value;
 use tonic::Code;
 
 use crate::cli::Process;
-use crate::security::facade::{Facade, token_line, with_token};
+use crate::security::support::{Facade, token_line, with_token};
 use crate::support::{
     LICENSE, SOON, World, add, channel, delete, demo, failure, new_number, replace, scratch,
     update, with_metadata,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::receiver::{serve, upstream};
 use crate::{
     config::file,
-    security::facade::{token_line, with_token},
+    security::support::{token_line, with_token},
     support::{LICENSE, add, channel, list, new_number, with_metadata},
 };
 

@@ -1,7 +1,7 @@
 //! The scenarios of the integration suite once more, to be searched: the License leaves the process on
 //! the upstream socket only, and redirect numbers stand in the audit log alone, whatever happens.
 //!
-//! `canary` searches for a License that is hard to write; here everything that the suite can make
+//! `redaction` searches for a License that is hard to write; here everything that the suite can make
 //! happen does, every reason of an error among it. What callers are answered is searched by the
 //! suite itself, each time (`support::failure`).
 
@@ -12,7 +12,7 @@ use prost::Message as _;
 use serde_json::Value;
 use strum::VariantArray as _;
 
-use super::{canary::forms, receiver::receive};
+use super::{receiver::receive, redaction::forms};
 use crate::support::{LICENSE, SEARCHED};
 
 /// The beginning of the redirect numbers of all tests; two digits follow.
@@ -38,13 +38,12 @@ async fn no_scenario_of_the_suite_lets_the_license_or_a_number_out() {
     let mut suite = Command::new(std::env::current_exe().expect("this test"));
     suite
         .args([
-            "rpc_",
-            "update_all::",
-            "writes::",
+            "rpc::",
+            "guarantees::",
             "security::",
             "telemetry::audit",
-            "worst_day::overload",
-            "worst_day::health",
+            "resilience::concurrency_limit",
+            "resilience::health",
         ])
         .env(SEARCHED, &directory)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))

@@ -1,6 +1,10 @@
 //! The harness of the RPC tests: the facade as production builds it, in front of the simulator, both
 //! on loopback ports of their own, and a real client.
 
+pub(crate) mod certificates;
+pub(crate) mod raw_http;
+pub(crate) mod vectors;
+
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Once, time::Duration};
 
 use followme::{
@@ -18,7 +22,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, IntoRequest, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use crate::raw::PATIENCE;
+use crate::support::raw_http::PATIENCE;
 
 /// The License that the facade is configured with and the simulator knows.
 pub(crate) const LICENSE: &str = "DEMO-KEY";

@@ -483,14 +483,14 @@ fn child_that_panics() {
 
 #[test]
 fn a_panic_says_where_it_was_and_nothing_of_what_it_was_about() {
-    let path = "telemetry::canary::child_that_panics";
+    let path = "telemetry::redaction::child_that_panics";
     let output = std::process::Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", path, "--ignored", "--nocapture"])
         .output()
         .expect("it can be run");
     let log = String::from_utf8_lossy(&output.stderr);
     assert_eq!(log.matches("a task panicked").count(), 2, "{log}");
-    assert!(log.contains("canary.rs:"), "{log}");
+    assert!(log.contains("redaction.rs:"), "{log}");
     assert!(
         leaks(&output.stderr).is_empty() && leaks(&output.stdout).is_empty(),
         "{log}"

@@ -2,11 +2,12 @@
 
 pub(crate) mod admin;
 mod audit;
-mod canary;
 mod cost;
 mod export;
 mod logs;
 mod metrics;
+mod propagation;
 mod receiver;
+mod redaction;
 mod spans;
 mod suite;

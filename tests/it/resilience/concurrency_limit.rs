@@ -7,7 +7,7 @@ use tonic_types::StatusExt as _;
 
 use super::deadlines::{begin, http2, status};
 use crate::{
-    raw::PATIENCE,
+    support::raw_http::PATIENCE,
     support::{World, channel, failure, list},
 };
 

@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::raw::{self, Ending, PATIENCE, RawResponse};
-use crate::vectors;
+use crate::support::raw_http::{self, Ending, PATIENCE, RawResponse};
+use crate::support::vectors;
 
 /// What is left out: file, name, reason.
 const EXCLUDED: &[(&str, &[&str], &str)] = &[
@@ -282,7 +282,7 @@ async fn hold_against(files: &[&str], dialect: Dialect) {
             arm(&handle, vectors::str(&vector["request"], "path"));
             let bytes = bytes(addr, file, &vector);
             let differences = if vector["response"]["error"].is_null() {
-                match raw::send(addr, &bytes).await {
+                match raw_http::send(addr, &bytes).await {
                     Ending::Response(got) => differences(dialect, &vector, &got),
                     other => vec![format!("no answer: {other:?}")],
                 }

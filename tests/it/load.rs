@@ -1,7 +1,7 @@
 //! Figures of the worst day: measured and printed, not judged, since they depend on the machine.
 //!
 //! ```sh
-//! cargo test --release --test it figures -- --ignored --nocapture --test-threads 1
+//! cargo test --release --test it load -- --ignored --nocapture --test-threads 1
 //! ```
 
 use std::{
@@ -25,12 +25,12 @@ use tokio::{
 use tonic::{Code, transport::Channel};
 
 use crate::{
-    raw::PATIENCE,
-    support::{World, add_to, channel, list, new_number},
-    worst_day::{
+    resilience::{
         connections::cancel_calls,
         deadlines::{http2, list_on},
     },
+    support::raw_http::PATIENCE,
+    support::{World, add_to, channel, list, new_number},
 };
 
 /// How long each load lasts.

@@ -14,7 +14,7 @@ use tonic_health::pb::{
 };
 
 use crate::{
-    raw::PATIENCE,
+    support::raw_http::PATIENCE,
     support::{add_to, channel, config, failure, list, new_number},
 };
 

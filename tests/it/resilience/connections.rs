@@ -19,7 +19,7 @@ use tonic_health::pb::{
 
 use super::deadlines::{begin_list, http2, list_on};
 use crate::{
-    raw::PATIENCE,
+    support::raw_http::PATIENCE,
     support::{World, channel, list},
 };
 

@@ -10,9 +10,9 @@ use http::HeaderMap;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use super::facade::{Facade, Tls, token_line, until, with_token};
+use super::support::{Facade, Tls, token_line, until, with_token};
 use crate::{
-    certificates::Authority,
+    support::certificates::Authority,
     support::{channel, failure, list, with_metadata},
 };
 

@@ -7,7 +7,7 @@ use followme::{
 use tonic::Code;
 
 use crate::{
-    raw,
+    support::raw_http,
     support::{
         ODD_TEXT, World, add, add_to, bound, failure, full_number, in_every_dialect, new_number,
         path, seconds, settable, stored_number,
@@ -253,7 +253,9 @@ async fn two_numbers_that_may_be_the_new_one_leave_the_outcome_unknown() {
     let somebody_else = async {
         world.handle.wait_for_fired("hold", 1).await;
         let target = "/addfollowme/DEMO-KEY/1001/30/Van/3/15550121/Y?format=csv";
-        raw::get(world.handle.local_addr(), target).await.response();
+        raw_http::get(world.handle.local_addr(), target)
+            .await
+            .response();
         world.handle.release();
     };
     let (answer, ()) = tokio::join!(world.add(add(new_number("Van", "15550121"))), somebody_else);
@@ -270,7 +272,9 @@ async fn a_number_that_somebody_else_adds_meanwhile_is_not_taken_for_ours() {
     let somebody_else = async {
         world.handle.wait_for_fired("hold", 1).await;
         let target = "/addfollowme/DEMO-KEY/1001/30/Other/3/15550199/Y?format=csv";
-        raw::get(world.handle.local_addr(), target).await.response();
+        raw_http::get(world.handle.local_addr(), target)
+            .await
+            .response();
         world.handle.release();
     };
     let (answer, ()) = tokio::join!(world.add(add(new_number("Van", "15550121"))), somebody_else);

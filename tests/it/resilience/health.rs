@@ -10,7 +10,7 @@ use tonic_health::pb::{
 
 use super::breaker::resets;
 use crate::{
-    raw::PATIENCE,
+    support::raw_http::PATIENCE,
     support::{World, channel, failure, list},
 };
 

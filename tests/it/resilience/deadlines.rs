@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    raw::PATIENCE,
+    support::raw_http::PATIENCE,
     support::{World, config},
 };
 

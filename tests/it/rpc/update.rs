@@ -10,7 +10,7 @@ use followme::{
 use tonic::Code;
 
 use crate::{
-    raw,
+    support::raw_http,
     support::{
         LICENSE, ODD_TEXT, World, bound, demo, failure, full_number, in_every_dialect, new_number,
         path, seconds, settable, stored_number, update,
@@ -453,7 +453,9 @@ async fn a_number_that_is_deleted_meanwhile_has_vanished() {
     let somebody_else = async {
         world.handle.wait_for_fired("hold", 1).await;
         let target = "/deletefollowme/DEMO-KEY/70001?format=csv";
-        raw::get(world.handle.local_addr(), target).await.response();
+        raw_http::get(world.handle.local_addr(), target)
+            .await
+            .response();
         world.handle.release();
     };
     let (answer, ()) = tokio::join!(

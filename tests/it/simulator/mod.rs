@@ -5,6 +5,7 @@ mod control;
 mod faults;
 mod knobs;
 mod store;
+mod vectors;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::raw::{self, Ending, PATIENCE, RawResponse};
+use crate::support::raw_http::{self, Ending, PATIENCE, RawResponse};
 
 const HEADER: &str = "FollowMeNumbers,FollowMeinfo,success,License,ContentId,FeatureName\n";
 const GET_ALL: &str = "/getfollowmes/DEMO-KEY/1001?format=csv";
@@ -58,13 +59,13 @@ async fn demo_failing(kind: FaultKind) -> (SocketAddr, Handle) {
 }
 
 async fn get(addr: SocketAddr, target: &str) -> RawResponse {
-    raw::get(addr, target).await.response()
+    raw_http::get(addr, target).await.response()
 }
 
 async fn post(addr: SocketAddr, target: &str, content_type: &str, body: &str) -> RawResponse {
     let headers = [("Content-Type", content_type)];
-    let bytes = raw::request(addr, "POST", target, &headers, body.as_bytes());
-    raw::send(addr, &bytes).await.response()
+    let bytes = raw_http::request(addr, "POST", target, &headers, body.as_bytes());
+    raw_http::send(addr, &bytes).await.response()
 }
 
 async fn update_all(addr: SocketAddr, content_type: &str, body: &str) -> RawResponse {

@@ -7,7 +7,7 @@ use followme::{
 use tonic::{Code, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use super::facade::{Directory, Facade, token_line, with_token};
+use super::support::{Directory, Facade, token_line, with_token};
 use crate::support::{
     add, add_to, delete, failure, get, list, new_number, replace, stored_number, update,
     with_metadata,

@@ -15,9 +15,9 @@ use super::{
     plan::{Fate, Manner, Move, Plan, What},
 };
 use crate::{
-    raw::PATIENCE,
+    guarantees::{Patient, patient},
+    support::raw_http::PATIENCE,
     support::{World, new_number, seconds, stored_number},
-    writes::{Patient, patient},
 };
 
 /// Plays the history of a seed on an account of its own. Its effects are not in it yet: some come

@@ -11,7 +11,7 @@ use tokio_rustls::{
 use zeroize::Zeroizing;
 
 use crate::{
-    certificates::{Authority, Identity},
+    support::certificates::{Authority, Identity},
     support::{World, failure, list},
 };
 

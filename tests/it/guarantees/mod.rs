@@ -1,13 +1,15 @@
-//! What callers can rely on after a write: request ids, etags, order, deadlines, unknown outcomes.
+//! The promises of `docs/guarantees.md`: what callers can rely on after a write.
 
-mod deadlines;
+mod cancellation;
+mod collateral;
 mod equal_adds;
 mod etags;
+mod idempotency;
 mod order;
-mod request_ids;
-mod second_way;
-mod taking_up;
-mod unknown;
+mod repair;
+mod retry_after_unknown;
+mod unknown_outcomes;
+mod verification;
 
 use std::time::Duration;
 

@@ -36,9 +36,9 @@ use tonic::{
 };
 
 use crate::{
-    certificates::{Authority, Identity},
     config::Variables,
-    raw::PATIENCE,
+    support::certificates::{Authority, Identity},
+    support::raw_http::PATIENCE,
     support::{LICENSE, channel, demo, install_telemetry, list, scratch, with_metadata},
 };
 

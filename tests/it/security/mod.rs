@@ -1,0 +1,12 @@
+//! `docs/security.md`: TLS, authentication, authorization, secrets; and that every configuration key
+//! has an effect.
+
+mod authentication;
+mod authorization;
+mod effects;
+mod example;
+mod exposure;
+mod keys;
+mod reload;
+pub(crate) mod support;
+mod tls;
