@@ -76,6 +76,7 @@ pub mod health;
 pub mod journal;
 pub mod operations;
 pub mod security;
+#[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod telemetry;
 pub mod upstream;

@@ -382,7 +382,7 @@ fn the_configuration_can_be_checked_and_printed_without_serving() {
     let (code, out, err) = run(&[&["config", "check"], &flags[..]].concat(), &environment);
     assert_eq!(
         (code, out.as_str()),
-        (0, "the configuration is good\n"),
+        (0, "the configuration is valid\n"),
         "{err}"
     );
     let (code, out, err) = run(&[&["config", "print"], &flags[..]].concat(), &environment);

@@ -1,0 +1,77 @@
+//! The command line: commands, flags and their help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use followme::config::Flags;
+
+#[derive(Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Format of log lines: auto, text or json [env: FOLLOWME_LOG_FORMAT] [default: auto].
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub(crate) log_format: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serves gRPC in front of a PortaFollowMe service.
+    Serve(Serve),
+    /// Serves gRPC in front of a simulated PortaFollowMe service, and prints calls to try.
+    #[cfg(feature = "simulator")]
+    Demo(crate::demo::Demo),
+    /// Serves only the simulated PortaFollowMe service.
+    #[cfg(feature = "simulator")]
+    Simulate(crate::demo::Simulate),
+    /// Checks or prints the configuration that `serve` uses with the same flags.
+    #[command(subcommand, disable_help_subcommand = true)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Reads the configuration and every file that it names, and reports all errors.
+    Check(Serve),
+    /// Prints the configuration in force, without secrets, as TOML that can be read back.
+    Print(Serve),
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// TOML file of the configuration [env: FOLLOWME_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the gRPC server [env: FOLLOWME_LISTEN] [default: 127.0.0.1:50051].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// URL of the PortaFollowMe service [env: FOLLOWME_UPSTREAM_URL].
+    #[arg(long, value_name = "URL")]
+    upstream_url: Option<String>,
+    /// File that holds the License [env: FOLLOWME_LICENSE_FILE; or the License itself in
+    /// FOLLOWME_LICENSE].
+    #[arg(long, value_name = "FILE")]
+    license_file: Option<PathBuf>,
+    /// Allows a non-loopback address without TLS or without callers [env: FOLLOWME_INSECURE].
+    #[arg(long)]
+    insecure: bool,
+    /// Address of the admin pages; without it, there are none [env: FOLLOWME_ADMIN_LISTEN].
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
+}
+
+impl Serve {
+    /// Adds these flags to those of all commands.
+    pub(crate) fn flags(self, global: Flags) -> Flags {
+        Flags {
+            config: self.config,
+            listen: self.listen,
+            upstream_url: self.upstream_url,
+            license_file: self.license_file,
+            insecure: self.insecure,
+            admin_listen: self.admin_listen,
+            ..global
+        }
+    }
+}
