@@ -35,6 +35,7 @@
 //! | [`format`](mod@format) | the upstream's two text formats: `csv`, and `jsv`, a serde data format |
 //! | [`upstream`] | the typed client: routes, targets, classification, errors, retries, circuit breaker, concurrency limiter, redaction |
 //! | [`operations`] | what each RPC does in terms of the client: plan, write, verify, repair; idempotency, account locks |
+//! | [`journal`] | what must survive a crash: write records, in SQLite |
 //! | [`grpc`] | generated code, the tonic service, conversion, statuses, middleware, the server |
 //! | [`security`] | TLS, authentication, authorization, rate limits |
 //! | [`health`] | what `grpc.health.v1` reports about the facade and about upstream |
@@ -43,6 +44,7 @@
 //! | `admin` | the admin pages: health, metrics, configuration, log filter, calls in flight |
 //!
 //! Data flows one way: `grpc` → `operations` → `upstream` → `format`, over the types of `domain`.
+//! `operations` keeps in `journal` what must survive.
 //!
 //! # Invariants
 //!
