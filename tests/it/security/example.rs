@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use followme::config::{self, Config, Flags};
+use followme::config::{Config, Flags};
 
 use crate::config::{Variables, file};
 
@@ -40,21 +40,6 @@ fn with_examples() -> String {
             _ => format!("{line}\n"),
         })
         .collect()
-}
-
-#[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the variable that asks for the file to be written"
-)]
-fn the_example_file_is_the_one_made_from_the_keys() {
-    let made = config::example();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/followme.example.toml");
-        std::fs::write(path, &made).expect("the example file can be written");
-        return;
-    }
-    assert!(made == EXAMPLE, "run UPDATE_DOCS=1 cargo test example_file");
 }
 
 #[test]
