@@ -7,10 +7,7 @@ use tokio::{net::TcpListener, time::timeout};
 use crate::{
     admin::{self, Admin},
     config::{Config, Reloader},
-    grpc::{
-        Service,
-        server::{self, SERVICE},
-    },
+    grpc::{Service, pb::SERVICE, server},
     health::Health,
     operations::Operations,
     security::Authorizer,

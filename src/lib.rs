@@ -48,7 +48,7 @@
 //!
 //! # Invariants
 //!
-//! - `format` and `domain` import no other module of this crate; `simulator` imports only `format`;
+//! - `format` and `domain` import no other module of this crate; `simulator` imports only `format` and `net`;
 //!   nothing imports `app`.
 //! - Generated types stop at `grpc`; wire records stop at `upstream`; `tonic::Status` is built in
 //!   `grpc::status` only.
@@ -76,6 +76,7 @@ pub mod format;
 pub mod grpc;
 pub mod health;
 pub mod journal;
+mod net;
 pub mod operations;
 pub mod security;
 #[cfg(feature = "simulator")]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{key::to_toml, source::Source};
-use crate::grpc::{accept, server};
+use crate::grpc::{incoming, server};
 
 /// The default address of the gRPC server.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -48,7 +48,7 @@ pub(super) fn read(source: &mut Source<'_>) -> Server {
                 .key("default_deadline")
                 .meaning("Deadline of a call whose client sets none.")
                 .duration(Duration::from_secs(15)),
-            accept: accept::Config {
+            accept: incoming::Config {
                 max_connections: s
                     .key("max_connections")
                     .meaning(

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tonic::{Extensions, Request, Status};
 
-use super::{accept::Peer, convert, layers::AnswerBy, metadata::Defaults, pb, status};
+use super::{convert, deadline::ReplyDeadline, incoming::Peer, metadata::Defaults, pb, status};
 use crate::{
     domain::{AccountId, Method, Violations},
     operations::{Call, Idempotency, RequestId},
@@ -59,7 +59,7 @@ impl CallBuilder {
         defaults: &Defaults,
     ) -> Result<(Self, M), Status> {
         let (metadata, extensions, mut message) = request.into_parts();
-        let reply_by = extensions.get::<AnswerBy>().map(AnswerBy::take);
+        let reply_by = extensions.get::<ReplyDeadline>().map(ReplyDeadline::claim);
         let mut violations = Violations::default();
         // The layer that authenticates has let the call pass.
         let caller = extensions

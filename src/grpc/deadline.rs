@@ -1,47 +1,122 @@
-//! When a call has to be answered.
+//! The deadline of each call.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use http::HeaderMap;
-use tokio::time::Instant;
+use http::{HeaderMap, Request, Response};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::Service;
 
-/// How long before the deadline the answer leaves, at most: so that it still reaches the caller.
-const LEAD: Duration = Duration::from_millis(50);
+use super::{
+    incoming::Peer,
+    status,
+    streaming::{StreamingBody, is_streaming},
+};
 
-/// The instants that matter to a call.
+/// How long before the caller's deadline the reply leaves, at most, so that it arrives in time.
+const REPLY_MARGIN: Duration = Duration::from_millis(50);
+
+/// The instants of a call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    /// When its handler has to answer: 50 ms, at most a tenth of the time, before the deadline.
-    pub(super) answer_by: Instant,
-    /// When it is answered in the place of a handler that has not got its message: whatever the
-    /// deadline, a message has the default time to come.
-    pub(super) last_call: Instant,
-    /// When a call that lasts is over; `None` where the caller named no time.
-    pub(super) ends: Option<Instant>,
+struct Deadlines {
+    /// When its handler replies: 50 ms, at most a tenth of the timeout, before the deadline.
+    reply_by: Instant,
+    /// When a call is answered whose message has not arrived: a message has the default timeout at
+    /// most, whatever timeout the caller sets.
+    receive_by: Instant,
+    /// When a streaming response ends; `None` where the caller sets no timeout.
+    stream_until: Option<Instant>,
 }
 
-/// Returns the instants of a call that starts now.
-pub(super) fn times(headers: &HeaderMap, default: Duration) -> Times {
-    let named = headers
-        .get("grpc-timeout")
-        .and_then(|value| value.to_str().ok())
-        .and_then(timeout);
-    // A time beyond what a clock can tell is none.
-    let now = Instant::now();
-    let total = named
-        .filter(|total| now.checked_add(*total).is_some())
-        .unwrap_or(default);
-    let lead = LEAD.min(total / 10);
-    let answer_by = now + (total - lead);
-    Times {
-        answer_by,
-        last_call: now + (total - lead / 2).min(default),
-        ends: named.map(|_| answer_by),
+impl Deadlines {
+    /// Returns the instants of a call that starts now.
+    fn new(headers: &HeaderMap, default: Duration) -> Self {
+        let now = Instant::now();
+        let set = headers
+            .get("grpc-timeout")
+            .and_then(|value| value.to_str().ok())
+            .and_then(parse_timeout);
+        // A timeout beyond what the clock can represent counts as none.
+        let timeout = set
+            .filter(|timeout| now.checked_add(*timeout).is_some())
+            .unwrap_or(default);
+        let margin = REPLY_MARGIN.min(timeout / 10);
+        let reply_by = now + (timeout - margin);
+        Self {
+            reply_by,
+            receive_by: now + (timeout - margin / 2).min(default),
+            stream_until: set.map(|_| reply_by),
+        }
     }
 }
 
-/// Reads `grpc-timeout`: at most eight digits and a unit.
-fn timeout(text: &str) -> Option<Duration> {
+/// When a call is to be answered, in the extensions of its request.
+#[derive(Debug, Clone)]
+pub(super) struct ReplyDeadline {
+    reply_by: Instant,
+    claimed: Arc<AtomicBool>,
+}
+
+impl ReplyDeadline {
+    /// Returns the instant to the handler, which from now on answers the call itself.
+    pub(super) fn claim(&self) -> Instant {
+        self.claimed.store(true, Ordering::Relaxed);
+        self.reply_by
+    }
+}
+
+/// Ends a call at its deadline, and a streaming response also when the server stops.
+///
+/// tonic does that too, but answers CANCELLED. The handler answers where it runs, since it alone
+/// knows what became of the call; this is for calls whose request never arrives whole.
+pub(super) fn deadline<S>(
+    default: Duration,
+    stopping: &CancellationToken,
+    mut request: Request<Body>,
+    mut next: S,
+) -> impl Future<Output = Result<Response<Body>, S::Error>> + use<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    // Counted from here, before the first poll.
+    let deadlines = Deadlines::new(request.headers(), default);
+    let stopping = is_streaming(request.uri().path()).then(|| stopping.clone());
+    let claimed = Arc::new(AtomicBool::new(false));
+    request.extensions_mut().insert(ReplyDeadline {
+        reply_by: deadlines.reply_by,
+        claimed: Arc::clone(&claimed),
+    });
+    let activity = request.extensions().get::<Peer>().map(Peer::track);
+    let response = next.call(request);
+    async move {
+        let mut response = pin!(response);
+        // Lets the server see first whether the call is still wanted: of calls that were cancelled
+        // together with their beginning, none may cost an upstream connection.
+        tokio::task::yield_now().await;
+        match timeout_at(deadlines.receive_by, &mut response).await {
+            Ok(response) => response.map(|response| match stopping {
+                None => response,
+                Some(stopping) => response.map(|body| {
+                    StreamingBody::wrap(body, deadlines.stream_until, stopping, activity)
+                }),
+            }),
+            // On a busy machine the handler is late, but its reply is on its way.
+            Err(_) if claimed.load(Ordering::Relaxed) => response.await,
+            Err(_) => Ok(status::deadline_exceeded().into_http()),
+        }
+    }
+}
+
+/// Parses `grpc-timeout`: at most eight digits and a unit.
+fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -60,7 +135,34 @@ fn timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Status;
+    use tower::{Layer as _, Service as _};
+
     use super::*;
+    use crate::grpc::middleware::Middleware;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_handler_replies_itself_and_a_missing_message_is_answered_for_it() {
+        for (claims, code) in [(true, "0"), (false, "4")] {
+            let handler = tower::service_fn(move |request: Request<Body>| async move {
+                if claims && let Some(deadline) = request.extensions().get::<ReplyDeadline>() {
+                    deadline.claim();
+                }
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                Ok::<_, std::convert::Infallible>(Status::ok("").into_http::<Body>())
+            });
+            let stopping = CancellationToken::new();
+            let default = Duration::from_secs(1);
+            let layer =
+                Middleware(move |request, next| deadline(default, &stopping, request, next));
+            let mut service = layer.layer(handler);
+            let answer = service.call(Request::new(Body::empty())).await.unwrap();
+            assert_eq!(answer.headers()["grpc-status"], code);
+            // Health checks never call upstream, so their deadline must not blame it.
+            let status = Status::from_header_map(answer.headers()).unwrap();
+            assert!(!status.message().contains("upstream"), "{status}");
+        }
+    }
 
     #[test]
     fn reads_every_unit_and_refuses_the_rest() {
@@ -78,7 +180,7 @@ mod tests {
             ("123456789S", None),
             ("1é", None),
         ] {
-            assert_eq!(timeout(text), wanted, "{text:?}");
+            assert_eq!(parse_timeout(text), wanted, "{text:?}");
         }
     }
 }

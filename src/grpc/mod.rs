@@ -1,23 +1,24 @@
-//! gRPC: the service, what its messages mean, and what its errors become.
+//! gRPC: the service, its middleware, the conversion of messages, and the statuses of errors.
 //!
-//! Architecture invariants: generated types stop at this room; statuses are built in `status.rs`
+//! Architecture invariants: generated types stop at this module; statuses are built in `status`
 //! only.
 
-pub mod accept;
-mod access;
+mod access_log;
+mod authenticate;
 mod call;
+mod catch_panic;
 mod convert;
 mod deadline;
-mod ending;
 mod health;
-mod lasting;
-mod layers;
+pub mod incoming;
 mod metadata;
+mod middleware;
 pub mod pb;
-mod room;
+mod request_memory;
 pub mod server;
 mod service;
 mod status;
+mod streaming;
 
 pub use metadata::{Defaults, MAX_FEATURE_NAME_BYTES};
 pub use service::Service;

@@ -1,22 +1,26 @@
-//! The gRPC server: the service, health, reflection, the span of each call, and how it ends.
+//! The gRPC server: its middleware, the services of health, reflection and followme, the server span
+//! of each call.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tower::util::MapRequestLayer;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     Service,
-    accept::{self, Peer, accept},
-    access::AccessLayer,
-    ending::EndingLayer,
+    access_log::access_log,
+    authenticate::authenticate,
+    catch_panic::catch_panic,
+    deadline::deadline,
     health,
-    layers::{DeadlineLayer, catch_panic},
-    pb,
-    room::RoomLayer,
+    incoming::{self, Peer, incoming},
+    middleware::Middleware,
+    pb::{self, SERVICE},
+    request_memory::RequestMemory,
 };
 use crate::{
     health::Health,
@@ -24,25 +28,25 @@ use crate::{
     telemetry::{in_flight::Calls, names, propagation},
 };
 
-/// How the server serves.
+/// The settings of the server.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What connections may do.
-    pub accept: accept::Config,
-    /// Whether the reflection services are there. They tell no more than the contract does.
+    /// The limits of connections.
+    pub accept: incoming::Config,
+    /// Whether reflection is served. It tells no more than the contract does.
     pub reflection: bool,
-    /// The time of a call that names none.
+    /// The timeout of a call that sets none.
     pub default_deadline: Duration,
-    /// How many calls one connection may have at once.
+    /// The most concurrent calls of a connection.
     pub max_calls_per_connection: u32,
-    /// How old a connection may become; then its client is asked to open a new one.
+    /// The age at which a connection gets GOAWAY, so that its client opens a new one.
     pub max_connection_age: Duration,
-    /// How long the server goes on after it has said that it does not serve any more, so that
-    /// balancers take note.
+    /// The drain delay: how long the server still accepts calls after it has become NOT_SERVING, so
+    /// that balancers notice.
     pub drain_delay: Duration,
-    /// How long calls in flight, and the writes that they began, may take after that.
+    /// The drain limit: how long calls in flight, and the writes that they began, may take after that.
     pub drain_limit: Duration,
-    /// The keys of W3C baggage that go on to upstream.
+    /// The keys of W3C baggage that are passed on to upstream.
     pub baggage_keys: Vec<String>,
 }
 
@@ -52,25 +56,21 @@ const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// The largest header list of a request, in bytes.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
-/// How often a connection is asked whether it lives, and how long it may take to say so.
+/// The HTTP/2 keep-alive: how often a connection is pinged, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many calls that a client has cancelled may wait to be taken note of. h2's 20 answers honest
-/// clients with ENHANCE_YOUR_CALM; without any limit a flood of resets would take memory.
+/// The most cancelled calls of a connection that h2 has yet to accept. h2's default of 20 answers
+/// honest clients with ENHANCE_YOUR_CALM; without any limit a flood of resets would take memory.
 const MAX_PENDING_RESETS: usize = 1024;
 
-/// The name of the service.
-pub const SERVICE: &str = <pb::follow_me_service_server::FollowMeServiceServer<Service> as tonic::server::NamedService>::NAME;
-
-/// Serves on the listener. At the signal it says that it does not serve any more, goes on for the
-/// drain delay, then refuses new calls and lets those in flight finish.
+/// Serves on the listener. On `shutdown` it becomes NOT_SERVING, still accepts calls for the drain
+/// delay, then refuses new calls and lets those in flight finish.
 ///
-/// The caller bounds the time after that: the server never returns while a connection exists that
-/// does not end.
+/// The caller bounds the time after that: this does not return while any connection stays open.
 ///
 /// # Errors
-/// Fails where the reflection service cannot be built or the server cannot run.
+/// Fails if the reflection service cannot be built or the server cannot run.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: Service,
@@ -90,36 +90,40 @@ pub(crate) async fn serve(
     let tls = authorizer.tls().cloned();
     let follow_me = pb::follow_me_service_server::FollowMeServiceServer::new(service)
         .max_decoding_message_size(MAX_REQUEST_BYTES);
-    // Replicas that start together must not ask all their clients back together.
+    // Jitter: replicas that start together must not make all clients reconnect together.
     let age = config
         .max_connection_age
         .mul_f64(0.9 + fastrand::f64() / 5.0);
     let local = listener.local_addr()?;
     let baggage_keys = config.baggage_keys;
     let stopping = CancellationToken::new();
+    let (streams_end, memory) = (stopping.clone(), RequestMemory::new());
     Server::builder()
         .trace_fn(move |request| span(request, local, &baggage_keys))
-        // hyper's own default of 200 is removed by tonic; without a limit a caller that abandons
-        // calls kills its connection.
+        // tonic removes hyper's default of 200; without a limit a caller that abandons calls kills
+        // its connection.
         .max_concurrent_streams(config.max_calls_per_connection)
         .max_connection_age(age)
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .layer(EndingLayer(calls))
+        .layer(Middleware(move |request, next| {
+            access_log(&calls, request, next)
+        }))
         .layer(catch_panic())
-        .layer(DeadlineLayer {
-            default: config.default_deadline,
-            stopping: stopping.clone(),
-        })
-        .layer(AccessLayer { authorizer })
-        .layer(RoomLayer::new())
+        .layer(Middleware(move |request, next| {
+            deadline(config.default_deadline, &streams_end, request, next)
+        }))
+        .layer(Middleware(move |request, next| {
+            authenticate(Arc::clone(&authorizer), request, next)
+        }))
+        .layer(MapRequestLayer::new(move |request| memory.limit(request)))
         .add_service(health::Service::new(health.clone()))
         .add_optional_service(v1)
         .add_optional_service(v1alpha)
         .add_service(follow_me)
-        .serve_with_incoming_shutdown(accept(listener, tls, config.accept), async move {
+        .serve_with_incoming_shutdown(incoming(listener, tls, config.accept), async move {
             shutdown.await;
             health.stop();
             tokio::time::sleep(config.drain_delay).await;
@@ -137,14 +141,14 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Makes the server span of a call, a child of the caller's. How the call ends is noted by
-/// `EndingLayer`.
+/// Returns the server span of a call, a child of the caller's span. `access_log` records how the call
+/// ends.
 fn span(request: &http::Request<()>, local: SocketAddr, baggage_keys: &[String]) -> tracing::Span {
     let method = request.uri().path().trim_start_matches('/');
     if !method.starts_with(SERVICE) {
         return tracing::Span::none();
     }
-    // A caller may have made the rest of the path up.
+    // The rest of the path is the caller's own text: only known methods become names.
     let method = names::method(request.uri().path());
     let peer = request.extensions().get::<Peer>().map(|peer| peer.remote);
     let span = tracing::info_span!(

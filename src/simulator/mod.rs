@@ -2,8 +2,8 @@
 //!
 //! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md 2
 //! to 9) in three dialects, keeps numbers per License and account, and fails on demand. A knob
-//! stands for each unknown of the live service. Shares only [`crate::format`] with the rest of the
-//! crate.
+//! stands for each unknown of the live service. Shares only [`crate::format`] and the accept loop
+//! with the rest of the crate.
 //!
 //! Life of a request: `server` reads it, `host` admits it, `framework` binds it with `routing`,
 //! `request_object` and `body`, `service` changes the `store`, `fault_effects` lets a fault change
@@ -38,10 +38,12 @@ mod store;
 mod value;
 mod writer;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::net::accept_loop;
 
 pub use control_handle::{Effect, Handle, Received};
 pub use faults::{Fault, FaultKind, FiredFault, HangAt, Odd, When};
@@ -50,9 +52,6 @@ pub use routing::Route;
 pub use service::EffectKind;
 pub use store::{Account, Settings, StoredNumber};
 pub use value::{EmptyString, Value};
-
-/// The pause after a failed accept, for instance for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A simulator that has bound its port and waits to run.
 #[derive(Debug)]
@@ -90,23 +89,15 @@ impl Simulator {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let stop = CancellationToken::new();
         let _stop_on_drop = stop.clone().drop_guard();
-        let mut connections = JoinSet::new();
         let mut number = 0;
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        number += 1;
-                        let served =
-                            server::connection(stream, number, self.handle.clone(), stop.clone());
-                        connections.spawn(served);
-                    }
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-                },
-                Some(_) = connections.join_next() => {}
-            }
+        let connections = accept_loop(self.listener, |stream, _| {
+            number += 1;
+            let (handle, stop) = (self.handle.clone(), stop.clone());
+            Some(server::connection(stream, number, handle, stop))
+        });
+        tokio::select! {
+            () = shutdown => {}
+            () = connections => {}
         }
     }
 }
