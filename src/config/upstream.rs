@@ -177,6 +177,13 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
                  refuses the call.",
             )
             .one_of(&["query", "reject"], UnsafeValues::default()),
+        gateway: s
+            .key("gateway")
+            .meaning(
+                "Whether a proxy, load balancer or mesh may answer in place of the service. If \
+                 false, every HTTP answer proves that the service is done with the request.",
+            )
+            .value(true),
         null_list: s
             .key("null_list")
             .meaning(
@@ -194,8 +201,8 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
         post_format: s
             .key("post_format")
             .meaning(
-                "Body format of UpdateFollowmeAll: \"auto\" tries CSV, then JSON, then a form, \
-                 until the host accepts one.",
+                "Body format of UpdateFollowmeAll: \"auto\" tries JSON, then CSV, then a form, \
+                 until the host accepts one. A text with [ { } or a quote never goes by CSV.",
             )
             .one_of(&["auto", "csv", "json", "form"], PostFormat::default()),
     };

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{Draft, Field, FieldSet, Fields, List, NumberId, Violations, check},
     telemetry::{audit::Change, in_flight::Phase},
-    upstream::Kind,
+    upstream::{DIRECTION_MARKS, Kind},
 };
 
 impl Operations {
@@ -159,6 +159,12 @@ pub(super) fn misfits(kind: Kind, target: &Fields, path: &str) -> Option<Violati
             &|text| text.len() > 64,
             "is too long together with the other fields: upstream takes at most 2,000 bytes, \
              percent-encoded, in all; shorten it",
+        ),
+        Kind::NotCarried("FeatureName") => return None,
+        Kind::NotCarried(_) => blame(
+            &|text| text.contains(DIRECTION_MARKS),
+            "holds a direction mark (U+200E, U+200F, U+202A to U+202E), which upstream would drop: \
+             leave it out",
         ),
         Kind::UnsafeValue(property) => {
             let field = match property {

@@ -1,5 +1,5 @@
-//! From a reply to what it says, in this order: status, content type, header record, records,
-//! `success`. (The transport was looked at before.)
+//! Classifies HTTP replies: by status, content type, header record, data record and `success`, in
+//! this order.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -18,18 +18,23 @@ pub(super) struct Reply {
     /// The reason phrase, where it is not the standard one of the status. An exception of the
     /// service puts its type name there (docs/upstream/wire.md 8).
     pub(super) reason: Option<String>,
+    /// In lower case.
     pub(super) content_type: String,
+    /// The `Server` header field.
+    pub(super) server: String,
+    /// Whether the reply has `Connection: close`.
+    pub(super) closes: bool,
     /// `Retry-After`, where it is a number of seconds.
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The numbers; `None` where the field is empty, which is no list.
     pub(super) numbers: Option<Vec<Number>>,
-    /// How many elements of the list were left out.
+    /// How many elements of the list are not in `numbers`.
     pub(super) unidentified: usize,
     pub(super) settings: Option<Settings>,
     pub(super) success: Option<bool>,
@@ -49,7 +54,11 @@ thread_local! {
     static READER: RefCell<csv::Reader> = RefCell::new(csv::Reader::new());
 }
 
-/// Understands a reply.
+/// Classifies a reply.
+///
+/// # Errors
+/// Every reply without the columns of an answer is an error, and so is every status that is not
+/// 2xx, which is the only reliable sign of failure (docs/upstream/wire.md 8).
 pub(super) fn classify_response(
     reply: &Reply,
     route: Route,
@@ -61,121 +70,129 @@ pub(super) fn classify_response(
         license,
         personal_data,
     };
-    let fail = |kind| Error::new(kind, route).with_status(reply.status);
     READER.with_borrow_mut(|reader| {
         let is_csv = reply.content_type.starts_with("text/csv");
-        if !(200..300).contains(&reply.status) {
-            let table = if is_csv {
-                reader.read(&reply.body).ok()
-            } else {
-                None
-            };
-            return Err(failure(reply, route, &sensitive, table.as_ref()));
-        }
-        if !is_csv {
-            return Err(fail(Kind::BadResponse("the content type is not text/csv"))
-                .with_detail(outline(reply)));
-        }
-        let table = reader.read(&reply.body).map_err(|error| {
-            fail(Kind::BadResponse("the body is not CSV"))
-                .with_detail(outline(reply))
-                .with_source(error)
-        })?;
-        answer(&table, account, &fail)
+        let table = is_csv.then(|| reader.read(&reply.body)).transpose();
+        let parsed = table.as_ref().ok().and_then(Option::as_ref);
+        let error_code = parsed.and_then(error_code);
+        // Only the service writes these, whatever stands between.
+        let is_services = error_code.is_some() || parsed.and_then(columns).is_some();
+        let result = if (200..300).contains(&reply.status) {
+            match table {
+                Ok(Some(table)) => answer(&table, route, account),
+                Ok(None) => Err(bad_response(route, "the content type is not text/csv")),
+                Err(error) => Err(bad_response(route, "the body is not CSV").with_source(error)),
+            }
+            .map_err(|error| error.with_detail(outline(reply)))
+        } else {
+            let has_record = parsed.is_some_and(|table| !table.is_empty());
+            let error = failure(reply, route, has_record, error_code.as_deref());
+            Err(error.with_detail(excerpt(reply, &sensitive)))
+        };
+        result.map_err(|error| error.with_status(reply.status).with_answered(is_services))
     })
 }
 
-fn answer(
-    table: &csv::Table<'_>,
-    account: AccountId,
-    fail: &impl Fn(Kind) -> Error,
-) -> Result<Answer, Error> {
-    let column = |name| table.column(name);
-    let (Some(numbers), Some(info), Some(success)) = (
-        column("FollowMeNumbers"),
-        column("FollowMeinfo"),
-        column("success"),
-    ) else {
-        return Err(fail(Kind::BadResponse("the header record lacks a column")));
-    };
-    let Some(record) = table.record(0).filter(|_| table.len() == 1) else {
-        return Err(fail(Kind::BadResponse(
-            "there is not exactly one data record",
-        )));
-    };
-    let field = |column: usize| record.get(column).unwrap_or_default();
-    let bad = |what| fail(Kind::BadResponse(what));
+fn bad_response(route: Route, what: &'static str) -> Error {
+    Error::new(Kind::BadResponse(what), route)
+}
 
-    let mut unidentified = 0;
-    let numbers = match field(numbers) {
+/// Returns where the numbers, the settings and `success` are, if the header record is that of an
+/// answer.
+fn columns(table: &csv::Table<'_>) -> Option<[usize; 3]> {
+    Some([
+        table.column("FollowMeNumbers")?,
+        table.column("FollowMeinfo")?,
+        table.column("success")?,
+    ])
+}
+
+fn answer(table: &csv::Table<'_>, route: Route, account: AccountId) -> Result<Answer, Error> {
+    let bad = |what| bad_response(route, what);
+    let [numbers, info, success] =
+        columns(table).ok_or_else(|| bad("the header record lacks a column"))?;
+    let record = table.record(0).filter(|_| table.len() == 1);
+    let record = record.ok_or_else(|| bad("there is not exactly one data record"))?;
+    let field = |column: usize| record.get(column).unwrap_or_default();
+
+    let list = match field(numbers) {
         "" => None,
-        text => {
-            let list = record::numbers(text, account).map_err(bad)?;
-            if list.unidentified > 0 {
-                tracing::warn!(
-                    unidentified = list.unidentified,
-                    account_id = account.value(),
-                    "left out elements without a positive id or of another account"
-                );
-            }
-            unidentified = list.unidentified;
-            Some(list.numbers)
-        }
+        text => Some(record::numbers(text, account).map_err(bad)?),
     };
+    let unidentified = list.as_ref().map_or(0, |list| list.unidentified);
+    if unidentified > 0 {
+        tracing::warn!(
+            unidentified,
+            account_id = account.value(),
+            "the list has elements without a positive id or of another account"
+        );
+    }
     let settings = match field(info) {
         "" => None,
         text => Some(record::settings(text).map_err(bad)?),
     };
     Ok(Answer {
-        numbers,
+        numbers: list.map(|list| list.numbers),
         unidentified,
         settings,
         success: record::bool(field(success)),
     })
 }
 
-/// Understands a reply whose status is not 2xx. The status is the only reliable sign of failure;
-/// what the body is tells whether the service ran (docs/upstream/wire.md 8).
-fn failure(
-    reply: &Reply,
-    route: Route,
-    sensitive: &Sensitive<'_>,
-    table: Option<&csv::Table<'_>>,
-) -> Error {
-    let status_record = table.and_then(response_status);
-    let has_record = table.is_some_and(|table| !table.is_empty());
-    let looks_like_html = status_record.as_deref() == Some("HttpRequestValidationException");
-    // The framework's own refusals come before the service runs: a ResponseStatus record behind a
-    // standard reason phrase. An exception of the service replaces the phrase by its type's name.
-    let nothing_ran = status_record.is_some()
-        && reply.reason.is_none()
-        && matches!(reply.status, 400 | 405 | 500);
+/// The framework's own refusals, which come before the service runs: status and ErrorCode.
+///
+/// `SerializationException` is not among them: a handler that fails to parse what it got from
+/// PortaBilling throws it after the write.
+const FRAMEWORK_REFUSALS: [(u16, &str); 2] =
+    [(400, "RequestBindingException"), (500, HTML_REFUSED)];
+
+/// The ErrorCode of ASP.NET for a value that looks like HTML (docs/upstream/wire.md 5).
+const HTML_REFUSED: &str = "HttpRequestValidationException";
+
+/// Classifies a reply whose status is not 2xx.
+fn failure(reply: &Reply, route: Route, has_record: bool, error_code: Option<&str>) -> Error {
+    // An exception of the service replaces the reason phrase by its type's name, but a gateway may
+    // write the standard phrase again: so the proof needs both.
+    let refused_by_framework = reply.reason.is_none()
+        && error_code.is_some_and(|code| FRAMEWORK_REFUSALS.contains(&(reply.status, code)));
     let kind = match reply.status {
         404 if reply.content_type.starts_with("text/plain") => Kind::RouteMissing,
         401 | 403 => Kind::Denied,
-        _ if looks_like_html && nothing_ran => Kind::LooksLikeHtml,
+        _ if refused_by_framework && error_code == Some(HTML_REFUSED) => Kind::LooksLikeHtml,
         404 if has_record => Kind::NotFound,
         400..500 if has_record => Kind::Refused,
         500.. => Kind::ServerError,
         300..400 => Kind::BadResponse("a redirect, which is never followed"),
         _ => Kind::BadResponse("an error page, not a record"),
     };
+    let queue_full = is_http_sys_503(reply);
     Error::new(kind, route)
-        .with_status(reply.status)
-        .with_nothing_ran(nothing_ran)
+        .with_answered(queue_full)
+        .with_nothing_ran(refused_by_framework || queue_full)
         .with_retry_after(reply.retry_after)
-        .with_detail(excerpt(reply, sensitive))
 }
 
-/// Returns the ErrorCode of a `ResponseStatus` record.
-fn response_status(table: &csv::Table<'_>) -> Option<String> {
+/// Returns whether a reply is the page of HTTP.sys, the kernel part of Windows' HTTP server, for a
+/// request that it did not pass on. `Server` alone proves nothing: self-hosted services send it on
+/// all their answers.
+fn is_http_sys_503(reply: &Reply) -> bool {
+    reply.status == 503
+        && reply.closes
+        && reply.content_type.starts_with("text/html")
+        && reply.server.starts_with("Microsoft-HTTPAPI/")
+        && String::from_utf8_lossy(&reply.body).contains("Service Unavailable")
+}
+
+/// Returns the ErrorCode of a `ResponseStatus` that is alone in its record, which the framework
+/// writes; empty if it cannot be read.
+fn error_code(table: &csv::Table<'_>) -> Option<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct ResponseStatus {
         #[serde(default)]
         error_code: String,
     }
-    // Alone in its record: a response that has such a member was made by the service.
+    // The service can write a response that has such a member besides others.
     if table.header().iter().count() != 1 || table.len() != 1 {
         return None;
     }
@@ -186,15 +203,15 @@ fn response_status(table: &csv::Table<'_>) -> Option<String> {
     Some(status.unwrap_or_default())
 }
 
-/// Returns what may be logged of a reply whose status says that it failed: it can echo the request.
+/// Returns what may be logged of a reply with an error status, which can echo the request.
 fn excerpt(reply: &Reply, sensitive: &Sensitive<'_>) -> String {
     let reason = reply.reason.as_deref().unwrap_or_default();
     let text = format!("{reason} {}", String::from_utf8_lossy(&reply.body));
     redact(text.trim(), sensitive)
 }
 
-/// Returns what may be logged of a reply that cannot be understood although its status is good. It
-/// can hold the list in any form, so its text cannot be.
+/// Returns what may be logged of a reply with a good status that is no answer. Its text may not: it
+/// can hold the list in any form.
 fn outline(reply: &Reply) -> String {
     let known = ["text/html", "text/csv", "text/plain", "application/json"];
     let content_type = known

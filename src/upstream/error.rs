@@ -58,6 +58,9 @@ pub enum Kind {
     DoesNotFit,
     /// A value that a path cannot carry, where the configuration refuses those; nothing was sent.
     UnsafeValue(&'static str),
+    /// The text of this property fits no path and holds characters that upstream drops from a query
+    /// (docs/upstream/wire.md 12); nothing was sent. A POST body carries it.
+    NotCarried(&'static str),
 }
 
 /// All that depends on the kind of an error.
@@ -185,6 +188,14 @@ impl Kind {
                  upstream.unsafe_values refuses those",
                 "leave them out",
             ),
+            Self::NotCarried(_) => (
+                Reason::InvalidRequest,
+                true,
+                "refused",
+                "a text holds direction marks (U+200E, U+200F, U+202A to U+202E), which upstream \
+                 would drop",
+                "leave them out",
+            ),
         };
         Facts {
             reason,
@@ -218,10 +229,17 @@ impl Error {
         self
     }
 
-    /// Notes the status of the answer: from here on the request is known to be over.
+    /// Adds the HTTP status. Some prove that the service is done: any 4xx but 408 and 499, which
+    /// gateways send for requests that go on, and of the 5xx those that gateways do not send.
     pub(super) fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
-        self.answered = true;
+        let is_final = matches!(status, 400..=407 | 409..=498 | 500 | 501 | 505);
+        self.with_answered(is_final)
+    }
+
+    /// Adds whether the reply is proved to be the service's own.
+    pub(super) fn with_answered(mut self, answered: bool) -> Self {
+        self.answered |= answered;
         self
     }
 
@@ -262,7 +280,9 @@ impl Error {
         self.nothing_ran
     }
 
-    /// Tells whether the head of an answer came, so that the service is done with the request.
+    /// Returns whether the service is proved to be done with the request: the reply is its own and
+    /// not that of a gateway, which can come while the service still runs
+    /// (docs/upstream/wire.md 12).
     #[must_use]
     pub fn answered(&self) -> bool {
         self.answered
@@ -304,7 +324,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.route.template(), self.kind.facts().text)?;
-        if let Kind::BadResponse(what) | Kind::UnsafeValue(what) = self.kind {
+        if let Kind::BadResponse(what) | Kind::UnsafeValue(what) | Kind::NotCarried(what) = self.kind {
             write!(f, ": {what}")?;
         }
         match self.status {

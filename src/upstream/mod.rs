@@ -3,13 +3,17 @@
 //!
 //! Architecture invariant: wire records and the text of a License stop here.
 
+mod body;
 mod breaker;
 mod classify;
 mod concurrency;
 mod error;
+mod mapping;
 mod record;
 mod redact;
+mod request;
 mod request_telemetry;
+mod route;
 mod routes;
 mod target;
 mod transport;
@@ -32,18 +36,20 @@ use tracing::Instrument as _;
 pub use breaker::BreakerConfig;
 pub use concurrency::{ConcurrencyConfig, Permit};
 pub use error::{Error, Kind};
-pub use routes::Route;
-pub use target::{PLACEHOLDER, UnsafeValues};
+pub use mapping::mapping_reference;
+pub use route::Route;
+pub use target::{DIRECTION_MARKS, PLACEHOLDER, UnsafeValues};
 pub use transport::TransportConfig;
 
 use crate::{
     domain::{AccountId, Fields, License, List, NumberId},
     telemetry::in_flight::Progress,
 };
+use body::BodyFormat;
 use breaker::Breaker;
 use classify::Answer;
 use concurrency::ConcurrencyLimiter;
-use routes::{BodyFormat, Request};
+use request::Request;
 use transport::Transport;
 
 /// The tenant that a request is made for, as upstream knows it.
@@ -121,7 +127,7 @@ pub enum UpdateAll {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PostFormat {
-    /// CSV, then JSON, then a form: the next only after an answer that proves that nothing ran.
+    /// JSON, then CSV, then a form: the next only after an answer that proves that nothing ran.
     /// What the host takes is remembered.
     #[default]
     Auto,
@@ -144,6 +150,9 @@ pub struct Config {
     pub write_timeout: Duration,
     /// What to do with values that a path cannot carry.
     pub unsafe_values: UnsafeValues,
+    /// Whether something that answers in the service's place may stand between: a proxy, a load
+    /// balancer, a mesh. If not, every HTTP reply proves that the service is done with the request.
+    pub gateway: bool,
     /// What an empty list field is taken for.
     pub null_list: NullList,
     /// What `UpdateFollowmeAll` is used for.
@@ -196,7 +205,7 @@ const MIN_TIMEOUT_FOR_BREAKER: Duration = Duration::from_millis(500);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
-const FORMATS: [BodyFormat; 3] = [BodyFormat::Csv, BodyFormat::Json, BodyFormat::Form];
+const FORMATS: [BodyFormat; 3] = [BodyFormat::Json, BodyFormat::Csv, BodyFormat::Form];
 const UNKNOWN_FORMAT: u8 = u8::MAX;
 
 impl Client {
@@ -263,7 +272,7 @@ impl Client {
         self.read(tenant, account, request, options).await
     }
 
-    /// Adds a number.
+    /// Adds a number. A text that no GET can carry is stored empty: see [`Client::carried_by_add`].
     ///
     /// # Errors
     /// See [`Kind`]. Unless [`Error::nothing_ran`], the number may have been added.
@@ -274,8 +283,37 @@ impl Client {
         fields: &Fields,
         options: &RequestOptions,
     ) -> Result<Written, Error> {
-        let request = routes::add(tenant, self.config.unsafe_values, account, fields)?;
+        let carried = self.carried_by_add(tenant, account, fields)?;
+        let request = routes::add(tenant, self.config.unsafe_values, account, &carried)?;
         self.write(tenant, account, request, options).await
+    }
+
+    /// Returns a new number as [`Client::add`] sends it: without the texts that no GET can carry,
+    /// which a POST of the whole number can add afterwards.
+    ///
+    /// # Errors
+    /// [`Kind::NotCarried`] if a text cannot be left out, or if `UpdateFollowmeAll` is not used;
+    /// [`Kind::DoesNotFit`], [`Kind::UnsafeValue`].
+    pub fn carried_by_add(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        fields: &Fields,
+    ) -> Result<Fields, Error> {
+        let mut carried = fields.clone();
+        loop {
+            let error = match routes::add(tenant, self.config.unsafe_values, account, &carried) {
+                Ok(_) => return Ok(carried),
+                Err(error) => error,
+            };
+            let repairable = self.update_all_mode() != UpdateAll::Off;
+            match error.kind() {
+                Kind::NotCarried("Name") if repairable => carried.name.clear(),
+                Kind::NotCarried("Period_desc") if repairable => carried.period_description.clear(),
+                // A number without any other text is another number.
+                _ => return Err(error),
+            }
+        }
     }
 
     /// Updates a number by GET.
@@ -341,7 +379,14 @@ impl Client {
         }
         let mut refused = None;
         for format in formats {
-            let request = routes::update_all(tenant, account, numbers, format)?;
+            // A format that cannot hold the numbers says nothing of the others.
+            let request = match body::update_all(tenant, account, numbers, format) {
+                Ok(request) => request,
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    continue;
+                }
+            };
             match self.write(tenant, account, request, options).await {
                 Ok(written) => {
                     let place = FORMATS.iter().position(|known| *known == format);
@@ -420,7 +465,9 @@ impl Client {
             self.read_again(tenant, account, &request, options).await?
         };
         if self.refuses(route, &answer) {
-            return Err(Error::new(Kind::Refused, route).with_status(200));
+            return Err(Error::new(Kind::Refused, route)
+                .with_status(200)
+                .with_answered(true));
         }
         let settings = answer.settings.clone();
         Ok(answer
@@ -543,6 +590,10 @@ impl Client {
                 &tenant.license,
                 &request.personal_data,
             )
+        });
+        let answer = answer.map_err(|error| {
+            let is_last = !self.config.gateway && error.status().is_some();
+            error.with_answered(is_last)
         });
         match &answer {
             Err(error) if error.kind() == Kind::Timeout && !fair => {}

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Instant};
 
 use tracing::{Span, field::Empty};
 
-use super::{Error, Kind, Route, routes::Request, transport::Host};
+use super::{Error, Kind, Route, request::Request, transport::Host};
 use crate::telemetry::{
     in_flight::Progress,
     metrics::{self, UpstreamRequest},

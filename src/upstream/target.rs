@@ -25,6 +25,11 @@ const MAX_QUERY_BYTES: usize = 2_000;
 /// (docs/upstream/wire.md 6).
 pub const PLACEHOLDER: &str = "x";
 
+/// The marks of text direction that upstream drops from a query (docs/upstream/wire.md 12).
+pub const DIRECTION_MARKS: [char; 7] = [
+    '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+];
+
 /// What to do with a value that a path cannot carry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,15 +114,20 @@ impl Builder {
         }
         // The longest values leave the path until it fits; a placeholder has one character.
         while self.path_chars() > MAX_PATH_CHARS {
-            let longest = self
-                .segments
-                .iter_mut()
-                .filter(|segment| !segment.by_query)
-                .max_by_key(|segment| segment.value.len());
+            let in_path = self.segments.iter_mut().filter(|segment| !segment.by_query);
+            // What only a path can carry stays as long as anything else can leave it.
+            let longest =
+                in_path.max_by_key(|segment| (fits_a_query(&segment.value), segment.value.len()));
             match longest {
                 Some(segment) if segment.value.len() > 1 => segment.by_query = true,
                 _ => return Err(Error::new(Kind::DoesNotFit, self.route)),
             }
+        }
+        if let Some(property) = self.by_query().find_map(|(property, value)| {
+            let fits = fits_a_query(value);
+            (!fits).then_some(property)
+        }) {
+            return Err(Error::new(Kind::NotCarried(property), self.route));
         }
 
         let mut target = String::from("/");
@@ -133,17 +143,7 @@ impl Builder {
         target.push('?');
         let path = target.len();
         target.push_str("format=csv");
-        let by_path = self
-            .segments
-            .iter()
-            // An empty value takes the placeholder away again (docs/upstream/wire.md 6, "Erasing").
-            .filter(|segment| segment.by_query)
-            .map(|segment| (segment.property, &segment.value));
-        let rest = self
-            .query
-            .iter()
-            .map(|(property, value)| (*property, value));
-        for (property, value) in by_path.chain(rest) {
+        for (property, value) in self.by_query() {
             target.push('&');
             target.push_str(property);
             target.push('=');
@@ -153,6 +153,18 @@ impl Builder {
             return Err(Error::new(Kind::DoesNotFit, self.route));
         }
         Ok(Target(target))
+    }
+
+    /// Returns the query: the values that the path cannot carry, then those that it has no segment
+    /// for. An empty value of a segment erases the placeholder (docs/upstream/wire.md 6).
+    fn by_query(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let segments = self.segments.iter().filter(|segment| segment.by_query);
+        let segments = segments.map(|segment| (segment.property, &*segment.value));
+        let others = self
+            .query
+            .iter()
+            .map(|(property, value)| (*property, &**value));
+        segments.chain(others)
     }
 
     fn path_chars(&self) -> usize {
@@ -172,7 +184,7 @@ impl Builder {
 }
 
 /// Writes names and values as a form.
-pub(super) fn form<'a>(pairs: impl Iterator<Item = (&'a &'static str, &'a String)>) -> String {
+pub(super) fn form(pairs: impl Iterator<Item = (&'static str, String)>) -> String {
     let mut form = String::new();
     for (name, value) in pairs {
         if !form.is_empty() {
@@ -180,7 +192,7 @@ pub(super) fn form<'a>(pairs: impl Iterator<Item = (&'a &'static str, &'a String
         }
         form.push_str(name);
         form.push('=');
-        form.extend(utf8_percent_encode(value, ENCODED));
+        form.extend(utf8_percent_encode(&value, ENCODED));
     }
     form
 }
@@ -212,6 +224,12 @@ pub(super) fn fits_a_path(value: &str) -> bool {
                 .and_then(|at| value.get(at..))
                 .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
         })
+}
+
+/// Returns whether a value arrives by query as it was sent. v3 and v4 drop the marks of text
+/// direction from queries, and from nothing else (docs/upstream/wire.md 12).
+pub(super) fn fits_a_query(value: &str) -> bool {
+    !value.contains(DIRECTION_MARKS)
 }
 
 #[cfg(test)]

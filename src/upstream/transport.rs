@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use zeroize::Zeroizing;
 
-use super::{Error, Kind, classify::Reply, routes::Request};
+use super::{Error, Kind, classify::Reply, request::Request};
 use crate::telemetry::propagation;
 
 /// Where upstream is, and how it is talked to.
@@ -159,6 +159,8 @@ impl Transport {
         let mut http = reqwest::Request::new(method, url);
         let headers = http.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/csv"));
+        // Reads decide what is written, and writes are GETs: no cache may answer either.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let context = tracing::Span::current().context();
         propagation::inject(&context, headers);
         if let Some(body) = body {
@@ -182,11 +184,16 @@ impl Transport {
             .extensions()
             .get::<hyper::ext::ReasonPhrase>()
             .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
-        let content_type = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
-            .unwrap_or_default();
+        let text = |name| {
+            let values = response.headers().get_all(name).iter();
+            let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+            values.collect::<Vec<_>>().join(", ")
+        };
+        let content_type = text(header::CONTENT_TYPE).to_ascii_lowercase();
+        let server = text(header::SERVER);
+        let closes = text(header::CONNECTION)
+            .split(',')
+            .any(|option| option.trim().eq_ignore_ascii_case("close"));
         let retry_after = response
             .headers()
             .get(header::RETRY_AFTER)
@@ -214,6 +221,8 @@ impl Transport {
             status,
             reason,
             content_type,
+            server,
+            closes,
             retry_after,
             body,
         })
