@@ -42,7 +42,7 @@ pub(super) enum Outcome {
 /// Tells whether the service is done with a request that failed: an answer came. A gateway that
 /// lost the service, or its patience, says nothing about that.
 pub(super) fn is_over(error: &upstream::Error) -> bool {
-    error.answered() && !matches!(error.status(), Some(502 | 504))
+    error.answered()
 }
 
 /// Tells whether upstream says that it did a write.

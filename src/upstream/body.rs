@@ -81,12 +81,11 @@ fn json(source: &Source<'_>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Writes a header record and one record per number. All fields are quoted, so that no reader
-/// takes a text for an object or a list.
+/// Writes a header record, and a record of quoted fields per number.
 ///
-/// Returns `None` if a text would be changed by the reader of v4 (docs/upstream/wire.md 12), or if
-/// some of the records lack a property that others have: an empty integer is refused by that
-/// reader, and 0 would be stored.
+/// Returns `None` if the reader of v4 would change a text (docs/upstream/wire.md 12), or if some of
+/// the numbers lack a property that others have: that reader refuses an empty integer, and 0 would
+/// be stored.
 fn csv(sources: &[Source<'_>]) -> Option<Vec<u8>> {
     let columns: Vec<&Property> = PROPERTIES
         .iter()
@@ -96,21 +95,26 @@ fn csv(sources: &[Source<'_>]) -> Option<Vec<u8>> {
                 .any(|source| (property.value)(source) != Value::Absent)
         })
         .collect();
+    let names: Vec<_> = columns.iter().map(|property| property.name).collect();
+    let header = names.join(",") + "\r\n";
     let mut writer = csv::WriterBuilder::new()
         .quote_style(csv::QuoteStyle::Always)
         .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::with_capacity(512));
-    writer
-        .write_record(columns.iter().map(|property| property.name))
-        .ok()?;
+        .from_writer(header.into_bytes());
     for source in sources {
         for property in &columns {
             let value = (property.value)(source);
-            let changed = |text: &str| text.contains(['[', ']', '{', '}', '"']);
-            if value == Value::Absent || matches!(value, Value::Text(text) if changed(text)) {
-                return None;
-            }
-            writer.write_field(value.in_body()).ok()?;
+            let changed = |text: &str| text.contains(['[', '{', '}', '"']);
+            let text = match value {
+                // A new number has no flag that must be kept.
+                Value::Absent if property.name == "Status" && source.number == Some(0) => {
+                    Value::Bool(false).in_body()
+                }
+                Value::Absent => return None,
+                Value::Text(text) if changed(text) => return None,
+                value => value.in_body(),
+            };
+            writer.write_field(text).ok()?;
         }
         writer.write_record(None::<&[u8]>).ok()?;
     }

@@ -159,6 +159,7 @@ fn failure(reply: &Reply, route: Route, has_record: bool, error_code: Option<&st
         404 if reply.content_type.starts_with("text/plain") => Kind::RouteMissing,
         401 | 403 => Kind::Denied,
         _ if refused_by_framework && error_code == Some(HTML_REFUSED) => Kind::LooksLikeHtml,
+        429 => Kind::ServerError,
         404 if has_record => Kind::NotFound,
         400..500 if has_record => Kind::Refused,
         500.. => Kind::ServerError,

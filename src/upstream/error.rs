@@ -309,8 +309,8 @@ impl Error {
         }
     }
 
-    /// Tells whether a read that failed so may be tried again soon.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Returns whether a read that failed so may be retried soon.
+    pub(super) fn is_transient(&self) -> bool {
         self.is_outage() || self.kind == Kind::ServerError
     }
 

@@ -1,18 +1,15 @@
 //! The one HTTP client, and how a request goes out and its reply comes in.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use http::{HeaderValue, Method, header};
+use parking_lot::Mutex;
 use reqwest::{Url, redirect};
 use tokio::time::{Instant, timeout_at};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use zeroize::Zeroizing;
 
-use super::{Error, Kind, classify::Reply, request::Request};
+use super::{Error, Kind, classify::Reply, request::Request, retry::parse_retry_after};
 use crate::telemetry::propagation;
 
 /// Where upstream is, and how it is talked to.
@@ -45,9 +42,6 @@ impl fmt::Debug for TransportConfig {
             .finish_non_exhaustive()
     }
 }
-
-/// The longest `Retry-After` that is believed: there are values beyond what a clock can tell.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -89,7 +83,7 @@ impl Transport {
     /// Returns the client in use; a new one where the one in use is too old. Requests under way
     /// finish with the client that they began with.
     fn http(&self) -> reqwest::Client {
-        let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut http = self.http.lock();
         if http.0.elapsed() >= self.config.max_connection_age {
             // What was built at start can be built again; if not, the old one goes on.
             match client(&self.config) {
@@ -194,11 +188,7 @@ impl Transport {
         let closes = text(header::CONNECTION)
             .split(',')
             .any(|option| option.trim().eq_ignore_ascii_case("close"));
-        let retry_after = response
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+        let retry_after = parse_retry_after(&text(header::RETRY_AFTER));
         let too_large = || with_head(Error::new(Kind::TooLarge, route), Some(status));
         if response
             .content_length()

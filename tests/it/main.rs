@@ -16,3 +16,4 @@ mod security;
 mod simulator;
 mod support;
 mod telemetry;
+mod upstream;

@@ -198,15 +198,6 @@ async fn a_write_that_failed_and_was_not_done_may_be_tried_again() {
                 },
                 "500",
             ),
-            (
-                FaultKind::Status {
-                    status: 200,
-                    reason: None,
-                    body: "DEMO-KEY".to_owned(),
-                    content_type: Some("text/html".to_owned()),
-                },
-                "200",
-            ),
         ] {
             let failed = fails(write, &kind).await;
             assert_eq!(failed.code, Code::Aborted, "{write:?} {kind:?}");

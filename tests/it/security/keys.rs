@@ -146,6 +146,11 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "values_that_a_path_cannot_carry_can_be_refused_instead",
     ),
     (
+        "upstream.gateway",
+        "upstream/outcomes.rs",
+        "without_a_gateway_every_http_answer_is_final",
+    ),
+    (
         "upstream.null_list",
         "rpc/reads.rs",
         "an_empty_list_field_is_no_list_unless_the_configuration_says_so",
@@ -373,6 +378,7 @@ fn other_values(dir: &Directory) -> BTreeMap<String, Value> {
                 }
                 ("upstream.unsafe_values", _) => "reject".into(),
                 ("upstream.null_list", _) => "empty".into(),
+                ("upstream.gateway", _) => false.into(),
                 ("upstream.update_all", _) => "whole-list".into(),
                 ("upstream.post_format", _) => "json".into(),
                 ("log_format", _) => "text".into(),

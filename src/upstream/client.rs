@@ -1,0 +1,453 @@
+//! The client: one method per operation of upstream.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tracing::Instrument as _;
+
+use super::{
+    Config, Error, Kind, NullList, Permit, PostFormat, ReadPurpose, RequestOptions, Route, Tenant,
+    UpdateAll,
+    body::{self, BodyFormat},
+    breaker::Breaker,
+    classify::{self, Answer},
+    concurrency::ConcurrencyLimiter,
+    request::Request,
+    request_telemetry::RequestTelemetry,
+    retry::RetryPolicy,
+    routes,
+    transport::Transport,
+};
+use crate::domain::{AccountId, Fields, List, NumberId};
+
+/// The answer to a write.
+#[derive(Debug)]
+pub struct Written {
+    /// Whether the service says that it did the write: weak evidence (docs/upstream/domain.md 2).
+    pub success: Option<bool>,
+    /// The numbers in the answer, which are not always the whole list.
+    pub list: Option<List>,
+}
+
+/// The client of PortaFollowMe.
+///
+/// It never repeats a write, except that [`Client::update_all`] tries the next body format after a
+/// reply that proves that nothing ran. It retries a read after a transient failure, unless the read
+/// verifies a write. Dropping a future aborts the request: a write that must be finished needs a
+/// task of its own.
+#[derive(Debug)]
+pub struct Client {
+    transport: Transport,
+    config: Config,
+    /// The body format that the host was seen to accept.
+    body_format: Mutex<Option<BodyFormat>>,
+    /// Whether `UpdateFollowmeAll` is off because it changed other numbers.
+    update_all_off: AtomicBool,
+    limiter: Arc<ConcurrencyLimiter>,
+    breaker: Breaker,
+    retry_policy: RetryPolicy,
+}
+
+/// A timeout of a request that had less time than this is no failure for the breaker, so that a
+/// caller with short deadlines does not open it for all others.
+const MIN_TIMEOUT_FOR_BREAKER: Duration = Duration::from_millis(500);
+
+impl Client {
+    /// Creates a client. It connects with the first request.
+    ///
+    /// # Errors
+    /// Fails if the TLS roots cannot be loaded.
+    pub fn new(config: Config) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            transport: Transport::new(&config.transport)?,
+            limiter: ConcurrencyLimiter::new(config.limits),
+            breaker: Breaker::new(config.breaker),
+            retry_policy: RetryPolicy::new(config.read_retries),
+            config,
+            body_format: Mutex::default(),
+            update_all_off: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns what `UpdateFollowmeAll` may be used for: as configured, and nothing after
+    /// [`Client::stop_using_update_all`].
+    #[must_use]
+    pub fn update_all_mode(&self) -> UpdateAll {
+        if self.update_all_off.load(Ordering::Relaxed) {
+            UpdateAll::Off
+        } else {
+            self.config.update_all
+        }
+    }
+
+    /// Stops the use of `UpdateFollowmeAll` until restart, because it changed other numbers.
+    pub fn stop_using_update_all(&self) {
+        self.update_all_off.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads the list of an account.
+    ///
+    /// # Errors
+    /// See [`Kind`]. An answer without a list is [`Kind::Refused`], unless it has `success=True` and
+    /// the configuration says that this means an empty list.
+    pub async fn list(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        options: &RequestOptions,
+    ) -> Result<List, Error> {
+        let request = routes::list(tenant, self.config.unsafe_values, account)?;
+        self.read(tenant, account, request, options).await
+    }
+
+    /// Reads one number. The list holds it if it exists.
+    ///
+    /// # Errors
+    /// As [`Client::list`].
+    pub async fn get(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        id: NumberId,
+        options: &RequestOptions,
+    ) -> Result<List, Error> {
+        let request = routes::get_one(tenant, self.config.unsafe_values, account, id)?;
+        self.read(tenant, account, request, options).await
+    }
+
+    /// Adds a number. A text that no GET can carry is stored empty: see [`Client::carried_by_add`].
+    ///
+    /// # Errors
+    /// See [`Kind`]. Unless [`Error::nothing_ran`], the number may have been added.
+    pub async fn add(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        fields: &Fields,
+        options: &RequestOptions,
+    ) -> Result<Written, Error> {
+        let carried = self.carried_by_add(tenant, account, fields)?;
+        let request = routes::add(tenant, self.config.unsafe_values, account, &carried)?;
+        self.write(tenant, account, request, options).await
+    }
+
+    /// Returns a new number as [`Client::add`] sends it: without the texts that no GET can carry,
+    /// which a POST of the whole number can add afterwards.
+    ///
+    /// # Errors
+    /// [`Kind::NotCarried`] if a text cannot be left out, or if `UpdateFollowmeAll` is not used;
+    /// [`Kind::DoesNotFit`], [`Kind::UnsafeValue`].
+    pub fn carried_by_add(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        fields: &Fields,
+    ) -> Result<Fields, Error> {
+        let mut carried = fields.clone();
+        loop {
+            let error = match routes::add(tenant, self.config.unsafe_values, account, &carried) {
+                Ok(_) => return Ok(carried),
+                Err(error) => error,
+            };
+            let repairable = self.update_all_mode() != UpdateAll::Off;
+            match error.kind() {
+                Kind::NotCarried("Name") if repairable => carried.name.clear(),
+                Kind::NotCarried("Period_desc") if repairable => carried.period_description.clear(),
+                // A number without any other text is another number.
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// Updates a number by GET.
+    ///
+    /// # Errors
+    /// See [`Kind`]. Unless [`Error::nothing_ran`], the number may have changed.
+    pub async fn update(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        id: NumberId,
+        fields: &Fields,
+        options: &RequestOptions,
+    ) -> Result<Written, Error> {
+        let request = routes::update(tenant, self.config.unsafe_values, account, id, fields)?;
+        self.write(tenant, account, request, options).await
+    }
+
+    /// Deletes a number.
+    ///
+    /// # Errors
+    /// See [`Kind`]. Unless [`Error::nothing_ran`], the number may be gone.
+    pub async fn delete(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        id: NumberId,
+        delete_forward: bool,
+        options: &RequestOptions,
+    ) -> Result<Written, Error> {
+        let request = routes::delete(
+            tenant,
+            self.config.unsafe_values,
+            account,
+            id,
+            delete_forward,
+        )?;
+        self.write(tenant, account, request, options).await
+    }
+
+    /// Posts whole numbers to `UpdateFollowmeAll`; an id of `None` is a new one. Only CSV can hold
+    /// more than one number.
+    ///
+    /// # Errors
+    /// See [`Kind`]. Unless [`Error::nothing_ran`], numbers may have changed.
+    pub async fn update_all(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        numbers: &[(Option<NumberId>, &Fields)],
+        options: &RequestOptions,
+    ) -> Result<Written, Error> {
+        let mut refused = None;
+        for format in self.body_formats(numbers.len()) {
+            // A format that cannot hold the numbers says nothing about the next one.
+            let request = match body::update_all(tenant, account, numbers, format) {
+                Ok(request) => request,
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    continue;
+                }
+            };
+            match self.write(tenant, account, request, options).await {
+                Ok(written) => {
+                    *self.body_format.lock() = Some(format);
+                    return Ok(written);
+                }
+                // The host refused this body, so try the next format.
+                Err(error)
+                    if error.nothing_ran()
+                        && matches!(
+                            error.kind(),
+                            Kind::Refused | Kind::ServerError | Kind::LooksLikeHtml
+                        ) =>
+                {
+                    refused = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::new(Kind::DoesNotFit, Route::UpdateAll)))
+    }
+
+    /// Returns the body formats to try, the one that the host accepted before first.
+    fn body_formats(&self, numbers: usize) -> Vec<BodyFormat> {
+        let mut formats = match self.config.post_format {
+            _ if numbers != 1 => vec![BodyFormat::Csv],
+            PostFormat::Csv => vec![BodyFormat::Csv],
+            PostFormat::Json => vec![BodyFormat::Json],
+            PostFormat::Form => vec![BodyFormat::Form],
+            PostFormat::Auto => vec![BodyFormat::Json, BodyFormat::Csv, BodyFormat::Form],
+        };
+        let accepted = *self.body_format.lock();
+        formats.sort_by_key(|format| Some(*format) != accepted);
+        formats
+    }
+
+    /// Acquires a permit for requests, waiting in the queue of its share if none is free. While the
+    /// breaker is open it fails at once.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`], [`Kind::BreakerOpen`].
+    pub async fn acquire(&self, fairness_key: &Arc<str>, route: Route) -> Result<Permit, Error> {
+        self.breaker
+            .would_admit()
+            .map_err(|rejected| Error::new(Kind::BreakerOpen(rejected.0), route))?;
+        self.limiter
+            .acquire(fairness_key)
+            .await
+            .map_err(|_| Error::new(Kind::Overloaded, route))
+    }
+
+    /// Subscribes to whether upstream answers; `None` before the first reply.
+    #[must_use]
+    pub fn availability(&self) -> watch::Receiver<Option<bool>> {
+        self.breaker.availability()
+    }
+
+    /// Sends a health probe if no request ended for `idle`, so that an outage is found before the
+    /// next call needs upstream. The probe carries no License.
+    pub async fn probe_when_idle(&self, idle: Duration) {
+        if self.breaker.last_outcome().elapsed() < idle {
+            return;
+        }
+        let Ok(_admission) = self.breaker.try_admit() else {
+            return;
+        };
+        let until = Instant::now() + self.config.transport.connect_timeout;
+        if self.transport.probe(until).await {
+            self.breaker.record_success();
+        } else {
+            self.breaker.record_failure();
+        }
+    }
+
+    async fn read(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        request: Request,
+        options: &RequestOptions,
+    ) -> Result<List, Error> {
+        let route = request.route;
+        let answer = if options.purpose == ReadPurpose::Verify {
+            let until = options.until(self.config.read_timeout);
+            self.send(tenant, account, &request, options, until, 0)
+                .await?
+        } else {
+            self.read_with_retries(tenant, account, &request, options)
+                .await?
+        };
+        if self.is_refusal(route, &answer) {
+            return Err(Error::new(Kind::Refused, route)
+                .with_status(200)
+                .with_answered(true));
+        }
+        let settings = answer.settings.clone();
+        Ok(answer
+            .into_list()
+            .unwrap_or_else(|| List::new(Vec::new(), settings, 0)))
+    }
+
+    /// Returns whether an answer with a good status is a refusal: of a write with `success=False`,
+    /// of a read without a list.
+    fn is_refusal(&self, route: Route, answer: &Answer) -> bool {
+        if route.writes() {
+            return answer.success == Some(false);
+        }
+        let is_empty = answer.success == Some(true) && self.config.null_list == NullList::Empty;
+        answer.numbers.is_none() && !is_empty
+    }
+
+    async fn read_with_retries(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        request: &Request,
+        options: &RequestOptions,
+    ) -> Result<Answer, Error> {
+        let mut retries = self.retry_policy.start();
+        loop {
+            let attempt = self.attempt(tenant, account, request, options, retries.count());
+            let error = match attempt.await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match retries.delay_after(&error, options.deadline) {
+                Some(delay) => sleep(delay).await,
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a read once, with a permit and if the breaker admits it.
+    async fn attempt(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        request: &Request,
+        options: &RequestOptions,
+        resends: u32,
+    ) -> Result<Answer, Error> {
+        let mut permit = match &options.permit {
+            Some(_) => None,
+            None => Some(self.acquire(&options.fairness_key, request.route).await?),
+        };
+        let _admission = self
+            .breaker
+            .try_admit()
+            .map_err(|rejected| Error::new(Kind::BreakerOpen(rejected.0), request.route))?;
+        let until = options.until(self.config.read_timeout);
+        if let Some(permit) = &mut permit {
+            permit.set_in_flight(true);
+        }
+        let result = self
+            .send(tenant, account, request, options, until, resends)
+            .await;
+        if let Some(permit) = &mut permit {
+            let aborted = matches!(&result, Err(error) if error.kind() == Kind::Timeout);
+            permit.set_in_flight(aborted);
+        }
+        result
+    }
+
+    async fn write(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        request: Request,
+        options: &RequestOptions,
+    ) -> Result<Written, Error> {
+        let until = options.until(self.config.write_timeout);
+        let answer = self
+            .send(tenant, account, &request, options, until, 0)
+            .await?;
+        Ok(Written {
+            success: answer.success,
+            list: answer.into_list(),
+        })
+    }
+
+    /// Sends one request, in a span of its own, and records its outcome for the breaker.
+    async fn send(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        request: &Request,
+        options: &RequestOptions,
+        until: Instant,
+        resends: u32,
+    ) -> Result<Answer, Error> {
+        let route = request.route;
+        let timeout_counts = until.saturating_duration_since(Instant::now())
+            >= MIN_TIMEOUT_FOR_BREAKER.min(self.config.read_timeout);
+        let telemetry =
+            RequestTelemetry::begin(&options.progress, request, self.transport.host(), resends);
+        let reply = self
+            .transport
+            .send(request, until)
+            .instrument(telemetry.span())
+            .await;
+        let (status, bytes) = match &reply {
+            Ok(reply) => (Some(reply.status), reply.body.len()),
+            Err(error) => (error.status(), 0),
+        };
+        let answer = reply
+            .and_then(|reply| {
+                let (license, personal_data) = (&tenant.license, &request.personal_data);
+                classify::classify_response(&reply, route, account, license, personal_data)
+            })
+            .map_err(|error| {
+                let is_final = !self.config.gateway && error.status().is_some();
+                error.with_answered(is_final)
+            });
+        match &answer {
+            Err(error) if error.kind() == Kind::Timeout && !timeout_counts => {}
+            Err(error) if error.is_outage() => self.breaker.record_failure(),
+            _ => self.breaker.record_success(),
+        }
+        let refused = matches!(&answer, Ok(answer) if self.is_refusal(route, answer));
+        telemetry.end(status, bytes, answer.as_ref().err(), refused);
+        answer
+    }
+}

@@ -1,0 +1,55 @@
+//! For whom and how requests are made.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Permit;
+use crate::{domain::License, telemetry::in_flight::Progress};
+
+/// The tenant that a request is made for, as upstream knows it.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// The tenant's key.
+    pub license: License,
+    /// Whether the caller sent the License itself, so that the caller can correct a refused one.
+    pub license_is_callers: bool,
+    /// The portal context of the caller (docs/upstream/domain.md 2).
+    pub content_id: Option<i32>,
+    /// The portal context of the caller (docs/upstream/domain.md 2).
+    pub feature_name: Option<String>,
+}
+
+/// What a read is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadPurpose {
+    /// To answer a call: retried, and refused while the breaker is open.
+    #[default]
+    Serve,
+    /// To verify a write that was sent: a probe of the breaker instead of being refused by it, and
+    /// not retried, since the verification repeats it.
+    Verify,
+}
+
+/// How the requests of a call are made.
+#[derive(Debug, Clone)]
+pub struct RequestOptions {
+    /// Until when replies are awaited; the timeouts of the configuration hold besides.
+    pub deadline: Option<Instant>,
+    /// The share of the concurrency limiter that permits are acquired from.
+    pub fairness_key: Arc<str>,
+    /// The permit that is held already. Without one, each read acquires its own.
+    pub permit: Option<Arc<Permit>>,
+    /// What reads are for.
+    pub purpose: ReadPurpose,
+    /// The call, where requests are counted.
+    pub progress: Progress,
+}
+
+impl RequestOptions {
+    /// Returns until when a reply is awaited to a request that is sent now and may take `cap`.
+    pub(super) fn until(&self, cap: Duration) -> Instant {
+        let cap = Instant::now() + cap;
+        self.deadline.map_or(cap, |deadline| deadline.min(cap))
+    }
+}

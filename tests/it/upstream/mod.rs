@@ -1,0 +1,4 @@
+//! The upstream client through the wire: what its replies prove, and how values are carried.
+
+mod outcomes;
+mod values;
