@@ -73,11 +73,13 @@ async fn whole_list_host() -> World {
         ..Knobs::default()
     };
     let world = host(knobs, Dialect::V3, UpdateAll::WholeList).await;
-    // Quotes in a name or braces in a period would keep the list out of CSV.
+    // Quotes in a name or braces in a period would keep the list out of CSV, and so would an
+    // integer that only some of the numbers have.
     let mut numbers = world.handle.numbers(LICENSE, 1001).expect("seeded");
-    for number in &mut numbers {
+    for (number, order) in numbers.iter_mut().zip(1..) {
         number.name = Some(PLAIN_TEXT.to_owned());
         number.period = Some("Always".to_owned());
+        (number.order, number.timeout) = (Some(order), Some(20));
     }
     world.seed(1001, numbers);
     world
