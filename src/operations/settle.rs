@@ -15,7 +15,7 @@ use crate::{
         in_flight::Phase,
         metrics::{self, WriteOutcome},
     },
-    upstream::{self, Written},
+    upstream::{self, Backoff, Written},
 };
 
 /// How long to wait before reading again: from the first to the last, doubling.
@@ -162,7 +162,7 @@ impl Operations {
         run: &Run,
         mut wanted: impl FnMut(&List) -> bool,
     ) -> Option<List> {
-        let mut pause = BACKOFF.0;
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
             match self
                 .client
@@ -178,13 +178,11 @@ impl Operations {
                     );
                 }
             }
-            // Half of the pause is random, so that settling calls do not come in step.
-            let wait = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            let wait = backoff.next_delay();
             if Instant::now() + wait >= run.until() {
                 return None;
             }
             sleep(wait).await;
-            pause = (pause * 2).min(BACKOFF.1);
         }
     }
 

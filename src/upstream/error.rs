@@ -324,7 +324,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.route.template(), self.kind.facts().text)?;
-        if let Kind::BadResponse(what) | Kind::UnsafeValue(what) | Kind::NotCarried(what) = self.kind {
+        if let Kind::BadResponse(what) | Kind::UnsafeValue(what) | Kind::NotCarried(what) =
+            self.kind
+        {
             write!(f, ": {what}")?;
         }
         match self.status {
