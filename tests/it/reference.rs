@@ -15,6 +15,7 @@ fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("config", followme::config::reference()),
         ("errors", followme::grpc::error_reference()),
+        ("mapping", followme::upstream::mapping_reference()),
     ]
 }
 
