@@ -4,7 +4,7 @@ use super::{Applied, Error, Operations, effect::Effect};
 use crate::{
     domain::{FieldSet, List, NumberId},
     telemetry::{
-        audit::{Entry, Outcome},
+        audit::{End, Entry, Outcome},
         metrics,
     },
 };
@@ -12,24 +12,24 @@ use crate::{
 /// What a step of a write ends with.
 pub(super) trait Ending {
     /// Says what is known of the number.
-    fn outcome(&self) -> Outcome<'_>;
+    fn outcome(&self) -> End<'_>;
 }
 
 impl Ending for Applied {
-    fn outcome(&self) -> Outcome<'_> {
-        Outcome {
+    fn outcome(&self) -> End<'_> {
+        End {
             number: Some(self.number.id),
             after: Some(&self.number.fields),
             unapplied: self.unapplied,
-            ..Outcome::default()
+            ..End::default()
         }
     }
 }
 
 /// The list without a number that was deleted.
 impl Ending for List {
-    fn outcome(&self) -> Outcome<'_> {
-        Outcome::default()
+    fn outcome(&self) -> End<'_> {
+        End::default()
     }
 }
 
@@ -46,8 +46,8 @@ pub(super) async fn to_its_end<T: Ending>(
 /// Writes the end of a write.
 pub(super) fn end<T: Ending>(entry: Entry, result: &Result<T, Error>) {
     entry.end(match result {
-        Ok(ending) => Outcome {
-            outcome: "done",
+        Ok(ending) => End {
+            outcome: Outcome::Done,
             ..ending.outcome()
         },
         Err(error) => failed(error),
@@ -61,31 +61,33 @@ pub(super) fn end_unsent(entry: Entry, error: Error) -> Error {
 }
 
 /// Writes the end of a step that was posted with others.
-pub(super) fn end_step(entry: Entry, outcome: &'static str, number: Option<NumberId>) {
-    entry.end(Outcome {
+pub(super) fn end_step(entry: Entry, outcome: Outcome, number: Option<NumberId>) {
+    entry.end(End {
         outcome,
         number,
-        ..Outcome::default()
+        ..End::default()
     });
 }
 
-fn failed(error: &Error) -> Outcome<'static> {
+fn failed(error: &Error) -> End<'static> {
     let (outcome, number, unapplied) = match error {
         Error::OutcomeUnknown { .. } | Error::Panicked { begun: true } => {
-            ("unknown", None, FieldSet::empty())
+            (Outcome::Unknown, None, FieldSet::empty())
         }
-        Error::RestUnknown { fields, effect, .. } => ("unknown", effect.number(), *fields),
+        Error::RestUnknown { fields, effect, .. } => (Outcome::Unknown, effect.number(), *fields),
         // What was asked for was written; what else happened is the reason.
-        Error::FieldsNotApplied { number, fields } => ("done", Some(*number), *fields),
-        Error::WroteTooMuch { .. } | Error::Vanished { .. } => ("done", None, FieldSet::empty()),
-        _ => ("not_done", None, FieldSet::empty()),
+        Error::FieldsNotApplied { number, fields } => (Outcome::Done, Some(*number), *fields),
+        Error::WroteTooMuch { .. } | Error::Vanished { .. } => {
+            (Outcome::Done, None, FieldSet::empty())
+        }
+        _ => (Outcome::NotDone, None, FieldSet::empty()),
     };
-    Outcome {
+    End {
         outcome,
         reason: error.reason(),
         number,
         unapplied,
-        ..Outcome::default()
+        ..End::default()
     }
 }
 
@@ -113,13 +115,13 @@ impl Operations {
     ) {
         self.audit.resolved_later(
             &run.actor,
-            effect.name(),
-            Outcome {
-                outcome: "done",
+            effect.kind(),
+            End {
+                outcome: Outcome::Done,
                 number: Some(id),
                 after: list.find(id).map(|number| &number.fields),
                 unapplied,
-                ..Outcome::default()
+                ..End::default()
             },
         );
     }

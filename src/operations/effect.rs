@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::second_way::Goal;
-use crate::domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plus};
+use crate::{
+    domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plus},
+    telemetry::audit::Kind,
+};
 
 /// What a single write is to show.
 #[derive(Debug, Clone)]
@@ -128,10 +131,15 @@ impl Effect {
 
     /// Names the kind of write.
     pub(super) fn name(&self) -> &'static str {
+        self.kind().into()
+    }
+
+    /// Returns what the audit log calls it.
+    pub(super) fn kind(&self) -> Kind {
         match self {
-            Self::Add { .. } => "add",
-            Self::Update { .. } => "update",
-            Self::Delete { .. } => "delete",
+            Self::Add { .. } => Kind::Add,
+            Self::Update { .. } => Kind::Update,
+            Self::Delete { .. } => Kind::Delete,
         }
     }
 

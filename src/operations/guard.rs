@@ -4,7 +4,7 @@
 use super::{Error, Operations, Run, audited::end_step, upstream_error};
 use crate::{
     domain::{Field, FieldSet, Fields, List, Number, NumberId},
-    telemetry::audit::{Change, Entry},
+    telemetry::audit::{Change, Entry, Kind, Outcome},
 };
 
 impl Operations {
@@ -92,7 +92,11 @@ impl Operations {
             );
         }
         if let Some(entry) = entry {
-            let outcome = if result.is_ok() { "done" } else { "unknown" };
+            let outcome = if result.is_ok() {
+                Outcome::Done
+            } else {
+                Outcome::Unknown
+            };
             end_step(entry, outcome, None);
         }
         result.is_ok()
@@ -101,7 +105,7 @@ impl Operations {
     /// Notes that a number is put back. Damage that we did is undone also where that cannot be noted.
     fn begin_restoring(&self, run: &Run, old: &Number, now: Option<&Number>) -> Option<Entry> {
         let change = Change {
-            kind: "put_back",
+            kind: Kind::Restore,
             number: Some(old.id),
             before: now.map(|now| &now.fields),
             after: Some(&old.fields),

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     domain::{AccountId, Desired, Etag, FieldSet, Fields, List, NumberId, Plan, Step, Violations},
     telemetry::{
-        audit::{Change, Entry},
+        audit::{Change, Entry, Outcome},
         in_flight::Phase,
         metrics::{self, WriteOutcome},
     },
@@ -373,7 +373,7 @@ impl Operations {
             .await;
         if sent.as_ref().is_err_and(upstream::Error::nothing_ran) {
             for entry in entries.into_iter().flatten() {
-                end_step(entry, "not_done", None);
+                end_step(entry, Outcome::NotDone, None);
             }
             return Ok((before, steps));
         }
@@ -387,7 +387,7 @@ impl Operations {
         let Some(list) = self.read_until(run, wanted).await else {
             metrics::write("replace_all", WriteOutcome::Unknown);
             for entry in entries.into_iter().flatten() {
-                end_step(entry, "unknown", None);
+                end_step(entry, Outcome::Unknown, None);
             }
             reports.extend(steps.into_iter().map(|step| {
                 if let Step::Add { target, .. } = &step {
@@ -423,7 +423,11 @@ impl Operations {
                 self.unsettled.tell_of(run, id);
             }
             if let Some(entry) = entry {
-                let outcome = if report.is_some() { "done" } else { "not_done" };
+                let outcome = if report.is_some() {
+                    Outcome::Done
+                } else {
+                    Outcome::NotDone
+                };
                 end_step(entry, outcome, report.as_ref().and_then(|report| report.id));
             }
             reports.extend(report);
@@ -463,7 +467,7 @@ impl Operations {
             Ok(run) => Ok((run, entries)),
             Err(error) => {
                 for entry in entries.into_iter().flatten() {
-                    end_step(entry, "not_done", None);
+                    end_step(entry, Outcome::NotDone, None);
                 }
                 Err(error)
             }

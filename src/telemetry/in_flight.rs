@@ -1,61 +1,46 @@
-//! The calls in flight: what each is at, who calls, and how often upstream was asked for it.
+//! The calls in flight: the phase of each, its caller, and how many upstream requests it made.
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+
 use super::metrics;
 
-/// What a call is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The phase of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 pub enum Phase {
-    /// Its request is being read and checked.
+    /// Its request is received and checked.
     Receiving,
-    /// Upstream is being read.
+    /// A read is sent to the upstream.
     Reading,
-    /// A write is prepared: the list is read and the write planned.
+    /// The list is read and a write planned.
     Planning,
-    /// A write is being sent.
+    /// A write is sent.
     Writing,
-    /// What became of a write is being found out.
+    /// The outcome of a write is verified by reading back.
     Verifying,
 }
 
 impl Phase {
-    /// Returns the name.
+    /// Returns its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Receiving => "receiving",
-            Self::Reading => "reading",
-            Self::Planning => "planning",
-            Self::Writing => "writing",
-            Self::Verifying => "verifying",
-        }
-    }
-
-    fn from_number(number: u8) -> Self {
-        [
-            Self::Reading,
-            Self::Planning,
-            Self::Writing,
-            Self::Verifying,
-        ]
-        .into_iter()
-        .find(|phase| *phase as u8 == number)
-        .unwrap_or(Self::Receiving)
+        self.into()
     }
 }
 
-/// A call, as long as anything is done for it: a write goes on after its caller has gone. A default
-/// one belongs to no call.
+/// The progress of a call, shared by all that works for it: a write goes on after its caller has
+/// gone. The default one belongs to no call.
 #[derive(Clone, Default)]
 pub struct Progress(Option<Arc<State>>);
 
@@ -63,7 +48,7 @@ struct State {
     calls: Calls,
     id: u64,
     method: &'static str,
-    begun: Instant,
+    started: Instant,
     phase: AtomicU8,
     upstream_requests: AtomicU32,
     caller: OnceLock<Arc<str>>,
@@ -77,28 +62,28 @@ impl fmt::Debug for Progress {
 }
 
 impl Progress {
-    /// Notes what the call is at.
+    /// Sets the phase.
     pub(crate) fn enter(&self, phase: Phase) {
         if let Some(state) = &self.0 {
             state.phase.store(phase as u8, Ordering::Relaxed);
         }
     }
 
-    /// Counts a request to upstream.
+    /// Counts a request to the upstream.
     pub(crate) fn count_upstream_request(&self) {
         if let Some(state) = &self.0 {
             state.upstream_requests.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Returns how often upstream was asked for it.
+    /// Returns how many requests were sent to the upstream.
     pub(crate) fn upstream_requests(&self) -> u32 {
         self.0
             .as_ref()
             .map_or(0, |state| state.upstream_requests.load(Ordering::Relaxed))
     }
 
-    /// Returns who calls; `anonymous` where nobody said.
+    /// Returns the name of the caller; `anonymous` where it has none.
     pub(crate) fn caller(&self) -> &str {
         self.0
             .as_ref()
@@ -106,20 +91,20 @@ impl Progress {
             .map_or("anonymous", |caller| caller)
     }
 
-    /// Returns its name.
+    /// Returns the method, `{service}/{method}`, of a bounded set.
     pub(crate) fn method(&self) -> &'static str {
         self.0
             .as_ref()
             .map_or(super::names::OTHER, |state| state.method)
     }
 
-    /// Notes who calls, once that is known; for the access line. An empty name is that of nobody in
-    /// particular.
+    /// Sets the name of the caller, once it is authenticated. An empty name is that of an anonymous
+    /// caller, and sets nothing.
     pub fn set_caller(&self, caller: &str) {
         if let Some(state) = &self.0
             && !caller.is_empty()
         {
-            // The first one counts.
+            // A call is authenticated once.
             let _ = state.caller.set(caller.into());
         }
     }
@@ -127,7 +112,7 @@ impl Progress {
 
 impl Drop for State {
     fn drop(&mut self) {
-        self.calls.map().remove(&self.id);
+        self.calls.0.lock().remove(&self.id);
         metrics::in_flight(self.method, -1);
     }
 }
@@ -138,35 +123,35 @@ pub struct Calls(Arc<Mutex<HashMap<u64, Weak<State>>>>);
 
 impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Calls").field(&self.map().len()).finish()
+        f.debug_tuple("Calls").field(&self.0.lock().len()).finish()
     }
 }
 
-/// A call in flight, as it is shown: nothing of it is personal.
+/// A call in flight, without anything personal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InFlight {
     /// `{service}/{method}`.
     pub method: &'static str,
-    /// How long ago it began.
+    /// The time since it started.
     pub age: Duration,
-    /// What it is at.
+    /// Its phase.
     pub phase: Phase,
 }
 
 impl Calls {
-    /// Takes up a call, by its name of a bounded set.
+    /// Adds a call, by its method of a bounded set, until all its progress is dropped.
     pub(crate) fn begin(&self, method: &'static str) -> Progress {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let state = Arc::new(State {
             calls: self.clone(),
             id: IDS.fetch_add(1, Ordering::Relaxed),
             method,
-            begun: Instant::now(),
+            started: Instant::now(),
             phase: AtomicU8::new(Phase::Receiving as u8),
             upstream_requests: AtomicU32::new(0),
             caller: OnceLock::new(),
         });
-        self.map().insert(state.id, Arc::downgrade(&state));
+        self.0.lock().insert(state.id, Arc::downgrade(&state));
         metrics::in_flight(method, 1);
         Progress(Some(state))
     }
@@ -174,24 +159,20 @@ impl Calls {
     /// Returns the calls in flight, the oldest first.
     #[must_use]
     pub fn in_flight(&self) -> Vec<InFlight> {
-        // A state that is dropped takes the lock: none may be held in here.
-        let states: Vec<Weak<State>> = self.map().values().cloned().collect();
+        // A state that is dropped takes the lock, so none may be dropped while it is held.
+        let states: Vec<Weak<State>> = self.0.lock().values().cloned().collect();
         let mut calls: Vec<InFlight> = states
             .iter()
             .filter_map(Weak::upgrade)
             .map(|state| InFlight {
                 method: state.method,
-                age: state.begun.elapsed(),
-                phase: Phase::from_number(state.phase.load(Ordering::Relaxed)),
+                age: state.started.elapsed(),
+                phase: Phase::from_repr(state.phase.load(Ordering::Relaxed))
+                    .unwrap_or(Phase::Receiving),
             })
             .collect();
         calls.sort_by_key(|call| std::cmp::Reverse(call.age));
         calls
-    }
-
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<State>>> {
-        // No code that can panic runs while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_in_flight_as_long_as_anything_holds_it() {
+    fn a_call_is_in_flight_until_all_its_progress_is_dropped() {
         let calls = Calls::default();
         let call = calls.begin("_OTHER");
         let task = call.clone();

@@ -1,6 +1,7 @@
-//! The names of telemetry: OpenTelemetry's semantic conventions, and our own under `porta.`.
+//! The keys of attributes and labels: OpenTelemetry's semantic conventions, and our own under
+//! `porta.`.
 //!
-//! tracing's macros take names as they are written, so spans repeat some of them.
+//! The macros of tracing need literal names, so spans repeat some of them.
 
 use std::sync::LazyLock;
 
@@ -18,33 +19,33 @@ pub(crate) const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 pub(crate) const RPC_METHOD: &str = "rpc.method";
 /// The name of the gRPC code: `OK`, `NOT_FOUND`.
 pub(crate) const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
-/// Why a span or a request failed, in few words.
+/// The class of the error that a span or a request ended with.
 pub(crate) const ERROR_TYPE: &str = "error.type";
 /// `GET` or `POST`.
 pub(crate) const HTTP_REQUEST_METHOD: &str = "http.request.method";
-/// The route as the metadata page writes it. The URL itself holds the License.
+/// The route as the metadata page writes it; the URL would reveal the License.
 pub(crate) const URL_TEMPLATE: &str = "url.template";
 /// The HTTP status.
 pub(crate) const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
-/// The host of upstream.
+/// The host of the upstream.
 pub(crate) const SERVER_ADDRESS: &str = "server.address";
 /// Its port.
 pub(crate) const SERVER_PORT: &str = "server.port";
-/// `receive` or `transmit`, as the process sees it.
+/// `receive` or `transmit`, from the point of view of this process.
 pub(crate) const NETWORK_IO_DIRECTION: &str = "network.io.direction";
 /// `user` or `system`.
 pub(crate) const CPU_MODE: &str = "cpu.mode";
 
-/// What became of it, by meaning.
+/// The outcome, by meaning.
 pub(crate) const OUTCOME: &str = "porta.outcome";
 /// `add`, `update`, `delete`, `replace_all`.
 pub(crate) const WRITE: &str = "porta.write";
 /// A field of a number.
 pub(crate) const FIELD: &str = "porta.field";
-/// Who is at the other end: `caller` or `upstream`.
+/// The peer: `caller` or `upstream`.
 pub(crate) const PEER: &str = "porta.peer";
 
-/// The name of what is not one of ours, so that callers cannot make names.
+/// The name of every method that is not served, so that callers cannot create label values.
 pub(crate) const OTHER: &str = "_OTHER";
 
 /// The service of the contract.

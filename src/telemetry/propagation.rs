@@ -1,4 +1,5 @@
-//! W3C trace context and baggage: in from the metadata of a call, out in upstream requests.
+//! W3C trace context and baggage: extracted from the metadata of a call, injected into requests to
+//! the upstream.
 
 use std::borrow::Cow;
 
@@ -10,31 +11,32 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
-/// How much of a `tracestate` goes on: what everybody has to take (Trace Context, 3.3.1.5).
+/// How many bytes of a `tracestate` are propagated: what every vendor has to accept (Trace Context,
+/// 3.3.1.5).
 const MAX_TRACESTATE_BYTES: usize = 512;
 
-/// Takes the context of a call. Of its baggage only what the configuration names is taken: upstream
-/// is another company's, and what is not taken in cannot go out.
+/// Extracts the context of a call. Of its baggage only the configured keys are extracted: the
+/// upstream belongs to another company, and what is not extracted cannot be injected.
 pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
-    let brought = Incoming {
+    let incoming = Incoming {
         traceparent: traceparent(headers),
         tracestate: list(headers, "tracestate").map(|state| beginning(&state)),
         baggage: None,
     };
-    // A context of its own: what the thread had at hand is not the call's.
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &brought);
+    // From an empty context: the current one of the thread is not the call's.
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &incoming);
     if baggage_keys.is_empty() || !headers.contains_key("baggage") {
         return context;
     }
-    let brought = Incoming {
+    let incoming = Incoming {
         baggage: list(headers, "baggage"),
         ..Incoming::default()
     };
-    let brought = BaggagePropagator::new().extract_with_context(&Context::new(), &brought);
-    let taken = brought
+    let incoming = BaggagePropagator::new().extract_with_context(&Context::new(), &incoming);
+    let kept = incoming
         .baggage()
         .iter()
-        .filter(|(key, _)| baggage_keys.iter().any(|taken| taken == key.as_str()))
+        .filter(|(key, _)| baggage_keys.iter().any(|kept| kept == key.as_str()))
         .map(|(key, (value, metadata))| {
             opentelemetry::baggage::KeyValueMetadata::new(
                 key.clone(),
@@ -43,12 +45,12 @@ pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
             )
         })
         .collect::<Vec<_>>();
-    context.with_baggage(taken)
+    context.with_baggage(kept)
 }
 
-/// Returns the one `traceparent`, where it is written as it has to be (Trace Context, 3.2): of
-/// several, or of half a one, nobody knows whose child the call is. The propagator takes numbers
-/// that are too short.
+/// Returns the `traceparent`, where there is exactly one and it is well formed (Trace Context, 3.2):
+/// several, or a part of one, name no parent. The propagator would accept numbers that are too
+/// short.
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all("traceparent").iter();
     let (value, None) = (values.next()?.to_str().ok()?.trim(), values.next()) else {
@@ -60,12 +62,12 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
             2 | 35 | 52 => *byte == b'-',
             _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         })
-        // Later versions may go on.
+        // Later versions may append more.
         && matches!(bytes.get(55), None | Some(b'-'));
     is_well_formed.then_some(value)
 }
 
-/// Returns a list that may stand in several header fields (RFC 9110, 5.3).
+/// Returns a list that may be split over several header fields (RFC 9110, 5.3).
 fn list<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
     let mut values = headers
         .get_all(name)
@@ -75,7 +77,7 @@ fn list<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
     Some(values.fold(Cow::Borrowed(first), |list, value| list + "," + value))
 }
 
-/// Returns the first members of a list, as many as may go on.
+/// Returns the first members of a list, as many as are propagated.
 fn beginning<'a>(list: &Cow<'a, str>) -> Cow<'a, str> {
     if list.len() <= MAX_TRACESTATE_BYTES {
         return list.clone();
@@ -85,7 +87,7 @@ fn beginning<'a>(list: &Cow<'a, str>) -> Cow<'a, str> {
     list[..end].to_owned().into()
 }
 
-/// Writes the context into the header fields of a request.
+/// Injects the context into the header fields of a request.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(context, &mut Outgoing(headers));
     if !context.baggage().is_empty() {
@@ -93,7 +95,7 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     }
 }
 
-/// What a call brought.
+/// The header fields of a call.
 #[derive(Default)]
 struct Incoming<'a> {
     traceparent: Option<&'a str>,
@@ -120,7 +122,7 @@ struct Outgoing<'a>(&'a mut HeaderMap);
 
 impl Injector for Outgoing<'_> {
     fn set(&mut self, key: &str, value: String) {
-        // A trace without a state needs no field that says so.
+        // The propagator sets an empty `tracestate` where there is none.
         if value.is_empty() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Spans: which are kept, and where they go.
+//! Spans: which are recorded, and where they are exported.
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::{
@@ -14,9 +14,10 @@ use tracing_subscriber::{
 
 use super::Error;
 
-/// Makes the provider. Without an export, spans carry the caller's trace context to upstream, and a
-/// call that brings none starts a trace that is not sampled; with one, `OTEL_TRACES_SAMPLER` says
-/// what is sampled, and by default what the caller samples and what brings no context.
+/// Creates the provider. Without an export, spans only propagate the caller's trace context to the
+/// upstream, and a call without one starts a trace that is not sampled. With an export,
+/// `OTEL_TRACES_SAMPLER` decides; by default a call without a context is sampled, and any other as
+/// its caller samples it.
 pub(super) fn provider(export: bool, resource: Resource) -> Result<SdkTracerProvider, Error> {
     let builder = SdkTracerProvider::builder().with_resource(resource);
     if !export {
@@ -31,9 +32,8 @@ pub(super) fn provider(export: bool, resource: Resource) -> Result<SdkTracerProv
     Ok(builder.with_batch_exporter(exporter).build())
 }
 
-/// Makes the layer that turns our own spans, and nobody else's, into spans of a trace: those of h2,
-/// hyper and tonic would cost more than the call. Events are no part of spans: what a log line says
-/// stays in the log.
+/// Creates the layer that records our own spans only: those of h2, hyper and tonic would cost more
+/// than the call. Events are not recorded, so that log lines stay in the log.
 pub(super) fn layer<S>(
     provider: &SdkTracerProvider,
 ) -> Filtered<OpenTelemetryLayer<S, Tracer>, FilterFn, S>
@@ -47,7 +47,7 @@ where
         .with_target(false)
         .with_level(false)
         .with_tracked_inactivity(false)
-        // Nobody asks for the current context of OpenTelemetry: the current span of tracing has it.
+        // The context is read from the current span of tracing, never from OpenTelemetry's.
         .with_context_activation(false)
         .with_filter(filter::filter_fn(
             (|metadata| metadata.is_span() && metadata.target().starts_with("followme"))

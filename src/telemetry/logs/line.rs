@@ -1,9 +1,7 @@
-//! Log lines: text for people, JSON for machines, on standard error, each with the ids of the trace
-//! and the span that it was written in.
+//! A log line, with the ids of the trace and the span that it is written in.
 
 use std::{
     fmt::{self, Write as _},
-    io::IsTerminal as _,
     time::SystemTime,
 };
 
@@ -11,123 +9,14 @@ use opentelemetry::trace::TraceContextExt as _;
 use serde_json::{Map, Value};
 use tracing::{Event, Level, Subscriber, dispatcher, field};
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt as _, filter_fn},
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
-    reload,
 };
 
-use super::Error;
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// As text on a terminal, as JSON otherwise.
-    #[default]
-    Auto,
-    /// As text.
-    Text,
-    /// As JSON, one object per line.
-    Json,
-}
-
-impl std::str::FromStr for Format {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("must be auto, text or json"),
-        }
-    }
-}
-
-/// What is written where nobody says so. The exporter names each of its own steps at `info`.
-const DEFAULT_FILTER: &str = "info,opentelemetry=warn";
-
-/// Which lines are written; can be changed while the process runs.
-pub struct LogFilter(Box<dyn Handle>);
-
-impl fmt::Debug for LogFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LogFilter").field(&self.text()).finish()
-    }
-}
-
-/// A reload handle, whatever subscriber it belongs to.
-trait Handle: Send + Sync {
-    fn set(&self, filter: EnvFilter) -> Result<(), reload::Error>;
-    fn get(&self) -> Result<String, reload::Error>;
-}
-
-impl<S: Subscriber> Handle for reload::Handle<EnvFilter, S> {
-    fn set(&self, filter: EnvFilter) -> Result<(), reload::Error> {
-        self.reload(filter)
-    }
-
-    fn get(&self) -> Result<String, reload::Error> {
-        self.with_current(ToString::to_string)
-    }
-}
-
-impl LogFilter {
-    /// Returns the filter in force, as `RUST_LOG` writes it.
-    #[must_use]
-    pub fn text(&self) -> String {
-        // Fails only after the subscriber has gone, which lives as long as the process.
-        self.0.get().unwrap_or_default()
-    }
-
-    /// Puts another filter in force.
-    ///
-    /// # Errors
-    /// Says what is wrong with a text that is no filter.
-    pub fn set(&self, text: &str) -> Result<(), String> {
-        let filter = EnvFilter::builder()
-            .parse(text)
-            .map_err(|error| error.to_string())?;
-        self.0.set(filter).map_err(|error| error.to_string())?;
-        tracing::info!(filter = self.text(), "the log filter was changed");
-        Ok(())
-    }
-}
-
-/// Makes the layer that writes log lines, and the handle of its filter.
-pub(super) fn layer<S>(
-    filter: Option<&str>,
-    format: Format,
-) -> Result<(impl Layer<S>, LogFilter), Error>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
-    let filter = EnvFilter::builder()
-        .parse(filter.unwrap_or(DEFAULT_FILTER))
-        .map_err(Error::Filter)?;
-    let (filter, handle) = reload::Layer::new(filter);
-    let terminal = std::io::stderr().is_terminal();
-    let lines = Lines {
-        json: match format {
-            Format::Auto => !terminal,
-            Format::Text => false,
-            Format::Json => true,
-        },
-    };
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .event_format(lines)
-        // The trace tells of spans; formatting them for the log as well would cost every call.
-        .with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
-    Ok((layer, LogFilter(Box::new(handle))))
-}
-
-/// Writes a line.
-struct Lines {
-    json: bool,
+/// Formats events as lines.
+pub(super) struct Lines {
+    /// As JSON, else as text.
+    pub(super) json: bool,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -157,7 +46,7 @@ where
                 line.insert("span_id".to_owned(), span.into());
             }
             for (name, value) in fields.others {
-                // A field must not take the place of what every line has.
+                // A field must not replace what every line has.
                 line.entry(name).or_insert(value);
             }
             return writeln!(writer, "{}", json_line(line));
@@ -191,8 +80,8 @@ where
     }
 }
 
-/// Returns the ids of the current span, where it is part of a trace.
-pub(super) fn trace_ids() -> Option<(String, String)> {
+/// Returns the ids of the trace and of the current span, where it is in a trace.
+pub(in crate::telemetry) fn trace_ids() -> Option<(String, String)> {
     dispatcher::get_default(|dispatch| {
         let current = dispatch.current_span();
         let context = tracing_opentelemetry::get_otel_context(current.id()?, dispatch)?;
@@ -213,37 +102,37 @@ fn color(level: Level) -> &'static str {
     }
 }
 
-/// Writes an object as one line. JSON itself lets characters through that command a terminal.
+/// Writes an object as one line. JSON alone leaves in characters that control a terminal.
 fn json_line(line: Map<String, Value>) -> String {
     let text = Value::Object(line).to_string();
-    if !text.contains(commands) {
+    if !text.contains(is_control) {
         return text;
     }
     text.chars()
         .map(|char| match char {
-            char if commands(char) => format!("\\u{:04x}", u32::from(char)),
+            char if is_control(char) => format!("\\u{:04x}", u32::from(char)),
             char => char.into(),
         })
         .collect()
 }
 
-/// Tells whether a character commands whoever shows it: to do something, to begin a line, or to
-/// write from right to left. All of them have four digits at most.
-fn commands(char: char) -> bool {
+/// Tells whether a character can control a terminal, start a line, or change the direction of the
+/// text. All of these have at most four hexadecimal digits.
+fn is_control(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Writes a text so that it is one line: nobody can make a second one.
+/// Writes a text as one line, so that a value cannot forge a second one.
 fn one_line(text: &str) -> String {
     text.chars()
-        .map(|char| if commands(char) { ' ' } else { char })
+        .map(|char| if is_control(char) { ' ' } else { char })
         .collect()
 }
 
-/// Writes a text as one word: in quotes where it would not be one.
+/// Writes a text as one word, in quotes where it is needed.
 fn word(text: &str) -> String {
-    let plain = |char: char| !commands(char) && !char.is_whitespace() && char != '"';
+    let plain = |char: char| !is_control(char) && !char.is_whitespace() && char != '"';
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
@@ -311,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_cannot_make_a_second_line_or_another_field() {
+    fn a_text_cannot_forge_a_line_or_a_field() {
         assert_eq!(one_line("a\nb"), "a b");
         assert_eq!(word("15550100"), "15550100");
         assert_eq!(word("a b=\n"), r#""a b=\n""#);
@@ -319,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_cannot_command_a_terminal_nor_turn_its_lines_around() {
+    fn a_text_cannot_control_a_terminal_or_change_its_direction() {
         let evil = "a\u{1b}[2Jb\u{9b}31mc\u{7f}d\u{202e}e\u{2066}f\u{2028}g";
         for line in [
             word(evil),

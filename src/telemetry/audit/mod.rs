@@ -1,0 +1,314 @@
+//! The audit log: who changed whose forwarding, from what to what.
+//!
+//! Every single write has two lines, joined by `entry`: `begin` is written before its first byte is
+//! sent to the upstream, `end` has its outcome. A `begin` without an `end` means that the process
+//! died in between. An unknown outcome that is resolved later gets a line of its own, with `later`.
+//! A line is one JSON object, written in one piece to the file or to standard error.
+
+mod line;
+mod sink;
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use zeroize::Zeroizing;
+
+use self::{
+    line::{Line, Masker},
+    sink::Sink,
+};
+use super::metrics;
+use crate::domain::{AccountId, FieldSet, Fields, Number, NumberId};
+
+/// How the audit log is written.
+#[derive(Clone)]
+pub struct Config {
+    /// `telemetry.audit_file`: the file that lines are appended to; `None` for standard error.
+    pub file: Option<PathBuf>,
+    /// `telemetry.audit_required`: whether a write is refused where its line cannot be written
+    /// (true).
+    pub required: bool,
+    /// `telemetry.audit_numbers`: whether redirect numbers and names are masked (full).
+    pub masking: Masking,
+    /// `telemetry.audit_key_file`: the key of the hashes of masked values; `None` for a new one in
+    /// each process.
+    pub key: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            file: None,
+            required: true,
+            masking: Masking::Full,
+            key: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("file", &self.file)
+            .field("required", &self.required)
+            .field("masking", &self.masking)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether redirect numbers and names are masked in the audit log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Masking {
+    /// They are written as they are.
+    #[default]
+    Full,
+    /// The last three digits of a number and nothing of a name are written, with a keyed hash by
+    /// which the values of two lines can be matched.
+    Masked,
+}
+
+/// The minimum length of a key, in bytes.
+pub const MIN_KEY_BYTES: usize = 16;
+
+/// The error of a line that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit log cannot be written")]
+pub struct Unavailable(#[source] io::Error);
+
+/// Who writes, and by which call.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// The caller's name; empty for an anonymous one.
+    pub caller: String,
+    /// The RPC.
+    pub method: &'static str,
+    /// The account.
+    pub account: AccountId,
+    /// The request id.
+    pub request_id: Option<String>,
+}
+
+/// What a single write does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Kind {
+    /// It adds a number.
+    Add,
+    /// It updates a number.
+    Update,
+    /// It deletes a number.
+    Delete,
+    /// It restores a number that a write of another one changed.
+    #[strum(serialize = "put_back")]
+    Restore,
+}
+
+/// A single write.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What it does.
+    pub kind: Kind,
+    /// The number; `None` for one that is added.
+    pub number: Option<NumberId>,
+    /// Its fields before the write.
+    pub before: Option<&'a Fields>,
+    /// Its fields as written.
+    pub after: Option<&'a Fields>,
+}
+
+impl<'a> Change<'a> {
+    /// Returns the change that adds a number.
+    #[must_use]
+    pub fn add(after: &'a Fields) -> Self {
+        Self {
+            kind: Kind::Add,
+            number: None,
+            before: None,
+            after: Some(after),
+        }
+    }
+
+    /// Returns the change that updates a number.
+    #[must_use]
+    pub fn update(before: &'a Number, after: &'a Fields) -> Self {
+        Self {
+            kind: Kind::Update,
+            number: Some(before.id),
+            before: Some(&before.fields),
+            after: Some(after),
+        }
+    }
+
+    /// Returns the change that deletes a number.
+    #[must_use]
+    pub fn delete(before: &'a Number) -> Self {
+        Self {
+            kind: Kind::Delete,
+            number: Some(before.id),
+            before: Some(&before.fields),
+            after: None,
+        }
+    }
+}
+
+/// The outcome of a write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Outcome {
+    /// The list shows it.
+    Done,
+    /// The list proves that it had no effect.
+    NotDone,
+    /// Neither is proved.
+    #[default]
+    Unknown,
+}
+
+/// The end of a write.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct End<'a> {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The reason of the error; empty for none.
+    pub reason: &'static str,
+    /// The number, where it was not known before.
+    pub number: Option<NumberId>,
+    /// The fields as read back, where they were read.
+    pub after: Option<&'a Fields>,
+    /// The fields that the upstream did not apply.
+    pub unapplied: FieldSet,
+}
+
+/// The audit log.
+#[derive(Clone)]
+pub struct Audit(Arc<Inner>);
+
+struct Inner {
+    required: bool,
+    masker: Masker,
+    sink: Sink,
+}
+
+impl fmt::Debug for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audit")
+            .field("required", &self.0.required)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Audit {
+    /// Creates the audit log. Nothing is written yet.
+    ///
+    /// # Errors
+    /// Fails where a key is needed and the system gives no random bytes.
+    pub fn new(config: Config) -> io::Result<Self> {
+        let key = match (config.key, config.masking) {
+            (Some(key), _) => key,
+            (None, Masking::Full) => Zeroizing::default(),
+            (None, Masking::Masked) => {
+                let mut key = Zeroizing::new(vec![0; 32]);
+                getrandom::fill(&mut key).map_err(io::Error::other)?;
+                key
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            required: config.required,
+            masker: Masker {
+                masking: config.masking,
+                key,
+            },
+            sink: Sink::new(config.file),
+        })))
+    }
+
+    /// Writes the `begin` of a write, before anything of it is sent.
+    ///
+    /// # Errors
+    /// [`Unavailable`], unless the audit log is not required; then the error is only logged.
+    pub fn begin(&self, actor: &Arc<Actor>, change: Change<'_>) -> Result<Entry, Unavailable> {
+        let mut entry = Entry {
+            audit: self.clone(),
+            actor: Arc::clone(actor),
+            id: format!("{:016x}", fastrand::u64(..)),
+            kind: change.kind,
+            number: change.number,
+            ended: false,
+        };
+        let mut line = entry.line("begin");
+        line.put_fields("before", change.before, &self.0.masker);
+        line.put_fields("after", change.after, &self.0.masker);
+        match self.write(line) {
+            Err(error) if self.0.required => {
+                // A write that does not begin has no end.
+                entry.ended = true;
+                Err(Unavailable(error))
+            }
+            Ok(()) | Err(_) => Ok(entry),
+        }
+    }
+
+    /// Writes the outcome of a write that was unknown until now.
+    pub fn resolved_later(&self, actor: &Arc<Actor>, kind: Kind, end: End<'_>) {
+        let mut line = Line::new("end", actor, kind, end.number);
+        line.put("later", true);
+        line.put_end(end, &self.0.masker);
+        // The error is logged; the write is over, and cannot be refused any more.
+        let _ = self.write(line);
+    }
+
+    fn write(&self, line: Line) -> io::Result<()> {
+        self.0.sink.write(&line.into_text()).inspect_err(|error| {
+            metrics::audit_failure();
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "the audit log cannot be written"
+            );
+        })
+    }
+}
+
+/// A write that has begun. Dropped without its end, its outcome is unknown.
+#[derive(Debug)]
+#[must_use = "the end of the write has to be written"]
+pub struct Entry {
+    audit: Audit,
+    actor: Arc<Actor>,
+    id: String,
+    kind: Kind,
+    number: Option<NumberId>,
+    ended: bool,
+}
+
+impl Entry {
+    fn line(&self, phase: &str) -> Line {
+        let mut line = Line::new(phase, &self.actor, self.kind, self.number);
+        line.put("entry", self.id.as_str());
+        line
+    }
+
+    /// Writes the `end` of the write.
+    pub fn end(mut self, end: End<'_>) {
+        self.write_end(end);
+    }
+
+    fn write_end(&mut self, end: End<'_>) {
+        self.ended = true;
+        self.number = end.number.or(self.number);
+        let mut line = self.line("end");
+        line.put_end(end, &self.audit.0.masker);
+        // The error is logged, and where the audit log is required, the next write is refused.
+        let _ = self.audit.write(line);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.write_end(End {
+                reason: "INTERNAL_ERROR",
+                ..End::default()
+            });
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! What is counted and timed. Every label has a bounded set of values: none holds an account, a
+//! number, or a text that a caller chose.
+
+mod export;
+mod process;
+mod registrar;
+
+use std::{sync::LazyLock, time::Duration};
+
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Histogram, MeterProvider as _, UpDownCounter},
+};
+use strum::VariantNames as _;
+use tonic::Code;
+
+pub(super) use self::export::provider;
+pub use self::export::render;
+use self::registrar::Registrar;
+use super::names;
+
+/// The name of our meter.
+const METER: &str = "followme";
+
+/// The instruments that calls, requests and writes are recorded with.
+struct Instruments {
+    calls: Histogram<f64>,
+    requests: Histogram<f64>,
+    upstream_outcomes: Counter<u64>,
+    in_flight: UpDownCounter<i64>,
+    writes: Counter<u64>,
+    repaired_fields: Counter<u64>,
+    request_id_hits: Counter<u64>,
+    audit_failures: Counter<u64>,
+    connections: UpDownCounter<i64>,
+    accepted: Counter<u64>,
+    bytes: Counter<u64>,
+}
+
+static INSTRUMENTS: LazyLock<Instruments> =
+    LazyLock::new(|| Instruments::register(&mut Registrar::new(&global::meter(METER))));
+
+impl Instruments {
+    /// Registers the metrics, in the order in which the docs show them.
+    fn register(metrics: &mut Registrar<'_>) -> Self {
+        Self {
+            calls: metrics.seconds(
+                "rpc.server.call.duration",
+                &[
+                    (names::RPC_SYSTEM_NAME, &["grpc"]),
+                    (names::RPC_METHOD, &[]),
+                    (names::RPC_RESPONSE_STATUS_CODE, &[]),
+                    (names::ERROR_TYPE, &[]),
+                ],
+                "Duration of calls.",
+            ),
+            requests: metrics.seconds(
+                "http.client.request.duration",
+                &[
+                    (names::HTTP_REQUEST_METHOD, &[]),
+                    (names::URL_TEMPLATE, &[]),
+                    (names::SERVER_ADDRESS, &[]),
+                    (names::SERVER_PORT, &[]),
+                    (names::HTTP_RESPONSE_STATUS_CODE, &[]),
+                    (names::ERROR_TYPE, &[]),
+                ],
+                "Duration of requests to the upstream, one value for each attempt.",
+            ),
+            upstream_outcomes: metrics.counter(
+                ("porta.upstream.requests", ""),
+                &[
+                    (names::URL_TEMPLATE, &[]),
+                    (names::OUTCOME, &UPSTREAM_OUTCOMES),
+                ],
+                "Requests to the upstream, by outcome.",
+            ),
+            writes: metrics.counter(
+                ("porta.writes", ""),
+                &[
+                    (names::WRITE, &["add", "update", "delete", "replace_all"]),
+                    (names::OUTCOME, WriteOutcome::VARIANTS),
+                ],
+                "Single writes that were sent, by outcome.",
+            ),
+            repaired_fields: metrics.counter(
+                ("porta.fields.put_back", ""),
+                &[(names::FIELD, &[])],
+                "Fields that the upstream did not apply at first, and that a repair applied.",
+            ),
+            request_id_hits: metrics.counter(
+                ("porta.request_id.hits", ""),
+                &[(names::OUTCOME, RequestIdHit::VARIANTS)],
+                "Writes whose request id was known already.",
+            ),
+            audit_failures: metrics.counter(
+                ("porta.audit.failures", ""),
+                &[],
+                "Lines of the audit log that could not be written.",
+            ),
+            in_flight: metrics.level(
+                "porta.calls.in_flight",
+                &[(names::RPC_METHOD, &[])],
+                "Calls in flight, and writes that go on after their callers have gone.",
+            ),
+            connections: metrics.level("porta.connections", &[], "Open connections of callers."),
+            accepted: metrics.counter(
+                ("porta.connections.accepted", ""),
+                &[(names::OUTCOME, &["taken", "refused"])],
+                "Connections of callers, by whether they were served or refused.",
+            ),
+            bytes: metrics.counter(
+                ("porta.io", "By"),
+                &[
+                    (names::PEER, &["caller", "upstream"]),
+                    (names::NETWORK_IO_DIRECTION, &["receive", "transmit"]),
+                ],
+                "Bytes of bodies, received and sent.",
+            ),
+        }
+    }
+}
+
+/// The outcomes of requests to the upstream.
+const UPSTREAM_OUTCOMES: [&str; 6] = [
+    "ok",
+    "refused",
+    "bad_response",
+    "timeout",
+    "unavailable",
+    "unknown",
+];
+
+/// Registers the metrics of the build and of the process.
+pub(super) fn observe_process() {
+    process::register(&mut Registrar::new(&global::meter(METER)));
+}
+
+/// Returns the table of all metrics in Markdown: name, type, labels, meaning.
+#[must_use]
+pub fn reference() -> String {
+    // Instruments of a provider without a reader record nothing.
+    let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter(METER);
+    let mut metrics = Registrar::new(&meter);
+    Instruments::register(&mut metrics);
+    process::register(&mut metrics);
+    metrics.table()
+}
+
+/// Records a call that has ended.
+pub(crate) fn call(method: &'static str, code: Code, took: Duration) {
+    let mut labels = vec![
+        KeyValue::new(names::RPC_SYSTEM_NAME, "grpc"),
+        KeyValue::new(names::RPC_METHOD, method),
+        KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, names::code(code)),
+    ];
+    if names::is_server_error(code) {
+        labels.push(KeyValue::new(names::ERROR_TYPE, names::code(code)));
+    }
+    INSTRUMENTS.calls.record(took.as_secs_f64(), &labels);
+}
+
+/// Adds a call to those in flight (1), or removes it (-1).
+pub(crate) fn in_flight(method: &'static str, change: i64) {
+    INSTRUMENTS
+        .in_flight
+        .add(change, &[KeyValue::new(names::RPC_METHOD, method)]);
+}
+
+/// A request to the upstream that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UpstreamRequest<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) template: &'static str,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) status: Option<u16>,
+    pub(crate) error: Option<&'a str>,
+    /// One of [`UPSTREAM_OUTCOMES`].
+    pub(crate) outcome: &'static str,
+    pub(crate) took: Duration,
+}
+
+/// Records a request to the upstream.
+pub(crate) fn upstream_request(request: &UpstreamRequest<'_>) {
+    let mut labels = vec![
+        KeyValue::new(names::HTTP_REQUEST_METHOD, request.method),
+        KeyValue::new(names::URL_TEMPLATE, request.template),
+        KeyValue::new(names::SERVER_ADDRESS, request.host.to_owned()),
+        KeyValue::new(names::SERVER_PORT, i64::from(request.port)),
+    ];
+    if let Some(status) = request.status {
+        labels.push(KeyValue::new(
+            names::HTTP_RESPONSE_STATUS_CODE,
+            i64::from(status),
+        ));
+    }
+    if let Some(error) = request.error {
+        labels.push(KeyValue::new(names::ERROR_TYPE, error.to_owned()));
+    }
+    INSTRUMENTS
+        .requests
+        .record(request.took.as_secs_f64(), &labels);
+    INSTRUMENTS.upstream_outcomes.add(
+        1,
+        &[
+            KeyValue::new(names::URL_TEMPLATE, request.template),
+            KeyValue::new(names::OUTCOME, request.outcome),
+        ],
+    );
+}
+
+/// The outcome of a single write that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum WriteOutcome {
+    /// The upstream answered that it is done, and the list shows it.
+    Done,
+    /// The answer proved nothing, and the list shows that it is done.
+    Settled,
+    /// The list shows that it had no effect.
+    NotDone,
+    /// Neither is proved.
+    Unknown,
+}
+
+/// Records the outcome of a single write.
+pub(crate) fn write(kind: &'static str, outcome: WriteOutcome) {
+    let outcome: &'static str = outcome.into();
+    INSTRUMENTS.writes.add(
+        1,
+        &[
+            KeyValue::new(names::WRITE, kind),
+            KeyValue::new(names::OUTCOME, outcome),
+        ],
+    );
+}
+
+/// Records fields that a repair applied.
+pub(crate) fn fields_repaired(fields: impl Iterator<Item = &'static str>) {
+    for field in fields {
+        INSTRUMENTS
+            .repaired_fields
+            .add(1, &[KeyValue::new(names::FIELD, field)]);
+    }
+}
+
+/// What the idempotency store returned for a request id that it knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum RequestIdHit {
+    /// The outcome, which was replayed.
+    Answered,
+    /// A call in flight, which was awaited.
+    Waited,
+    /// An unknown outcome, which was resolved.
+    Resumed,
+    /// A request of another content.
+    Conflict,
+}
+
+/// Records a write whose request id was known already.
+pub(crate) fn request_id_hit(hit: RequestIdHit) {
+    let outcome: &'static str = hit.into();
+    INSTRUMENTS
+        .request_id_hits
+        .add(1, &[KeyValue::new(names::OUTCOME, outcome)]);
+}
+
+/// Records a line of the audit log that could not be written.
+pub(crate) fn audit_failure() {
+    INSTRUMENTS.audit_failures.add(1, &[]);
+}
+
+/// An open connection of a caller: it is counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(());
+
+/// Records a connection that is served, and counts it as open until the value is dropped.
+pub(crate) fn connection_opened() -> OpenConnection {
+    INSTRUMENTS
+        .accepted
+        .add(1, &[KeyValue::new(names::OUTCOME, "taken")]);
+    INSTRUMENTS.connections.add(1, &[]);
+    OpenConnection(())
+}
+
+/// Records a connection that is refused since too many are open.
+pub(crate) fn connection_refused() {
+    INSTRUMENTS
+        .accepted
+        .add(1, &[KeyValue::new(names::OUTCOME, "refused")]);
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        INSTRUMENTS.connections.add(-1, &[]);
+    }
+}
+
+/// Records bytes of bodies, received and sent by this process.
+pub(crate) fn bytes(peer: &'static str, received: u64, sent: u64) {
+    for (direction, bytes) in [("receive", received), ("transmit", sent)] {
+        INSTRUMENTS.bytes.add(
+            bytes,
+            &[
+                KeyValue::new(names::PEER, peer),
+                KeyValue::new(names::NETWORK_IO_DIRECTION, direction),
+            ],
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_in_the_reference_by_its_name_in_prometheus() {
+        let registry = prometheus::Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .build()
+            .unwrap();
+        let provider = opentelemetry_sdk::metrics::SdkMeterProvider::builder()
+            .with_reader(reader)
+            .build();
+        let meter = provider.meter(METER);
+        let mut metrics = Registrar::new(&meter);
+        let all = Instruments::register(&mut metrics);
+        process::register(&mut metrics);
+        // A metric is exported once it has a value.
+        for histogram in [&all.calls, &all.requests] {
+            histogram.record(1.0, &[]);
+        }
+        for counter in [
+            &all.upstream_outcomes,
+            &all.writes,
+            &all.repaired_fields,
+            &all.request_id_hits,
+            &all.audit_failures,
+            &all.accepted,
+            &all.bytes,
+        ] {
+            counter.add(1, &[]);
+        }
+        for level in [&all.in_flight, &all.connections] {
+            level.add(1, &[]);
+        }
+        let families = registry.gather();
+        let exported = families
+            .iter()
+            .filter(|family| !["target_info", "otel_scope_info"].contains(&family.name()));
+        let exported: Vec<String> = exported.map(|family| family.name().to_owned()).collect();
+        assert_eq!(exported, Vec::from_iter(metrics.names()));
+        for name in exported {
+            assert!(reference().contains(&format!("| `{name}` |")), "{name}");
+        }
+    }
+}
