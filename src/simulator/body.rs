@@ -82,7 +82,8 @@ pub(crate) fn essence(content_type: &str) -> String {
 /// Reads a JSON object: names without case, numbers and booleans also as strings, nulls skipped,
 /// bad integers and booleans silently the default.
 ///
-/// The framework forgives some broken JSON too; here it must be well formed.
+/// The framework accepts some broken JSON too. Here that is `{` only, an object of defaults
+/// (docs/upstream/wire.md 12.3).
 fn json(body: &[u8], dialect: Dialect) -> Result<RequestObject, BodyError> {
     let refuse = |message: String| {
         BodyError::new(
@@ -90,6 +91,9 @@ fn json(body: &[u8], dialect: Dialect) -> Result<RequestObject, BodyError> {
             message,
         )
     };
+    if body.trim_ascii() == b"{" {
+        return Ok(RequestObject::default());
+    }
     let value: Value =
         serde_json::from_str(&lossy(body)).map_err(|error| refuse(error.to_string()))?;
     let Value::Object(members) = value else {

@@ -15,9 +15,9 @@ use super::{
 /// boolean that is empty or bad, each with the exception that .NET throws.
 pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Vec<RequestObject>, BodyError> {
     let mut records = lines(text).into_iter().map(fields);
-    let header = records.next().unwrap_or_default();
+    let header = records.next().transpose()?.unwrap_or_default();
     let bound = records
-        .map(|record| object(&header, &record, dialect))
+        .map(|record| object(&header, &record?, dialect))
         .collect::<Result<Vec<_>, _>>()?;
     if bound.is_empty() {
         return Err(BodyError::new(
@@ -44,8 +44,13 @@ fn object(
         let Some(property) = name.as_deref().and_then(Property::named) else {
             continue;
         };
+        // A string is unescaped once more (docs/upstream/wire.md 12.2).
+        let field = match field {
+            Some(text) if property.is_text() => Some(unescape(text)?),
+            other => other.clone(),
+        };
         match field {
-            Some(text) if bound.bind(property, text, dialect) => {}
+            Some(text) if bound.bind(property, &text, dialect) => {}
             Some(_) => {
                 return Err(BodyError::new(
                     "System.FormatException",
@@ -89,29 +94,37 @@ fn lines(text: &str) -> Vec<&str> {
 }
 
 /// Splits a line into fields; an empty field without quotes is null.
-fn fields(line: &str) -> Vec<Option<String>> {
+///
+/// A brace or bracket at the start of a bare field takes all that follows up to its match, commas
+/// included, and a `}` ends a bare field (docs/upstream/wire.md 12.2).
+fn fields(line: &str) -> Result<Vec<Option<String>>, BodyError> {
     let bytes = line.as_bytes();
     let mut fields = Vec::new();
     let mut at = 0;
     while at <= bytes.len() {
         let start = at;
         match bytes.get(at) {
-            None | Some(b',') => {}
+            None | Some(b',' | b'}') => {}
             Some(b'"') => at = end_of_quotes(bytes, at),
             Some(b'{') => at = end_of_block(bytes, at, b'{', b'}'),
             Some(b'[') => at = end_of_block(bytes, at, b'[', b']'),
             Some(_) => {
-                at += bytes[at..].iter().take_while(|b| **b != b',').count();
+                let ends = |byte: &&u8| !matches!(**byte, b',' | b'}');
+                at += bytes[at..].iter().take_while(ends).count();
             }
         }
-        fields.push(field(&line[start..at]));
-        // Whatever character stands behind a field is taken for the comma.
+        let text = &line[start..at];
+        fields.push(match text {
+            "" => None,
+            text => Some(unescape(text)?),
+        });
+        // Any character behind a field counts as the comma.
         at += line
             .get(at..)
             .and_then(|rest| rest.chars().next())
             .map_or(1, char::len_utf8);
     }
-    fields
+    Ok(fields)
 }
 
 fn end_of_quotes(bytes: &[u8], start: usize) -> usize {
@@ -147,14 +160,18 @@ fn end_of_block(bytes: &[u8], start: usize, open: u8, close: u8) -> usize {
     bytes.len()
 }
 
-fn field(text: &str) -> Option<String> {
-    if text.is_empty() {
-        return None;
+/// Takes the first and the last character off a text that starts with a quote, whatever the last
+/// one is, and halves the quotes between them.
+fn unescape(text: &str) -> Result<String, BodyError> {
+    if !text.starts_with('"') {
+        return Ok(text.to_owned());
     }
-    let Some(inner) = text.strip_prefix('"') else {
-        return Some(text.to_owned());
-    };
-    // The last character goes whether it is a quote or not: `"ab,5` loses its line end that way.
-    let inner = inner.strip_suffix(['"', '\n']).unwrap_or(inner);
-    Some(inner.replace("\"\"", "\""))
+    let mut inner = text.chars();
+    match (inner.next(), inner.next_back()) {
+        (Some(_), Some(_)) => Ok(inner.as_str().replace("\"\"", "\"")),
+        _ => Err(BodyError::new(
+            "System.ArgumentOutOfRangeException",
+            "Length cannot be less than zero.\nParameter name: length",
+        )),
+    }
 }

@@ -39,6 +39,8 @@ pub(crate) enum Script {
     CutBody { keep: usize, end: End },
     /// At most `bytes` go through every `every`.
     Trickle { bytes: usize, every: Duration },
+    /// Everything goes through, and these bytes behind it.
+    Append { bytes: Vec<u8>, started: bool },
     /// These bytes go through instead, then the connection is closed.
     Replace { bytes: Vec<u8> },
 }
@@ -62,6 +64,10 @@ pub(crate) struct FaultStream {
     /// How much of the blank line that ends a head has been seen.
     blank: usize,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether the next byte that is read belongs to a request line.
+    in_request_line: bool,
+    /// What was read and escaped, and not yet passed on.
+    escaped: Vec<u8>,
 }
 
 impl FaultStream {
@@ -71,6 +77,8 @@ impl FaultStream {
             control,
             blank: 0,
             pause: None,
+            in_request_line: true,
+            escaped: Vec::new(),
         }
     }
 
@@ -86,8 +94,25 @@ impl FaultStream {
         Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
     }
 
+    /// Sends at most `keep` of `bytes`. HTTP/1.0 is answered as HTTP/1.1, which the HTTP library
+    /// does not do (docs/upstream/wire.md 12.3).
     fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8], keep: usize) -> Poll<io::Result<usize>> {
+        let newer;
+        let bytes = match bytes.strip_prefix(b"HTTP/1.0 ") {
+            Some(rest) => {
+                newer = [b"HTTP/1.1 ", rest].concat();
+                &newer
+            }
+            None => bytes,
+        };
         Pin::new(&mut self.stream).poll_write(cx, &bytes[..keep.min(bytes.len())])
+    }
+
+    /// Passes on what was escaped.
+    fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.escaped.len().min(buf.remaining());
+        buf.put_slice(&self.escaped[..count]);
+        self.escaped.drain(..count);
     }
 
     /// Returns how many of `bytes` still belong to the head, and notes its end.
@@ -113,7 +138,26 @@ impl AsyncRead for FaultStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let this = self.get_mut();
+        if !this.escaped.is_empty() {
+            this.hand_over(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let start = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let read = &buf.filled()[start..];
+        if this.in_request_line && !read.is_empty() {
+            let line = read.iter().position(|byte| *byte == b'\n');
+            this.in_request_line = line.is_none();
+            let (line, rest) = read.split_at(line.unwrap_or(read.len()));
+            if let Some(mut escaped) = escape_target(line) {
+                escaped.extend_from_slice(rest);
+                this.escaped = escaped;
+                buf.set_filled(start);
+                this.hand_over(buf);
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -124,11 +168,16 @@ impl AsyncWrite for FaultStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.in_request_line = !bytes.starts_with(b"HTTP/1.1 100 ");
         let control = this.control.clone();
         let mut script = control.0.lock();
         match &mut *script {
             Script::Pass => {
                 this.blank = 0;
+                this.send(cx, bytes, bytes.len())
+            }
+            Script::Append { started, .. } => {
+                *started = true;
                 this.send(cx, bytes, bytes.len())
             }
             Script::CutHead { keep: 0, end } => this.end(*end),
@@ -180,10 +229,35 @@ impl AsyncWrite for FaultStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let control = this.control.clone();
+        if let Script::Append {
+            bytes,
+            started: true,
+        } = &mut *control.0.lock()
+        {
+            while !bytes.is_empty() {
+                let sent = ready!(this.send(cx, bytes, bytes.len()))?;
+                bytes.drain(..sent);
+            }
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
+}
+
+/// Escapes what the HTTP library refuses in a request line and the real hosts take: a backtick in
+/// the path, and bytes that are not UTF-8 (docs/upstream/wire.md 12.3). None changes nothing.
+fn escape_target(line: &[u8]) -> Option<Vec<u8>> {
+    let odd = |byte: &u8| *byte == b'`' || (*byte >= 0x80 && std::str::from_utf8(line).is_err());
+    line.iter().any(odd).then(|| {
+        let escape = |byte: &u8| match odd(byte) {
+            true => format!("%{byte:02X}").into_bytes(),
+            false => vec![*byte],
+        };
+        line.iter().flat_map(escape).collect()
+    })
 }

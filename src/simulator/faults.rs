@@ -1,7 +1,7 @@
 //! Faults on demand: what can go wrong with one answer of the service.
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use super::routing::Route;
 
@@ -114,7 +114,7 @@ pub enum Odd {
 }
 
 /// What happens to one call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 #[strum(serialize_all = "snake_case")]
 pub enum FaultKind {
@@ -247,6 +247,12 @@ fn ok() -> u16 {
 }
 
 impl FaultKind {
+    /// Returns the names of all kinds.
+    #[must_use]
+    pub fn names() -> &'static [&'static str] {
+        Self::VARIANTS
+    }
+
     /// Returns the name of the kind, as in its JSON.
     #[must_use]
     pub fn name(&self) -> &'static str {

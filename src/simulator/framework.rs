@@ -64,7 +64,11 @@ impl<'a> Request<'a> {
     fn admit(raw: &'a RawRequest, host: &'a Host) -> Result<Self, Disposition> {
         let dialect = host.style.dialect;
         let (path, query_text) = host.admit(raw)?;
-        let query = Parameters::parse(query_text.as_bytes());
+        let query = if dialect.is_self_host() {
+            Parameters::parse_self_hosted_query(query_text.as_bytes())
+        } else {
+            Parameters::parse(query_text.as_bytes())
+        };
         let content_type = raw.header("content-type").unwrap_or_default();
         let form = body::form(&content_type, &raw.body);
         let mut method = raw.method.clone();

@@ -19,6 +19,18 @@ impl Parameters {
         params
     }
 
+    /// Reads a query as a self-host does: the URL library underneath drops the characters that
+    /// control the direction of text (docs/upstream/wire.md 12.1).
+    pub(crate) fn parse_self_hosted_query(text: &[u8]) -> Self {
+        let mut params = Self::parse(text);
+        let kept = |char| !matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}');
+        for (name, value) in &mut params.0 {
+            name.retain(kept);
+            value.retain(kept);
+        }
+        params
+    }
+
     /// Adds a value; a known name, in any case, keeps its first spelling.
     pub(crate) fn add(&mut self, name: String, value: String) {
         match self

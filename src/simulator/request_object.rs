@@ -51,6 +51,11 @@ impl Property {
         self.into()
     }
 
+    /// Returns whether the property is a string.
+    pub(crate) fn is_text(self) -> bool {
+        self.default_value() == Value::Null
+    }
+
     /// Returns the value of a property that no request sets.
     fn default_value(self) -> Value {
         match self {

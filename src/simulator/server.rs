@@ -118,6 +118,7 @@ async fn answer(
     if let Some(reply) = control_pages::page(handle, &raw) {
         return Some(respond(reply, dialect, closes));
     }
+    let head = raw.method == "HEAD" && dialect.is_self_host();
     let disposition = dispatch(&raw, &handle.host());
     let sequence = handle.record(connection, raw, &disposition);
     let reply = match disposition {
@@ -132,6 +133,13 @@ async fn answer(
             Reply::text(400, "")
         }
     };
+    if head {
+        // A self-host sends the body of its answer to a HEAD, which the HTTP library does not.
+        control.set(Script::Append {
+            bytes: reply.body.clone(),
+            started: false,
+        });
+    }
     Some(respond(reply, dialect, closes))
 }
 

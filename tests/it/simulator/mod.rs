@@ -3,6 +3,7 @@
 mod connections;
 mod control;
 mod faults;
+mod hosts;
 mod knobs;
 mod store;
 mod vectors;
