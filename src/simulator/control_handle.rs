@@ -4,20 +4,24 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    faults::{ArmedFaults, Fault, FaultKind, FiredFault, When},
+    faults::{ArmedFaults, Fault, FaultKind, FiredFault, Run},
     framework::Disposition,
     host::{Host, RawRequest},
-    options::{Knobs, Options},
+    knobs::Knobs,
+    lag::Lag,
+    options::Options,
     routing::Route,
-    service::{self, Call, EffectKind, Outcome},
+    service::{self, Behaviour, Call, Conditions, EffectKind, Outcome},
     store::{Account, Settings, Store, StoredNumber},
     writer::Style,
 };
@@ -114,6 +118,8 @@ struct State {
     store: Store,
     knobs: Knobs,
     armed: ArmedFaults,
+    /// By License and account.
+    lags: BTreeMap<(String, i32), Lag>,
     fired: Log<FiredFault>,
     requests: Log<Received>,
     effects: Log<Effect>,
@@ -130,6 +136,7 @@ struct Shared {
     progress: watch::Sender<()>,
     /// Counts releases of held calls.
     releases: watch::Sender<u64>,
+    stop: CancellationToken,
 }
 
 /// What the service did for one call.
@@ -159,6 +166,7 @@ impl Handle {
             state: Mutex::new(state),
             progress: watch::Sender::default(),
             releases: watch::Sender::default(),
+            stop: CancellationToken::new(),
         }))
     }
 
@@ -237,7 +245,9 @@ impl Handle {
         numbers: Vec<StoredNumber>,
         settings: Settings,
     ) {
-        self.state().store.seed(license, account, numbers, settings);
+        let mut state = self.state();
+        state.lags.remove(&(license.to_owned(), account));
+        state.store.seed(license, account, numbers, settings);
     }
 
     /// Returns an account's numbers, or None when there is no such account.
@@ -268,6 +278,7 @@ impl Handle {
     pub fn clear(&self) {
         let mut state = self.state();
         state.store.clear();
+        state.lags.clear();
         state.armed.disarm_all();
     }
 
@@ -302,6 +313,11 @@ impl Handle {
 
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// Returns the token that ends connections and calls.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.0.stop
     }
 
     /// Returns a receiver that sees the releases from now on.
@@ -382,37 +398,77 @@ impl Handle {
                     kind: kind.clone(),
                 });
             }
-            let waits = matches!(
-                kind,
-                Some(FaultKind::Delay { .. } | FaultKind::Hold { when: When::Before })
-            );
-            let prevented = kind.as_ref().is_some_and(FaultKind::prevents_effect);
-            let served = (!waits && !prevented)
-                .then(|| state.serve(request, call, self.0.options.accept_any_license));
+            let run = kind.as_ref().map_or(Run::Now, FaultKind::run);
+            let behaviour = kind.as_ref().map(FaultKind::behaviour).unwrap_or_default();
+            let any_license = self.0.options.accept_any_license;
+            let mut serve = || state.serve(request, call, any_license, behaviour);
+            let served = match run {
+                Run::Now => Some(serve()),
+                Run::Twice => {
+                    serve();
+                    Some(serve())
+                }
+                Run::Never | Run::AfterWaiting | Run::Late(_) => None,
+            };
             (kind, served)
         };
         self.0.progress.send_replace(());
         begun
     }
 
-    /// Runs the service for a call that was made to wait.
+    /// Runs the service for a call that a fault delays.
     pub(crate) fn serve(&self, request: u64, call: &Call) -> Served {
+        let any_license = self.0.options.accept_any_license;
         let served = self
             .state()
-            .serve(request, call, self.0.options.accept_any_license);
+            .serve(request, call, any_license, Behaviour::Normal);
         self.0.progress.send_replace(());
         served
+    }
+
+    /// Runs the service for a call that is answered already.
+    pub(crate) fn serve_later(&self, request: u64, call: Call, later: Duration) {
+        let handle = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = handle.stop().cancelled() => {}
+                () = tokio::time::sleep(later) => {
+                    handle.serve(request, &call);
+                }
+            }
+        });
     }
 }
 
 impl State {
-    fn serve(&mut self, request: u64, call: &Call, any_license: bool) -> Served {
+    fn serve(
+        &mut self,
+        request: u64,
+        call: &Call,
+        any_license: bool,
+        behaviour: Behaviour,
+    ) -> Served {
         let license = call.bound.license().to_owned();
+        let account = call.account(&self.store);
         let before = self
             .store
-            .account(&license, call.account(&self.store))
+            .account(&license, account)
             .map(|account| account.numbers.clone());
-        let outcome = service::run(&mut self.store, call, &self.knobs, any_license);
+        let lag = self.lags.entry((license.clone(), account)).or_default();
+        let conditions = Conditions {
+            knobs: &self.knobs,
+            any_license,
+            behaviour,
+            lagging: call
+                .route
+                .is_read()
+                .then(|| lag.read(&self.knobs))
+                .flatten(),
+        };
+        let outcome = service::run(&mut self.store, call, conditions);
+        if !outcome.changes.is_empty() && (self.knobs.lag_reads, self.knobs.lag_ms) != (0, 0) {
+            lag.replace(before.clone().unwrap_or_default());
+        }
         for change in &outcome.changes {
             self.effect_count += 1;
             self.effects.push(Effect {

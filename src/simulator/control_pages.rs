@@ -1,11 +1,4 @@
-//! Pages under `/_simulator/` for people who run a simulator: JSON in, JSON out.
-//!
-//! | page | GET | else |
-//! |---|---|---|
-//! | `faults` | those armed and those that fired | POST arms one or a list, DELETE disarms all |
-//! | `knobs` | those in force | PUT sets them all, absent ones at their default |
-//! | `release` | | POST lets held calls go on |
-//! | `requests`, `effects`, `accounts` | the logs and the store | |
+//! The control pages under `/_simulator/`: JSON in, JSON out.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,6 +6,27 @@ use serde_json::{Value, json};
 use super::{control_handle::Handle, faults::Fault, host::RawRequest, reply::Reply};
 
 const ROOT: &str = "/_simulator/";
+
+/// Method, page and meaning.
+pub(crate) const PAGES: &[(&str, &str, &str)] = &[
+    (
+        "GET",
+        "faults",
+        "shows the faults that are armed and those that fired",
+    ),
+    ("POST", "faults", "arms one fault or a list of faults"),
+    ("DELETE", "faults", "disarms all faults"),
+    ("GET", "knobs", "shows the knobs"),
+    (
+        "PUT",
+        "knobs",
+        "sets all knobs; those that the body leaves out get their defaults",
+    ),
+    ("POST", "release", "lets the held calls go on"),
+    ("GET", "requests", "shows the requests that came in"),
+    ("GET", "effects", "shows what the requests changed"),
+    ("GET", "accounts", "shows what is stored"),
+];
 
 /// Answers a request to a control page; None when it is none.
 pub(crate) fn page(handle: &Handle, raw: &RawRequest) -> Option<Reply> {

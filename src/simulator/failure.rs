@@ -51,6 +51,15 @@ impl Failure {
         ])
     }
 
+    /// Makes the failure that an exception of the service becomes where the framework does not find
+    /// the response class.
+    pub(crate) fn thrown(error_code: &str, message: String, dialect: Dialect) -> Self {
+        Self {
+            errors: Some(Vec::new()),
+            ..Self::new(exception_status(error_code, dialect), error_code, message)
+        }
+    }
+
     /// Makes the answer of v3 to anything that cannot be bound on a route.
     pub(crate) fn unable_to_bind() -> Self {
         Self::new(400, "RequestBindingException", "Unable to bind request")

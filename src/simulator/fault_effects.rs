@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{
     answer::Answer,
     control_handle::{Handle, Served},
-    failure::exception_status,
+    failure::{Failure, exception_status},
     fault_stream::{End, Script, StreamControl},
-    faults::{FaultKind, HangAt, Odd, When},
+    faults::{FaultKind, HangAt, Odd, Run},
     framework::ServiceCall,
+    gateway,
     negotiation::Format,
     options::Dialect,
     reply::{Reply, reason_of},
@@ -38,12 +39,10 @@ pub(crate) async fn serve(
         }
         _ => {}
     }
-    let waited = matches!(
-        fault,
-        Some(FaultKind::Delay { .. } | FaultKind::Hold { when: When::Before })
-    );
-    if waited && served.is_none() {
-        served = Some(handle.serve(request, &call.call));
+    match fault.as_ref().map(FaultKind::run) {
+        Some(Run::AfterWaiting) => served = Some(handle.serve(request, &call.call)),
+        Some(Run::Late(later)) => handle.serve_later(request, call.call.clone(), later),
+        _ => {}
     }
     let mut reply = shape(handle.style(), stream, &call, fault, served);
     if handle.options().report_bound {
@@ -70,7 +69,28 @@ fn shape(
     let outcome = served.map(|served| served.outcome).unwrap_or_default();
     let mut answer = Answer::new(&outcome, bound);
     match fault {
-        None | Some(FaultKind::Delay { .. } | FaultKind::Hold { .. }) => write(&answer),
+        None
+        | Some(
+            FaultKind::Delay { .. }
+            | FaultKind::Hold { .. }
+            | FaultKind::Doubled
+            | FaultKind::NoEffect
+            | FaultKind::ChangesUnasked { .. },
+        ) => write(&answer),
+        Some(FaultKind::ResponseStatus {
+            error_code,
+            message,
+            reason,
+            ..
+        }) => {
+            let failure = Failure::thrown(&error_code, message, style.dialect);
+            Reply {
+                reason,
+                ..style.failure(&failure, &call.format)
+            }
+        }
+        Some(FaultKind::Gateway { status, .. }) => gateway::page(status),
+        Some(FaultKind::HttpSys) => gateway::http_sys_unavailable(),
         Some(FaultKind::Status {
             status,
             reason,

@@ -1,9 +1,11 @@
 //! Faults on demand: what can go wrong with one answer of the service.
 
-use serde::{Deserialize, Serialize};
-use strum::{IntoStaticStr, VariantNames};
+use std::time::Duration;
 
-use super::routing::Route;
+use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, IntoStaticStr, VariantNames};
+
+use super::{routing::Route, service::Behaviour, store::StoredNumber};
 
 /// Arms one kind of fault for a number of calls that match.
 ///
@@ -75,21 +77,119 @@ impl Fault {
 }
 
 /// On which side of the effect a fault acts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, EnumIter, EnumMessage,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
-    /// The effect never happens (or, for a hold, happens after the release).
+    /// The effect never happens; for a hold, it happens after the release.
     Before,
     /// The effect has happened.
     #[default]
     After,
+    /// The effect happens when the answer or the end of the connection is out; for a hold, after
+    /// the release.
+    Late {
+        /// How many milliseconds later.
+        ms: u64,
+    },
+}
+
+impl When {
+    fn run(self) -> Run {
+        match self {
+            Self::Before => Run::Never,
+            Self::After => Run::Now,
+            Self::Late { ms } => Run::Late(Duration::from_millis(ms)),
+        }
+    }
+}
+
+/// When the service runs a call that a fault hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Never.
+    Never,
+    /// Before it answers.
+    Now,
+    /// Before it answers, and after a wait.
+    AfterWaiting,
+    /// That long after the answer.
+    Late(Duration),
+    /// Before it answers, and once more.
+    Twice,
+}
+
+/// A field that a write changes unasked.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumMessage,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Unasked {
+    /// The name loses its second half.
+    #[default]
+    Name,
+    /// The domain is gone.
+    Domain,
+    /// The order grows by one.
+    Order,
+    /// The period is gone.
+    Period,
+    /// `Y` becomes `N`, and anything else `Y`.
+    Active,
+}
+
+impl Unasked {
+    /// Changes the field.
+    pub(crate) fn change(self, number: &mut StoredNumber) {
+        match self {
+            Self::Name => {
+                if let Some(name) = &mut number.name {
+                    let half = name.chars().count() / 2;
+                    *name = name.chars().take(half).collect();
+                }
+            }
+            Self::Domain => number.domain = None,
+            Self::Order => number.order = Some(number.order.unwrap_or(0) + 1),
+            Self::Period => number.period = None,
+            Self::Active => {
+                let active = number.active.as_deref() == Some("Y");
+                number.active = Some(if active { "N" } else { "Y" }.to_owned());
+            }
+        }
+    }
 }
 
 /// At which point of an answer the host falls silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumMessage,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum HangAt {
     /// Before the first byte.
+    #[default]
     BeforeHead,
     /// Within the status line and header fields.
     MidHead,
@@ -98,10 +198,24 @@ pub enum HangAt {
 }
 
 /// What is odd about the first element of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumMessage,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Odd {
     /// A null element: `{}`, every key missing.
+    #[default]
     Null,
     /// No `i_follow_me_number`.
     NoId,
@@ -114,7 +228,17 @@ pub enum Odd {
 }
 
 /// What happens to one call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumMessage,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 #[strum(serialize_all = "snake_case")]
 pub enum FaultKind {
@@ -235,6 +359,40 @@ pub enum FaultKind {
         /// What is odd.
         odd: Odd,
     },
+    /// Throws in the service, answered as a lone `ResponseStatus` with the status of the exception.
+    ResponseStatus {
+        /// The .NET type's name, such as `SqlException`.
+        error_code: String,
+        /// The message.
+        #[serde(default)]
+        message: String,
+        /// The reason phrase; None is the standard one.
+        #[serde(default)]
+        reason: Option<String>,
+        /// On which side of the effect it is thrown.
+        #[serde(default)]
+        when: When,
+    },
+    /// A gateway in front answers a page of its own: 408, 499, 503 of a mesh, 520, 522, 524, 598,
+    /// 599, 3xx to a login page, or an HTML page with any other status.
+    Gateway {
+        /// The status code.
+        status: u16,
+        /// On which side of the effect.
+        #[serde(default)]
+        when: When,
+    },
+    /// HTTP.sys answers 503 with its own page, and the service does not run.
+    HttpSys,
+    /// A hop in front sends the request twice, and passes the second answer on.
+    Doubled,
+    /// Answers success and does nothing.
+    NoEffect,
+    /// Changes a field besides when it updates a number.
+    ChangesUnasked {
+        /// The field.
+        field: Unasked,
+    },
     /// Sends these bytes for an answer after the effect, and closes.
     Raw {
         /// The bytes, head included.
@@ -259,17 +417,31 @@ impl FaultKind {
         self.into()
     }
 
-    /// Returns whether the effect never happens.
-    pub(crate) fn prevents_effect(&self) -> bool {
+    /// Returns when the service runs the call.
+    pub(crate) fn run(&self) -> Run {
         match self {
-            Self::Status { .. } => true,
+            Self::Delay { .. } => Run::AfterWaiting,
+            Self::Hold { when } if *when != When::After => Run::AfterWaiting,
+            Self::Status { .. } | Self::HttpSys => Run::Never,
+            Self::Doubled => Run::Twice,
             Self::Exception { when, .. }
             | Self::HttpError { when, .. }
+            | Self::ResponseStatus { when, .. }
+            | Self::Gateway { when, .. }
             | Self::Reset { when }
             | Self::Close { when }
             | Self::NotSuccess { when }
-            | Self::DefaultRecord { when, .. } => *when == When::Before,
-            _ => false,
+            | Self::DefaultRecord { when, .. } => when.run(),
+            _ => Run::Now,
+        }
+    }
+
+    /// Returns what the service does otherwise than asked.
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        match self {
+            Self::NoEffect => Behaviour::Idle,
+            Self::ChangesUnasked { field } => Behaviour::Unasked(*field),
+            _ => Behaviour::Normal,
         }
     }
 }

@@ -24,11 +24,15 @@ mod fault_effects;
 mod fault_stream;
 mod faults;
 mod framework;
+mod gateway;
 mod host;
 mod jsv_reader;
+mod knobs;
+mod lag;
 mod negotiation;
 mod options;
 mod parameters;
+mod reference;
 mod reply;
 mod request_object;
 mod routing;
@@ -41,13 +45,14 @@ mod writer;
 use std::{io, net::SocketAddr};
 
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::net::accept_loop;
 
 pub use control_handle::{Effect, Handle, Received};
-pub use faults::{Fault, FaultKind, FiredFault, HangAt, Odd, When};
-pub use options::{DeleteForward, Dialect, Knobs, Newline, Options, UpdateAll, WriteAnswer};
+pub use faults::{Fault, FaultKind, FiredFault, HangAt, Odd, Unasked, When};
+pub use knobs::{DeleteForward, Knobs, UpdateAll, WriteAnswer};
+pub use options::{Dialect, Newline, Options};
+pub use reference::reference;
 pub use routing::Route;
 pub use service::EffectKind;
 pub use store::{Account, Settings, StoredNumber};
@@ -87,13 +92,11 @@ impl Simulator {
     ///
     /// Dropping the future does the same.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let stop = CancellationToken::new();
-        let _stop_on_drop = stop.clone().drop_guard();
+        let _stop_on_drop = self.handle.stop().clone().drop_guard();
         let mut number = 0;
         let connections = accept_loop(self.listener, |stream, _| {
             number += 1;
-            let (handle, stop) = (self.handle.clone(), stop.clone());
-            Some(server::connection(stream, number, handle, stop))
+            Some(server::connection(stream, number, self.handle.clone()))
         });
         tokio::select! {
             () = shutdown => {}

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::knobs::Knobs;
 pub use crate::format::csv::Newline;
 
 /// The framework and the host that the simulator imitates (docs/upstream/wire.md 1).
@@ -64,87 +65,4 @@ impl Default for Options {
             strict_host: false,
         }
     }
-}
-
-/// The unknowns of a live host (docs/upstream/domain.md 6); the defaults are the likeliest guesses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Knobs {
-    /// The scope of `UpdateFollowmeAll`.
-    pub update_all: UpdateAll,
-    /// Whether reads answer `success` True; some services leave it False on reads.
-    pub reads_say_success: bool,
-    /// What a write answers with.
-    pub write_answer: WriteAnswer,
-    /// Whether a GET update blanks the fields that the request did not carry.
-    pub update_resets_unseen: bool,
-    /// Whether the GET handlers use properties that the route's path does not carry.
-    /// The framework binds them in any case (docs/upstream/wire.md 6); a handler may ignore them.
-    pub query_values: bool,
-    /// What the 4-value delete with True does besides deleting.
-    pub delete_forward: DeleteForward,
-    /// Whether an empty list is answered as a null one (an empty field instead of `[]`).
-    pub empty_list_is_null: bool,
-    /// Overrides whether `text/csv` bodies are read: None follows the dialect (v3 no, v4 yes).
-    pub reads_csv_bodies: Option<bool>,
-}
-
-impl Default for Knobs {
-    fn default() -> Self {
-        Self {
-            update_all: UpdateAll::One,
-            reads_say_success: true,
-            write_answer: WriteAnswer::List,
-            update_resets_unseen: false,
-            query_values: true,
-            delete_forward: DeleteForward::Nothing,
-            empty_list_is_null: false,
-            reads_csv_bodies: None,
-        }
-    }
-}
-
-impl Knobs {
-    /// Returns whether a host of `dialect` reads `text/csv` request bodies under these knobs.
-    #[must_use]
-    pub(crate) fn reads_csv(&self, dialect: Dialect) -> bool {
-        self.reads_csv_bodies.unwrap_or(dialect == Dialect::V4)
-    }
-}
-
-/// The scope of `UpdateFollowmeAll` (docs/upstream/domain.md 4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UpdateAll {
-    /// Writes all fields of the one number that the id names.
-    #[default]
-    One,
-    /// Gives every number of the account these fields.
-    Every,
-    /// Takes the CSV records as the whole list: ids are matched, id 0 is new, missing ones are deleted.
-    List,
-}
-
-/// What a write answers with (docs/upstream/domain.md 6.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WriteAnswer {
-    /// The whole list after the write.
-    #[default]
-    List,
-    /// No list: an empty field.
-    Null,
-    /// Only the number concerned; after a delete, an empty list.
-    Changed,
-}
-
-/// What the 4-value delete with True does besides deleting (docs/upstream/domain.md 4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeleteForward {
-    /// Nothing: the flag is what makes it a delete.
-    #[default]
-    Nothing,
-    /// Turns the account's forwarding off, which no answer shows.
-    TurnsForwardingOff,
 }

@@ -8,6 +8,8 @@ pub(crate) struct Reply {
     pub(crate) reason: Option<String>,
     pub(crate) content_type: Option<String>,
     pub(crate) location: Option<String>,
+    /// The `Server` of a hop in front; None is the host itself.
+    pub(crate) server: Option<&'static str>,
     pub(crate) body: Vec<u8>,
     /// The operation's name when the answer is CSV of the service: it becomes a file name.
     pub(crate) attachment: Option<String>,
@@ -15,6 +17,8 @@ pub(crate) struct Reply {
     pub(crate) powered: bool,
     /// Whether a self-host announces the length rather than sending chunks.
     pub(crate) sized: bool,
+    /// Whether a hop in front closes the connection.
+    pub(crate) closes: bool,
     /// The bound object, for `X-Svc-RequestObject`.
     pub(crate) bound: Option<String>,
 }

@@ -3,12 +3,26 @@
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, IntoStaticStr};
 
 use super::{options::Dialect, request_object::Property};
 
 /// An operation of the service; several routes may lead to one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumMessage,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Route {
     /// `addfollowme` with 7 or 9 values.
     Add,
@@ -22,6 +36,13 @@ pub enum Route {
     GetOne,
     /// `getfollowmes`.
     GetAll,
+}
+
+impl Route {
+    /// Returns whether the operation changes nothing.
+    pub(crate) fn is_read(self) -> bool {
+        matches!(self, Self::GetOne | Self::GetAll)
+    }
 }
 
 /// The routes as the page shows them.

@@ -22,7 +22,6 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     control_handle::Handle,
@@ -32,7 +31,7 @@ use super::{
     host::RawRequest,
     options::Dialect,
     parameters::lossy,
-    reply::Reply,
+    reply::{Reply, reason_of},
 };
 
 /// The largest request body that is read.
@@ -46,13 +45,8 @@ const CHUNK: usize = 1024;
 
 /// Serves one connection until either side closes it.
 ///
-/// A call goes on when its client has gone, as on a real host, and ends with `stop` at the latest.
-pub(crate) async fn connection(
-    stream: TcpStream,
-    number: u64,
-    handle: Handle,
-    stop: CancellationToken,
-) {
+/// A call goes on when its client has gone, as on a real host, until the simulator stops.
+pub(crate) async fn connection(stream: TcpStream, number: u64, handle: Handle) {
     // Answers go out in small pieces when they trickle; they must not wait for each other.
     let _ = stream.set_nodelay(true);
     let keep_alive = if handle.options().dialect.is_self_host() {
@@ -63,10 +57,10 @@ pub(crate) async fn connection(
     let control = StreamControl::default();
     let stream = TokioIo::new(FaultStream::new(stream, control.clone()));
     let serve = service_fn(move |request| {
-        let (handle, control, stop) = (handle.clone(), control.clone(), stop.clone());
+        let (handle, control) = (handle.clone(), control.clone());
         let call = tokio::spawn(async move {
             tokio::select! {
-                () = stop.cancelled() => None,
+                () = handle.stop().cancelled() => None,
                 response = answer(request, number, &handle, &control) => response,
             }
         });
@@ -121,7 +115,7 @@ async fn answer(
     let head = raw.method == "HEAD" && dialect.is_self_host();
     let disposition = dispatch(&raw, &handle.host());
     let sequence = handle.record(connection, raw, &disposition);
-    let reply = match disposition {
+    let mut reply = match disposition {
         Disposition::Serve(call) => fault_effects::serve(handle, control, sequence, *call).await,
         Disposition::Reply(reply) => *reply,
         Disposition::NeverAnswer => pending().await,
@@ -133,6 +127,9 @@ async fn answer(
             Reply::text(400, "")
         }
     };
+    if handle.knobs().standard_reasons && reason_of(reply.status) != "Unknown" {
+        reply.reason = None;
+    }
     if head {
         // A self-host sends the body of its answer to a HEAD, which the HTTP library does not.
         control.set(Script::Append {
@@ -187,7 +184,12 @@ fn respond(reply: Reply, dialect: Dialect, closes: bool) -> Response<ReplyBody> 
     if let Some(content_type) = &reply.content_type {
         set(header::CONTENT_TYPE, content_type);
     }
-    if self_host {
+    if let Some(server) = reply.server {
+        set(header::SERVER, server);
+        if reply.closes {
+            set(header::CONNECTION, "close");
+        }
+    } else if self_host {
         set(header::SERVER, "Mono-HTTPAPI/1.0");
         if matches!(reply.status, 400 | 500) {
             set(header::CONNECTION, "close");

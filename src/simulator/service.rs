@@ -8,7 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    options::{DeleteForward, Knobs, UpdateAll, WriteAnswer},
+    faults::Unasked,
+    knobs::{DeleteForward, Knobs, UpdateAll, WriteAnswer},
     request_object::{Property as P, RequestObject},
     routing::Route,
     store::{Account, NumberIds, Settings, Store, StoredNumber},
@@ -70,8 +71,32 @@ impl Call {
     }
 }
 
-/// Runs one call. With `any_license` an account exists as soon as a request names it.
-pub(crate) fn run(store: &mut Store, call: &Call, knobs: &Knobs, any_license: bool) -> Outcome {
+/// What the service does otherwise than asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// Nothing.
+    #[default]
+    Normal,
+    /// It changes nothing, and answers success.
+    Idle,
+    /// It changes this field besides when it updates a number.
+    Unasked(Unasked),
+}
+
+/// What a call depends on besides the store.
+#[derive(Debug)]
+pub(crate) struct Conditions<'a> {
+    pub(crate) knobs: &'a Knobs,
+    /// Whether an account exists as soon as a request names it.
+    pub(crate) any_license: bool,
+    pub(crate) behaviour: Behaviour,
+    /// The earlier list that a read shows.
+    pub(crate) lagging: Option<Vec<StoredNumber>>,
+}
+
+/// Runs one call.
+pub(crate) fn run(store: &mut Store, call: &Call, conditions: Conditions<'_>) -> Outcome {
+    let knobs = conditions.knobs;
     let bound = match call.path {
         Some(path) if !knobs.query_values && call.route != Route::UpdateAll => {
             call.bound.clone().only(path)
@@ -80,7 +105,7 @@ pub(crate) fn run(store: &mut Store, call: &Call, knobs: &Knobs, any_license: bo
     };
     let account = call.account(store);
     let license = bound.license().to_owned();
-    if any_license && store.account(&license, account).is_none() {
+    if conditions.any_license && store.account(&license, account).is_none() {
         store.seed(&license, account, Vec::new(), Settings::default());
     }
     let failed = Outcome {
@@ -96,12 +121,13 @@ pub(crate) fn run(store: &mut Store, call: &Call, knobs: &Knobs, any_license: bo
         bound: &bound,
         call,
         knobs,
+        behaviour: conditions.behaviour,
     };
     let Some((changes, stored)) = work.run() else {
         return failed;
     };
-    let read = matches!(call.route, Route::GetOne | Route::GetAll);
-    let all = || stored.numbers.iter().cloned();
+    let shown = conditions.lagging.as_ref().unwrap_or(&stored.numbers);
+    let all = || shown.iter().cloned();
     let numbers: Option<Vec<StoredNumber>> = match (call.route, knobs.write_answer) {
         (Route::GetOne, _) => Some(all().filter(|n| n.id == bound.int(P::Number)).collect()),
         (Route::GetAll, _) | (_, WriteAnswer::List) => Some(all().collect()),
@@ -109,7 +135,7 @@ pub(crate) fn run(store: &mut Store, call: &Call, knobs: &Knobs, any_license: bo
         (_, WriteAnswer::Null) => None,
     };
     Outcome {
-        success: !read || knobs.reads_say_success,
+        success: !call.route.is_read() || knobs.reads_say_success,
         account,
         numbers: numbers.filter(|list| !(list.is_empty() && knobs.empty_list_is_null)),
         settings: Some(stored.settings.clone()),
@@ -124,29 +150,48 @@ struct Work<'a> {
     bound: &'a RequestObject,
     call: &'a Call,
     knobs: &'a Knobs,
+    behaviour: Behaviour,
 }
 
 impl<'a> Work<'a> {
     /// Returns the changes and the account after them, or None where the service refuses the call.
     fn run(mut self) -> Option<(Vec<Change>, &'a Account)> {
-        let changes = match (self.call.route, self.knobs.update_all) {
+        let mut changes = match (self.call.route, self.knobs.update_all) {
+            (Route::GetOne | Route::GetAll, _) => Vec::new(),
+            _ if self.behaviour == Behaviour::Idle => Vec::new(),
             (Route::Add, _) => vec![self.add()],
             (Route::Update, _) => vec![self.update()?],
             (Route::UpdateAll, UpdateAll::One) => {
-                let bound = self.bound;
-                vec![write(self.number()?, |number| write_all(number, bound))]
+                let (bound, knobs) = (self.bound, self.knobs);
+                vec![write(knobs, self.number()?, |number| {
+                    write_all(number, bound)
+                })]
             }
             (Route::UpdateAll, UpdateAll::Every) => {
                 let numbers = self.stored.numbers.iter_mut();
                 numbers
-                    .map(|number| write(number, |number| write_all(number, self.bound)))
+                    .map(|number| write(self.knobs, number, |number| write_all(number, self.bound)))
                     .collect()
             }
             (Route::UpdateAll, UpdateAll::List) => self.replace()?,
             (Route::Delete, _) => self.delete()?,
-            (Route::GetOne | Route::GetAll, _) => Vec::new(),
+            (Route::UpdateAll, UpdateAll::Nothing) => Vec::new(),
         };
+        if let Behaviour::Unasked(field) = self.behaviour {
+            self.change_unasked(field, &mut changes);
+        }
         Some((changes, self.stored))
+    }
+
+    fn change_unasked(&mut self, field: Unasked, changes: &mut [Change]) {
+        for number in &mut self.stored.numbers {
+            let updated =
+                |change: &&mut Change| change.kind == EffectKind::Update && change.id == number.id;
+            if let Some(change) = changes.iter_mut().find(updated) {
+                field.change(number);
+                change.after = Some(number.clone());
+            }
+        }
     }
 
     /// Returns the number that the request names.
@@ -161,15 +206,16 @@ impl<'a> Work<'a> {
     fn add(&mut self) -> Change {
         let mut number = self.ids.number();
         write_all(&mut number, self.bound);
+        self.knobs.normalise(&mut number);
         self.stored.numbers.push(number.clone());
         added(number)
     }
 
     /// Writes what the request sets; the path always sets TimeOut and FollowMeOrder.
     fn update(&mut self) -> Option<Change> {
-        let (bound, resets) = (self.bound, self.knobs.update_resets_unseen);
-        Some(write(self.number()?, |number| {
-            if resets {
+        let (bound, knobs) = (self.bound, self.knobs);
+        Some(write(knobs, self.number()?, |number| {
+            if knobs.update_resets_unseen {
                 *number = StoredNumber {
                     id: number.id,
                     ..StoredNumber::default()
@@ -199,11 +245,14 @@ impl<'a> Work<'a> {
             if id == 0 {
                 let mut number = self.ids.number();
                 write_all(&mut number, record);
+                self.knobs.normalise(&mut number);
                 changes.push(added(number.clone()));
                 list.push(number);
             } else {
                 let mut number = old.iter().find(|number| number.id == id)?.clone();
-                changes.push(write(&mut number, |number| write_all(number, record)));
+                changes.push(write(self.knobs, &mut number, |number| {
+                    write_all(number, record);
+                }));
                 list.push(number);
             }
         }
@@ -250,9 +299,14 @@ fn added(number: StoredNumber) -> Change {
     }
 }
 
-fn write(number: &mut StoredNumber, change: impl FnOnce(&mut StoredNumber)) -> Change {
+fn write(
+    knobs: &Knobs,
+    number: &mut StoredNumber,
+    change: impl FnOnce(&mut StoredNumber),
+) -> Change {
     let before = number.clone();
     change(number);
+    knobs.normalise(number);
     Change {
         kind: EffectKind::Update,
         id: number.id,

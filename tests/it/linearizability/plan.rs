@@ -261,7 +261,7 @@ pub(super) const KINDS: [(&str, usize); 19] = [
 pub(super) fn kind(kind: &FaultKind) -> &'static str {
     let at = |when: When, before: &'static str, after: &'static str| match when {
         When::Before => before,
-        When::After => after,
+        When::After | When::Late { .. } => after,
     };
     match kind {
         FaultKind::Delay { ms: ..100 } => "delay",

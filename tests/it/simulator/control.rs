@@ -92,3 +92,43 @@ async fn control_pages_show_logs_and_store_and_release_held_calls() {
     assert_eq!(accounts["DEMO-KEY"]["1002"]["numbers"][1]["name"], "Van");
     assert_eq!(control(addr, "GET", "nothing", &Value::Null).await.0, 404);
 }
+
+#[tokio::test]
+async fn the_reference_names_every_fault_knob_and_page() {
+    let reference = followme::simulator::reference();
+    let row = |cell: &str| {
+        let start = format!("| {cell} |");
+        let mut rows = reference.lines().filter(|line| line.starts_with(&start));
+        let row = rows
+            .next()
+            .unwrap_or_else(|| panic!("no {start} in\n{reference}"));
+        assert!(
+            row.matches('|').count() >= 3 && !row.contains("|  |  |"),
+            "{row}"
+        );
+        row.to_owned()
+    };
+    for name in FaultKind::names() {
+        row(&format!("`{name}`"));
+    }
+    let knobs = serde_json::to_value(Knobs::default()).expect("knobs are JSON");
+    for name in knobs.as_object().expect("an object").keys() {
+        row(&format!("`{name}`"));
+    }
+    assert!(row("`gateway`").ends_with("| `status`, `when` |"));
+    assert!(row("`update_all`").contains("`\"every\"`: Gives every number"));
+    assert!(row("`when`").contains("`{\"late\":{\"ms\":0}}`"));
+    let (addr, _) = demo().await;
+    let pages = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"));
+    let mut count = 0;
+    for page in pages.filter(|line| line.contains("/_simulator/")) {
+        let (request, _) = page.split_once('`').expect("a page is code");
+        let (method, target) = request.split_once(' ').expect("a method and a page");
+        let got = raw::send(addr, &raw::request(addr, method, target, &[], b"{}")).await;
+        assert_ne!(got.response().status(), 404, "{request}");
+        count += 1;
+    }
+    assert_eq!(count, 9);
+}

@@ -3,8 +3,10 @@
 mod connections;
 mod control;
 mod faults;
+mod gateway;
 mod hosts;
 mod knobs;
+mod normalise;
 mod store;
 mod vectors;
 
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use followme::simulator::{
     DeleteForward, Dialect, EffectKind, Fault, FaultKind, Handle, HangAt, Knobs, Odd, Options,
-    Route, Simulator, UpdateAll, When, WriteAnswer,
+    Route, Simulator, Unasked, UpdateAll, When, WriteAnswer,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fs, net::SocketAddr};
 use base64::{Engine as _, engine::general_purpose};
 use followme::{
     grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
-    simulator::{Fault, FaultKind, Handle, HangAt, Odd, When},
+    simulator::{Fault, FaultKind, Handle, HangAt, Odd, Unasked, When},
     telemetry,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -172,6 +172,26 @@ fn faults(license: &str) -> Vec<FaultKind> {
             message: license.to_owned(),
             returned: true,
             when: after,
+        },
+        FaultKind::ResponseStatus {
+            error_code: "SqlException".to_owned(),
+            message: format!("cannot use {license}"),
+            reason: None,
+            when: after,
+        },
+        FaultKind::Gateway {
+            status: 524,
+            when: after,
+        },
+        FaultKind::Gateway {
+            status: 302,
+            when: before,
+        },
+        FaultKind::HttpSys,
+        FaultKind::Doubled,
+        FaultKind::NoEffect,
+        FaultKind::ChangesUnasked {
+            field: Unasked::Name,
         },
         FaultKind::Stale,
         FaultKind::Duplicate,
