@@ -1,131 +1,24 @@
 //! The inside of a running simulator, for tests and the control pages: faults, knobs, logs, store.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::{Serialize, Serializer};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    faults::{ArmedFaults, Fault, FaultKind, FiredFault, Run},
+    fault_kind::{Behaviour, FaultKind, Run},
+    faults::{Fault, FiredFault},
     framework::Disposition,
     host::{Host, RawRequest},
     knobs::Knobs,
-    lag::Lag,
-    options::Options,
-    routing::Route,
-    service::{self, Behaviour, Call, Conditions, EffectKind, Outcome},
-    store::{Account, Settings, Store, StoredNumber},
+    log::{Effect, Received},
+    options::{Dialect, Options},
+    service::Call,
+    state::{Served, State},
+    store::{Account, Settings, StoredNumber},
     writer::Style,
 };
-
-/// How many entries each log keeps; older ones are forgotten.
-const LOG_ENTRIES: usize = 10_000;
-/// How much of a request's body the log keeps.
-const LOGGED_BODY: usize = 64 * 1024;
-
-/// One request as it came and what the framework made of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Received {
-    /// Counts requests from 1.
-    pub sequence: u64,
-    /// Counts connections from 1.
-    pub connection: u64,
-    /// The method as sent.
-    pub method: String,
-    /// The raw target.
-    pub target: String,
-    /// The header fields in their order, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body, at most its first 64 KiB.
-    #[serde(serialize_with = "lossy_text")]
-    pub body: Vec<u8>,
-    /// The operation, when the service was called.
-    pub route: Option<Route>,
-    /// The request object as bound, when the service was called.
-    pub bound: Option<Value>,
-    /// Whether the host never answers it, as a self-host does over a malformed `%`.
-    pub unanswered: bool,
-}
-
-impl Received {
-    /// Returns a header field's value by its name, without case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-}
-
-fn lossy_text<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&String::from_utf8_lossy(body))
-}
-
-/// One change of the store: the truth that tests compare answers with.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Effect {
-    /// Counts effects from 1.
-    pub sequence: u64,
-    /// The sequence number of the request that caused it.
-    pub request: u64,
-    /// The License.
-    pub license: String,
-    /// The account.
-    pub account: i32,
-    /// What was done.
-    pub kind: EffectKind,
-    /// The number's id; the list's when forwarding was turned off.
-    pub id: i32,
-    /// The number before.
-    pub before: Option<StoredNumber>,
-    /// The number after.
-    pub after: Option<StoredNumber>,
-}
-
-#[derive(Debug)]
-struct Log<T>(VecDeque<T>);
-
-impl<T> Default for Log<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T: Clone> Log<T> {
-    fn push(&mut self, entry: T) {
-        if self.0.len() == LOG_ENTRIES {
-            self.0.pop_front();
-        }
-        self.0.push_back(entry);
-    }
-
-    fn all(&self) -> Vec<T> {
-        self.0.iter().cloned().collect()
-    }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    store: Store,
-    knobs: Knobs,
-    armed: ArmedFaults,
-    /// By License and account.
-    lags: BTreeMap<(String, i32), Lag>,
-    fired: Log<FiredFault>,
-    requests: Log<Received>,
-    effects: Log<Effect>,
-    request_count: u64,
-    effect_count: u64,
-}
 
 #[derive(Debug)]
 struct Shared {
@@ -139,27 +32,13 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// What the service did for one call.
-#[derive(Debug)]
-pub(crate) struct Served {
-    pub(crate) outcome: Outcome,
-    /// The account's list before, for the stale answer.
-    pub(crate) before: Option<Vec<StoredNumber>>,
-}
-
 /// Controls a running simulator; clones control the same one.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Shared>);
 
 impl Handle {
     pub(crate) fn new(options: Options, local_addr: SocketAddr) -> Self {
-        let mut state = State {
-            knobs: options.knobs.clone(),
-            ..State::default()
-        };
-        if options.seed_demo {
-            state.store.seed_demo();
-        }
+        let state = State::new(options.knobs.clone(), options.seed_demo);
         Self(Arc::new(Shared {
             options,
             local_addr,
@@ -203,7 +82,6 @@ impl Handle {
     pub fn fired_count(&self, name: &str) -> usize {
         self.state()
             .fired
-            .0
             .iter()
             .filter(|fired| fired.kind.name() == name)
             .count()
@@ -245,9 +123,7 @@ impl Handle {
         numbers: Vec<StoredNumber>,
         settings: Settings,
     ) {
-        let mut state = self.state();
-        state.lags.remove(&(license.to_owned(), account));
-        state.store.seed(license, account, numbers, settings);
+        self.state().seed(license, account, numbers, settings);
     }
 
     /// Returns an account's numbers, or None when there is no such account.
@@ -276,10 +152,7 @@ impl Handle {
 
     /// Forgets every account and disarms every fault; logs and knobs stay.
     pub fn clear(&self) {
-        let mut state = self.state();
-        state.store.clear();
-        state.lags.clear();
-        state.armed.disarm_all();
+        self.state().clear();
     }
 
     /// Waits until `count` requests have come since the start.
@@ -343,7 +216,11 @@ impl Handle {
         });
         Host {
             style: self.style(),
-            reads_csv: self.state().knobs.reads_csv(options.dialect),
+            reads_csv: self
+                .state()
+                .knobs
+                .reads_csv_bodies
+                .unwrap_or(options.dialect == Dialect::V4),
             names,
         }
     }
@@ -352,32 +229,16 @@ impl Handle {
     pub(crate) fn record(
         &self,
         connection: u64,
-        mut raw: RawRequest,
+        raw: RawRequest,
         disposition: &Disposition,
     ) -> u64 {
-        let (route, bound) = match disposition {
-            Disposition::Serve(service_call) => (
-                Some(service_call.call.route),
-                serde_json::to_value(&service_call.call.bound).ok(),
-            ),
-            _ => (None, None),
-        };
-        raw.body.truncate(LOGGED_BODY);
         let sequence = {
             let mut state = self.state();
             state.request_count += 1;
             let sequence = state.request_count;
-            state.requests.push(Received {
-                sequence,
-                connection,
-                method: raw.method,
-                target: raw.target,
-                headers: raw.headers,
-                body: raw.body,
-                route,
-                bound,
-                unanswered: matches!(disposition, Disposition::NeverAnswer | Disposition::Close),
-            });
+            state
+                .requests
+                .push(Received::new(sequence, connection, raw, disposition));
             sequence
         };
         self.0.progress.send_replace(());
@@ -437,51 +298,5 @@ impl Handle {
                 }
             }
         });
-    }
-}
-
-impl State {
-    fn serve(
-        &mut self,
-        request: u64,
-        call: &Call,
-        any_license: bool,
-        behaviour: Behaviour,
-    ) -> Served {
-        let license = call.bound.license().to_owned();
-        let account = call.account(&self.store);
-        let before = self
-            .store
-            .account(&license, account)
-            .map(|account| account.numbers.clone());
-        let lag = self.lags.entry((license.clone(), account)).or_default();
-        let conditions = Conditions {
-            knobs: &self.knobs,
-            any_license,
-            behaviour,
-            lagging: call
-                .route
-                .is_read()
-                .then(|| lag.read(&self.knobs))
-                .flatten(),
-        };
-        let outcome = service::run(&mut self.store, call, conditions);
-        if !outcome.changes.is_empty() && (self.knobs.lag_reads, self.knobs.lag_ms) != (0, 0) {
-            lag.replace(before.clone().unwrap_or_default());
-        }
-        for change in &outcome.changes {
-            self.effect_count += 1;
-            self.effects.push(Effect {
-                sequence: self.effect_count,
-                request,
-                license: license.clone(),
-                account: outcome.account,
-                kind: change.kind,
-                id: change.id,
-                before: change.before.clone(),
-                after: change.after.clone(),
-            });
-        }
-        Served { outcome, before }
     }
 }

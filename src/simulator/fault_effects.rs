@@ -1,19 +1,20 @@
-//! From a call of the service to its reply: the effect, and the fault that spoils it.
+//! From a call of the service to its reply: the effect, and the fault that changes it.
 
 use std::time::Duration;
 
 use super::{
     answer::Answer,
-    control_handle::{Handle, Served},
+    control_handle::Handle,
     failure::{Failure, exception_status},
+    fault_kind::{FaultKind, HangAt, Odd, Run},
     fault_stream::{End, Script, StreamControl},
-    faults::{FaultKind, HangAt, Odd, Run},
     framework::ServiceCall,
     gateway,
     negotiation::Format,
     options::Dialect,
     reply::{Reply, reason_of},
     service::Outcome,
+    state::Served,
     value::Value,
     writer::Style,
 };
@@ -64,6 +65,8 @@ fn shape(
         reason,
         ..write(&Answer::default())
     };
+    let cut_head = |keep, end| stream.set(Script::CutHead { keep, end });
+    let cut_body = |keep, end| stream.set(Script::CutBody { keep, end });
     let bound = &call.call.bound;
     let before = served.as_ref().and_then(|served| served.before.clone());
     let outcome = served.map(|served| served.outcome).unwrap_or_default();
@@ -123,17 +126,11 @@ fn shape(
             returned,
         ),
         Some(FaultKind::Reset { .. }) => {
-            stream.set(Script::CutHead {
-                keep: 0,
-                end: End::Reset,
-            });
+            cut_head(0, End::Reset);
             write(&answer)
         }
         Some(FaultKind::Close { .. }) => {
-            stream.set(Script::CutHead {
-                keep: 0,
-                end: End::Close,
-            });
+            cut_head(0, End::Close);
             write(&answer)
         }
         Some(FaultKind::Truncated { bytes }) => {
@@ -142,10 +139,7 @@ fn shape(
                 ..write(&answer)
             };
             let keep = bytes.min(reply.body.len().saturating_sub(1));
-            stream.set(Script::CutBody {
-                keep,
-                end: End::Close,
-            });
+            cut_body(keep, End::Close);
             reply
         }
         Some(FaultKind::TruncatedQuietly { bytes }) => {
@@ -170,20 +164,11 @@ fn shape(
         Some(FaultKind::NullResult) => null_result(style.dialect, write(&answer)),
         Some(FaultKind::Hang { at }) => {
             let reply = write(&answer);
-            stream.set(match at {
-                HangAt::BeforeHead => Script::CutHead {
-                    keep: 0,
-                    end: End::Hang,
-                },
-                HangAt::MidHead => Script::CutHead {
-                    keep: MID_HEAD,
-                    end: End::Hang,
-                },
-                HangAt::MidBody => Script::CutBody {
-                    keep: reply.body.len() / 2,
-                    end: End::Hang,
-                },
-            });
+            match at {
+                HangAt::BeforeHead => cut_head(0, End::Hang),
+                HangAt::MidHead => cut_head(MID_HEAD, End::Hang),
+                HangAt::MidBody => cut_body(reply.body.len() / 2, End::Hang),
+            }
             reply
         }
         Some(FaultKind::Trickle {

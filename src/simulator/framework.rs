@@ -5,7 +5,7 @@ use super::{
     aspnet,
     body::{self, Reader},
     failure::Failure,
-    host::{Host, RawRequest},
+    host::{Host, RawRequest, Refusal},
     negotiation::{self, Format},
     options::Dialect,
     parameters::Parameters,
@@ -20,12 +20,8 @@ use super::{
 pub(crate) enum Disposition {
     /// The service runs.
     Serve(Box<ServiceCall>),
-    /// The framework, or what stands before it, answers itself.
-    Reply(Box<Reply>),
-    /// The host never answers.
-    NeverAnswer,
-    /// The host closes the connection without an answer.
-    Close,
+    /// The service does not run.
+    Refuse(Refusal),
 }
 
 /// A call of the service and the form of its answer.
@@ -39,13 +35,14 @@ pub(crate) struct ServiceCall {
 
 /// Decides what `host` does with a request.
 pub(crate) fn dispatch(raw: &RawRequest, host: &Host) -> Disposition {
-    Request::admit(raw, host)
-        .and_then(|request| request.dispatch())
-        .unwrap_or_else(|refused| refused)
+    match Request::admit(raw, host).and_then(|request| request.dispatch()) {
+        Ok(call) => Disposition::Serve(Box::new(call)),
+        Err(refusal) => Disposition::Refuse(refusal),
+    }
 }
 
-fn answer(reply: Reply) -> Disposition {
-    Disposition::Reply(Box::new(reply))
+fn answer(reply: Reply) -> Refusal {
+    Refusal::Reply(Box::new(reply))
 }
 
 /// A request that the host has admitted.
@@ -61,7 +58,7 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn admit(raw: &'a RawRequest, host: &'a Host) -> Result<Self, Disposition> {
+    fn admit(raw: &'a RawRequest, host: &'a Host) -> Result<Self, Refusal> {
         let dialect = host.style.dialect;
         let (path, query_text) = host.admit(raw)?;
         let query = if dialect.is_self_host() {
@@ -95,7 +92,7 @@ impl<'a> Request<'a> {
         self.host.style.dialect
     }
 
-    fn dispatch(&self) -> Result<Disposition, Disposition> {
+    fn dispatch(&self) -> Result<ServiceCall, Refusal> {
         match routing::predefined(&self.path, self.dialect()) {
             Some(Predefined::Operation(endpoint, operation)) => {
                 self.predefined(endpoint, operation)
@@ -105,7 +102,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn not_found(&self) -> Disposition {
+    fn not_found(&self) -> Refusal {
         answer(if self.dialect().is_self_host() {
             Reply::text(404, "404")
         } else {
@@ -113,7 +110,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn routed(&self) -> Result<Disposition, Disposition> {
+    fn routed(&self) -> Result<ServiceCall, Refusal> {
         let dialect = self.dialect();
         if self.path.trim_matches('/').is_empty() {
             return Err(answer(to_metadata(dialect)));
@@ -128,7 +125,7 @@ impl<'a> Request<'a> {
         self.refuse_dangerous().map_err(fail)?;
         let (bound, more) = self.bind_route(template, &values).map_err(fail)?;
         self.has_method().map_err(fail)?;
-        Ok(Disposition::Serve(Box::new(ServiceCall {
+        Ok(ServiceCall {
             call: Call {
                 route: template.route,
                 path: Some(&template.values),
@@ -137,7 +134,7 @@ impl<'a> Request<'a> {
             },
             format,
             operation: "PortaFollowMe".to_owned(),
-        })))
+        })
     }
 
     fn accepted(&self) -> Format {
@@ -240,7 +237,7 @@ impl<'a> Request<'a> {
     ///
     /// The object does not say which operation is meant. Here a POST writes all fields as
     /// `UpdateFollowmeAll` does, and anything else reads.
-    fn predefined(&self, endpoint: Endpoint, operation: &str) -> Result<Disposition, Disposition> {
+    fn predefined(&self, endpoint: Endpoint, operation: &str) -> Result<ServiceCall, Refusal> {
         let format =
             negotiation::of_query(&self.query).unwrap_or_else(|| Format::of_endpoint(endpoint));
         let fail = |failure: Failure| answer(self.host.style.failure(&failure, &format));
@@ -273,7 +270,7 @@ impl<'a> Request<'a> {
             (_, 0) => Route::GetAll,
             _ => Route::GetOne,
         };
-        Ok(Disposition::Serve(Box::new(ServiceCall {
+        Ok(ServiceCall {
             call: Call {
                 route,
                 path: None,
@@ -282,7 +279,7 @@ impl<'a> Request<'a> {
             },
             format,
             operation: operation.to_owned(),
-        })))
+        })
     }
 
     fn bind_values(&self, values: &Parameters, text: &str) -> Result<RequestObject, Failure> {

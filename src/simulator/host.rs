@@ -4,7 +4,6 @@
 use super::{
     aspnet,
     failure::Failure,
-    framework::Disposition,
     negotiation,
     parameters::{Parameters, decode_path},
     reply::Reply,
@@ -47,9 +46,20 @@ pub(crate) struct Host {
     pub(crate) names: Option<Vec<String>>,
 }
 
+/// What becomes of a request that does not reach the service.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The host or the framework answers it.
+    Reply(Box<Reply>),
+    /// The host never answers.
+    NeverAnswer,
+    /// The host closes the connection without an answer.
+    Close,
+}
+
 impl Host {
     /// Returns the decoded path and the raw query of a request that the host admits.
-    pub(crate) fn admit<'a>(&self, raw: &'a RawRequest) -> Result<(String, &'a str), Disposition> {
+    pub(crate) fn admit<'a>(&self, raw: &'a RawRequest) -> Result<(String, &'a str), Refusal> {
         check_host(raw, self)?;
         let target = raw.target.as_str();
         let (raw_path, raw_query) = match target.split_once('?') {
@@ -58,21 +68,21 @@ impl Host {
         };
         let (path, raw_query) = if self.style.dialect.is_self_host() {
             if target.len() > MAX_TARGET {
-                return Err(Disposition::Close);
+                return Err(Refusal::Close);
             }
             self_host_path(raw_path, raw_query, raw, self)?
         } else {
             let origin = without_authority(raw_path);
-            let path = aspnet::path(&raw.method, origin, raw_query).map_err(Disposition::Reply)?;
+            let path = aspnet::path(&raw.method, origin, raw_query).map_err(Refusal::Reply)?;
             (path, raw_query)
         };
         Ok((path, raw_query.unwrap_or_default()))
     }
 }
 
-fn check_host(raw: &RawRequest, host: &Host) -> Result<(), Disposition> {
+fn check_host(raw: &RawRequest, host: &Host) -> Result<(), Refusal> {
     let page = |text: &str| {
-        Err(Disposition::Reply(Box::new(Reply {
+        Err(Refusal::Reply(Box::new(Reply {
             status: 400,
             content_type: Some("text/html; charset=utf-8".to_owned()),
             body: format!("<h1>{text}</h1>").into_bytes(),
@@ -83,7 +93,7 @@ fn check_host(raw: &RawRequest, host: &Host) -> Result<(), Disposition> {
     let given = raw.header("host");
     match (&given, host.style.dialect.is_self_host()) {
         (None, true) => page("Bad Request (Invalid host name)"),
-        (None, false) => Err(Disposition::Reply(Box::new(Reply::html(
+        (None, false) => Err(Refusal::Reply(Box::new(Reply::html(
             400,
             "text/html",
             "400 Bad Request",
@@ -105,20 +115,20 @@ fn self_host_path<'a>(
     raw_query: Option<&'a str>,
     raw: &RawRequest,
     host: &Host,
-) -> Result<(String, Option<&'a str>), Disposition> {
+) -> Result<(String, Option<&'a str>), Refusal> {
     match decode_path(raw_path.as_bytes(), true) {
         Ok(path) if path.contains(['?', '#']) => Ok((path, None)),
         Ok(path) => Ok((path, raw_query)),
         Err(error) => {
             let Some(query) = raw_query else {
-                return Err(Disposition::NeverAnswer);
+                return Err(Refusal::NeverAnswer);
             };
             let format = negotiation::of_query(&Parameters::parse(query.as_bytes()))
                 .unwrap_or_else(|| {
                     let accept = raw.header("accept").unwrap_or_default();
                     negotiation::of_accept(&accept, "", host.style.dialect)
                 });
-            Err(Disposition::Reply(Box::new(host.style.failure(
+            Err(Refusal::Reply(Box::new(host.style.failure(
                 &Failure::malformed_escape(error.message),
                 &format,
             ))))

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, IntoStaticStr};
 
-use super::{options::Dialect, reference::Values, store::StoredNumber};
+use super::{
+    documented::{Values, variants},
+    store::StoredNumber,
+};
 
 /// Declares the knobs once, for the struct, its defaults and the reference.
 macro_rules! knobs {
@@ -65,12 +68,6 @@ knobs! {
 }
 
 impl Knobs {
-    /// Returns whether a host of `dialect` reads `text/csv` request bodies under these knobs.
-    #[must_use]
-    pub(crate) fn reads_csv(&self, dialect: Dialect) -> bool {
-        self.reads_csv_bodies.unwrap_or(dialect == Dialect::V4)
-    }
-
     /// Changes a number as the host does when it stores it.
     pub(crate) fn normalise(&self, number: &mut StoredNumber) {
         if self.folds_blanks {
@@ -175,3 +172,15 @@ pub enum DeleteForward {
     /// Turns the account's forwarding off, which no answer shows.
     TurnsForwardingOff,
 }
+
+macro_rules! enums {
+    ($($type:ty),+) => {
+        $(impl Values for $type {
+            fn values() -> String {
+                variants::<Self>()
+            }
+        })+
+    };
+}
+
+enums!(UpdateAll, WriteAnswer, DeleteForward);

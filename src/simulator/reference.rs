@@ -2,86 +2,30 @@
 
 use std::fmt::Write as _;
 
-use strum::{EnumMessage, IntoEnumIterator};
+use strum::IntoEnumIterator as _;
 
 use super::{
     control_pages::PAGES,
-    faults::{FaultKind, HangAt, Odd, Unasked, When},
-    knobs::{DeleteForward, KNOBS, Knobs, UpdateAll, WriteAnswer},
+    documented::{documentation, one_line, variants},
+    fault_kind::{FaultKind, HangAt, Odd, Unasked, When},
+    knobs::{KNOBS, Knobs},
     routing::Route,
 };
-
-/// A type whose values the reference lists.
-pub(crate) trait Values {
-    /// Returns the values as Markdown.
-    fn values() -> String;
-}
-
-impl Values for bool {
-    fn values() -> String {
-        "`true`, `false`".to_owned()
-    }
-}
-
-macro_rules! described {
-    ($($type:ty = $text:literal),+) => {
-        $(impl Values for $type {
-            fn values() -> String {
-                $text.to_owned()
-            }
-        })+
-    };
-}
-
-described!(
-    u32 = "integer",
-    u64 = "integer",
-    usize = "integer",
-    String = "text"
-);
-
-impl<T: Values> Values for Option<T> {
-    fn values() -> String {
-        format!("{}, `null`", T::values())
-    }
-}
-
-macro_rules! variants {
-    ($($type:ty),+) => {
-        $(impl Values for $type {
-            fn values() -> String {
-                let value = |variant: Self| {
-                    let name: &'static str = variant.into();
-                    format!("`\"{name}\"`: {}", documentation(&variant))
-                };
-                Self::iter().map(value).collect::<Vec<_>>().join(" ")
-            }
-        })+
-    };
-}
-
-variants!(
-    UpdateAll,
-    WriteAnswer,
-    DeleteForward,
-    HangAt,
-    Odd,
-    Unasked,
-    Route
-);
-
-/// Returns the rustdoc of a variant in one line.
-fn documentation(variant: &impl EnumMessage) -> String {
-    one_line(variant.get_documentation().unwrap_or_default())
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
 
 /// Returns Markdown tables of the faults, the knobs and the control pages.
 #[must_use]
 pub fn reference() -> String {
+    [
+        faults_reference(),
+        knobs_reference(),
+        control_pages_reference(),
+    ]
+    .join("\n")
+}
+
+/// Returns Markdown tables of the faults and of the values of their fields.
+#[must_use]
+pub fn faults_reference() -> String {
     let mut out = String::new();
     row(&mut out, ["fault", "what happens", "fields"]);
     row(&mut out, ["---", "---", "---"]);
@@ -106,15 +50,21 @@ pub fn reference() -> String {
         format!("`{value}`: {}", documentation(&when))
     });
     for (field, values) in [
-        ("route", Route::values()),
+        ("route", variants::<Route>()),
         ("when", when.collect::<Vec<_>>().join(" ")),
-        ("at", HangAt::values()),
-        ("odd", Odd::values()),
-        ("field", Unasked::values()),
+        ("at", variants::<HangAt>()),
+        ("odd", variants::<Odd>()),
+        ("field", variants::<Unasked>()),
     ] {
         row(&mut out, [&format!("`{field}`"), &values]);
     }
-    out.push('\n');
+    out
+}
+
+/// Returns a Markdown table of the knobs.
+#[must_use]
+pub fn knobs_reference() -> String {
+    let mut out = String::new();
     row(&mut out, ["knob", "meaning", "values", "default"]);
     row(&mut out, ["---", "---", "---", "---"]);
     let defaults = serde_json::to_value(Knobs::default()).unwrap_or_default();
@@ -122,7 +72,13 @@ pub fn reference() -> String {
         let (name, default) = (format!("`{name}`"), format!("`{}`", defaults[*name]));
         row(&mut out, [&name, &one_line(doc), &values(), &default]);
     }
-    out.push('\n');
+    out
+}
+
+/// Returns a Markdown table of the control pages.
+#[must_use]
+pub fn control_pages_reference() -> String {
+    let mut out = String::new();
     row(&mut out, ["page", "what it does"]);
     row(&mut out, ["---", "---"]);
     for (method, page, meaning) in PAGES {

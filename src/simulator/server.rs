@@ -28,7 +28,7 @@ use super::{
     control_pages, fault_effects,
     fault_stream::{End, FaultStream, Script, StreamControl},
     framework::{Disposition, dispatch},
-    host::RawRequest,
+    host::{RawRequest, Refusal},
     options::Dialect,
     parameters::lossy,
     reply::{Reply, reason_of},
@@ -117,9 +117,9 @@ async fn answer(
     let sequence = handle.record(connection, raw, &disposition);
     let mut reply = match disposition {
         Disposition::Serve(call) => fault_effects::serve(handle, control, sequence, *call).await,
-        Disposition::Reply(reply) => *reply,
-        Disposition::NeverAnswer => pending().await,
-        Disposition::Close => {
+        Disposition::Refuse(Refusal::Reply(reply)) => *reply,
+        Disposition::Refuse(Refusal::NeverAnswer) => pending().await,
+        Disposition::Refuse(Refusal::Close) => {
             control.set(Script::CutHead {
                 keep: 0,
                 end: End::Close,

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    faults::Unasked,
+    fault_kind::{Behaviour, Unasked},
     knobs::{DeleteForward, Knobs, UpdateAll, WriteAnswer},
     request_object::{Property as P, RequestObject},
     routing::Route,
@@ -69,18 +69,6 @@ impl Call {
         };
         owner.unwrap_or(self.bound.int(P::Account))
     }
-}
-
-/// What the service does otherwise than asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Behaviour {
-    /// Nothing.
-    #[default]
-    Normal,
-    /// It changes nothing, and answers success.
-    Idle,
-    /// It changes this field besides when it updates a number.
-    Unasked(Unasked),
 }
 
 /// What a call depends on besides the store.

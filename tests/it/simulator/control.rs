@@ -126,7 +126,7 @@ async fn the_reference_names_every_fault_knob_and_page() {
     for page in pages.filter(|line| line.contains("/_simulator/")) {
         let (request, _) = page.split_once('`').expect("a page is code");
         let (method, target) = request.split_once(' ').expect("a method and a page");
-        let got = raw::send(addr, &raw::request(addr, method, target, &[], b"{}")).await;
+        let got = raw_http::send(addr, &raw_http::request(addr, method, target, &[], b"{}")).await;
         assert_ne!(got.response().status(), 404, "{request}");
         count += 1;
     }

@@ -68,7 +68,7 @@ async fn an_effect_comes_late_after_a_gateway_answered_or_the_connection_ended()
     ] {
         let name = kind.name();
         let (addr, handle) = demo_failing(kind).await;
-        let _ = raw::get(addr, ADD).await;
+        let _ = raw_http::get(addr, ADD).await;
         assert_eq!(handle.effects(), [], "{name}: not yet");
         handle.wait_for_effects(1).await;
         fired_once(&handle, name, true);

@@ -131,7 +131,7 @@ async fn a_strict_self_host_refuses_a_foreign_or_missing_host() {
         ("", "40", "<h1>Bad Request (Invalid host name)</h1>"),
     ] {
         let request = format!("GET {GET_ALL} HTTP/1.1\r\n{header}\r\n");
-        let got = raw::send(addr, request.as_bytes()).await.response();
+        let got = raw_http::send(addr, request.as_bytes()).await.response();
         assert_eq!(got.status_line, "HTTP/1.1 400 Bad Request");
         assert_eq!(got.header("content-type"), Some("text/html; charset=utf-8"));
         assert_eq!(got.header("content-length"), Some(length));
@@ -144,10 +144,10 @@ async fn a_self_host_sends_a_body_in_answer_to_a_head() {
     let (addr, _) = demo().await;
     let mut stream = TcpStream::connect(addr).await.expect("it listens");
     stream
-        .write_all(&raw::request(addr, "HEAD", GET_ALL, &[], b""))
+        .write_all(&raw_http::request(addr, "HEAD", GET_ALL, &[], b""))
         .await
         .expect("it is open");
-    let got = raw::read(&mut stream, false).await.response();
+    let got = raw_http::read(&mut stream, false).await.response();
     assert_eq!(got.status_line, "HTTP/1.1 404 Not Found");
     assert_eq!(got.header("content-length"), Some("3"));
     assert_eq!((got.text().as_str(), got.complete), ("404", true));
@@ -188,7 +188,7 @@ async fn takes_a_raw_backtick_in_the_path_and_a_raw_byte_in_the_query() {
         bytes.push(0xe9);
         bytes.extend_from_slice(format!(" HTTP/1.1\r\nHost: {addr}\r\n\r\n").as_bytes());
         stream.write_all(&bytes).await.expect("it is open");
-        let got = raw::read(&mut stream, false).await.response();
+        let got = raw_http::read(&mut stream, false).await.response();
         assert_eq!(got.status(), 200);
         assert!(got.text().ends_with(",caf\u{fffd}\n"), "{}", got.text());
     }
@@ -202,8 +202,8 @@ async fn v4_trims_the_types_that_a_client_accepts_and_v3_does_not() {
     ] {
         let (addr, _) = host(dialect).await;
         let accept = [("Accept", "text/csv, application/json")];
-        let request = raw::request(addr, "GET", "/getfollowmes/DEMO-KEY/1001", &accept, b"");
-        let got = raw::send(addr, &request).await.response();
+        let request = raw_http::request(addr, "GET", "/getfollowmes/DEMO-KEY/1001", &accept, b"");
+        let got = raw_http::send(addr, &request).await.response();
         assert_eq!(got.header("content-type"), Some(content_type));
     }
 }

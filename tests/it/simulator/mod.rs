@@ -10,16 +10,20 @@ mod normalise;
 mod store;
 mod vectors;
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use followme::simulator::{
     DeleteForward, Dialect, EffectKind, Fault, FaultKind, Handle, HangAt, Knobs, Odd, Options,
     Route, Simulator, Unasked, UpdateAll, When, WriteAnswer,
 };
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::raw_http::{self, Ending, PATIENCE, RawResponse};
 
