@@ -1,5 +1,4 @@
-//! Whether the facade serves, and whether upstream was seen to work: what `grpc.health.v1` and the
-//! admin pages say.
+//! The health of the facade and of upstream, as `grpc.health.v1` and the admin pages report it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,47 +6,46 @@ use tokio::{sync::watch, time::interval};
 
 use crate::upstream::Client;
 
-/// The name under which upstream's state is told.
+/// The name of upstream's health in `grpc.health.v1`.
 pub const UPSTREAM: &str = "upstream.porta";
 
-/// How often upstream is asked while the facade waits for it to be ready itself: nobody else asks
-/// it then.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often upstream is probed while the facade is not ready because of it: no calls arrive then.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The health of the facade.
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
-    /// The names that say whether the facade is ready to serve.
+    /// The services whose health is that of the facade.
     ready: Arc<[&'static str]>,
     follows_upstream: bool,
-    /// How long upstream may go unheard of before it is asked.
+    /// The idle time before a health probe is sent.
     probe_after: Duration,
     state: watch::Sender<State>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct State {
-    /// Whether the facade has begun to serve.
+    /// Whether the facade serves.
     started: bool,
-    /// Whether it has begun to end.
+    /// Whether it shuts down.
     stopped: bool,
-    /// Whether upstream was seen to work.
+    /// Whether upstream is available; `None` before the first request.
     upstream: Option<bool>,
 }
 
-/// Whether something serves.
+/// The serving status of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Serving {
-    /// It does.
+    /// It serves.
     Yes,
-    /// It does not.
+    /// It does not serve.
     No,
-    /// Nobody knows yet.
+    /// Not known yet.
     Unknown,
 }
 
 impl Health {
-    /// Nothing serves yet.
+    /// Makes the health of a facade that does not serve yet.
     pub(crate) fn new(
         ready: &[&'static str],
         follows_upstream: bool,
@@ -61,7 +59,7 @@ impl Health {
         }
     }
 
-    /// Follows upstream, and asks it where nothing was heard of it, until the facade stops.
+    /// Tracks upstream's availability, and probes upstream when it is idle, until the facade stops.
     pub(crate) async fn watch(self, client: &Client) {
         let mut availability = client.availability();
         let mut state = self.state.subscribe();
@@ -69,8 +67,8 @@ impl Health {
         if self.follows_upstream {
             client.probe_when_idle(Duration::ZERO).await;
         }
-        let often = (self.probe_after / 2).min(ASK_AGAIN);
-        let mut ask = interval(often.max(Duration::from_millis(1)));
+        let period = (self.probe_after / 2).min(PROBE_INTERVAL);
+        let mut probe = interval(period.max(Duration::from_millis(1)));
         loop {
             tokio::select! {
                 changed = availability.changed() => {
@@ -80,32 +78,32 @@ impl Health {
                     let available = *availability.borrow_and_update();
                     self.state.send_modify(|state| state.upstream = available);
                 }
-                _ = ask.tick() => {
+                _ = probe.tick() => {
                     let waits = self.follows_upstream && !self.is_ready();
-                    let idle = if waits { ASK_AGAIN } else { Duration::MAX };
+                    let idle = if waits { PROBE_INTERVAL } else { Duration::MAX };
                     client.probe_when_idle(idle.min(self.probe_after)).await;
                 }
                 () = async {
-                    // The sender is our own.
+                    // Fails only without a sender, which is our own.
                     let _ = state.wait_for(|state| state.stopped).await;
                 } => return,
             }
         }
     }
 
-    /// Says that the facade does not serve any more.
+    /// Makes the facade NOT_SERVING for good.
     pub(crate) fn stop(&self) {
         self.state.send_modify(|state| state.stopped = true);
     }
 
-    /// Tells whether the facade is ready to serve.
+    /// Returns whether the facade is ready to serve.
     pub(crate) fn is_ready(&self) -> bool {
         let state = *self.state.borrow();
         let works = !self.follows_upstream || state.upstream == Some(true);
         state.started && !state.stopped && works
     }
 
-    /// Returns whether what has this name serves, if anything has.
+    /// Returns the serving status of a service, or `None` if there is no such service.
     pub(crate) fn serving(&self, name: &str) -> Option<Serving> {
         let serving = |yes| if yes { Serving::Yes } else { Serving::No };
         if name == UPSTREAM {
@@ -115,7 +113,7 @@ impl Health {
         self.ready.contains(&name).then(|| serving(self.is_ready()))
     }
 
-    /// Follows what changes. Not every change is one of what serves.
+    /// Subscribes to changes; may fire without a visible change of status.
     pub(crate) fn changes(&self) -> watch::Receiver<impl Clone + Send + Sync + use<>> {
         self.state.subscribe()
     }

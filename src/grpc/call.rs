@@ -61,7 +61,7 @@ impl CallBuilder {
         let (metadata, extensions, mut message) = request.into_parts();
         let reply_by = extensions.get::<ReplyDeadline>().map(ReplyDeadline::claim);
         let mut violations = Violations::default();
-        // The layer that authenticates has let the call pass.
+        // `authenticate` has put it there.
         let caller = extensions
             .get::<Arc<Caller>>()
             .ok_or_else(|| status::denied(M::METHOD, "", &Unauthenticated::Missing.into(), None))?;
@@ -117,8 +117,8 @@ impl CallBuilder {
     }
 }
 
-/// Returns the request id of a message and the fingerprint of its bytes. A map has no order, so a
-/// message must hold none when it comes here.
+/// Returns the request id of a message and the fingerprint of its bytes. The message must hold no
+/// map: a map has no order.
 fn idempotency<M: RequestMessage>(message: &M, violations: &mut Violations) -> Option<Idempotency> {
     let id = message.request_id();
     if id.is_empty() {

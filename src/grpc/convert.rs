@@ -1,4 +1,4 @@
-//! Between the messages of the contract and the words of the domain.
+//! Converts between the messages of the contract and the types of the domain.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ const OUTPUT_ONLY: [&str; 5] = [
     "unrecognized",
 ];
 
-/// Takes an account id.
+/// Converts an account id.
 pub(super) fn account(id: i32, path: &str, violations: &mut Violations) -> Option<AccountId> {
     let account = AccountId::new(id);
     if account.is_none() {
@@ -29,7 +29,7 @@ pub(super) fn account(id: i32, path: &str, violations: &mut Violations) -> Optio
     account
 }
 
-/// Takes the id of a number.
+/// Converts the id of a number.
 pub(super) fn number_id(id: i32, path: &str, violations: &mut Violations) -> Option<NumberId> {
     let number = NumberId::new(id);
     if number.is_none() {
@@ -75,7 +75,7 @@ pub(super) fn draft(number: &pb::FollowMeNumber) -> Draft {
     }
 }
 
-/// Takes the list that an account is to have.
+/// Converts the list that an account is to have.
 pub(super) fn desired_list(
     request: &pb::ReplaceAllRequest,
     max: usize,
@@ -85,14 +85,14 @@ pub(super) fn desired_list(
     if count > max {
         violations.push(
             "numbers",
-            format!("holds {count} numbers; at most {max} are taken"),
+            format!("holds {count} numbers; send at most {max}"),
         );
         return Vec::new();
     }
     if count == 0 && !request.allow_empty {
         violations.push(
             "numbers",
-            "is empty, which deletes every number of the account: set allow_empty if that is meant",
+            "is empty, which deletes every number of the account: set allow_empty to do that",
         );
     }
     let mut ids = HashSet::new();
@@ -105,7 +105,7 @@ pub(super) fn desired_list(
             if number.number_id > 0 && !ids.insert(number.number_id) {
                 violations.push(
                     format!("{path}.number_id"),
-                    format!("stands twice in the list: {}", number.number_id),
+                    format!("is in the list twice: {}", number.number_id),
                 );
             }
             desired(number, request.account_id, &path, violations)
@@ -113,13 +113,13 @@ pub(super) fn desired_list(
         .collect()
 }
 
-/// Takes the etag that a number of the list must have, where it names one.
+/// Returns the etag that a number of the list must have, if the request names one.
 pub(super) fn number_etag(number: pb::FollowMeNumber) -> Option<(NumberId, String)> {
     let id = NumberId::new(number.number_id)?;
     (!number.etag.is_empty()).then_some((id, number.etag))
 }
 
-/// Takes a number of the list that an account is to have.
+/// Converts a number of the list that an account is to have.
 fn desired(
     number: &pb::FollowMeNumber,
     account: i32,
@@ -139,7 +139,7 @@ fn desired(
     }
 }
 
-/// Checks that a number does not name another account than the request.
+/// Checks that a number names no other account than the request.
 pub(super) fn same_account(
     number: &pb::FollowMeNumber,
     account: i32,
@@ -154,7 +154,7 @@ pub(super) fn same_account(
     }
 }
 
-/// Takes the fields that an update names, and checks that each is there to be taken.
+/// Returns the fields that the mask of an update names, and checks that each is present.
 pub(super) fn mask(
     mask: Option<&prost_types::FieldMask>,
     draft: &Draft,
@@ -176,7 +176,7 @@ pub(super) fn mask(
             if !draft.present().contains(field) {
                 violations.push(
                     format!("number.{path}"),
-                    "is named by update_mask but absent: set it, since upstream cannot unset it",
+                    "is named by update_mask but absent: set it, since upstream cannot unset a field",
                 );
             }
         } else if OUTPUT_ONLY.contains(&path.as_str()) {
@@ -199,7 +199,7 @@ pub(super) fn mask(
     named
 }
 
-/// Shows a number.
+/// Returns the message of a number that may be only planned.
 pub(super) fn number(view: &NumberView) -> pb::FollowMeNumber {
     match view {
         NumberView::Stored(number) => stored(number),
@@ -210,7 +210,7 @@ pub(super) fn number(view: &NumberView) -> pb::FollowMeNumber {
     }
 }
 
-/// Shows a number of the list.
+/// Returns the message of a number of the list.
 pub(super) fn stored(number: &Number) -> pb::FollowMeNumber {
     let fields = &number.fields;
     let mut unrecognized: HashMap<String, String> = number
@@ -265,7 +265,7 @@ fn duration(seconds: i32) -> prost_types::Duration {
     }
 }
 
-/// Shows the settings of a list.
+/// Returns the message of the settings of a list.
 pub(super) fn settings(settings: &Settings) -> pb::FollowMeSettings {
     let sequence = match settings.sequence.as_str() {
         "" => pb::Sequence::Unspecified,
@@ -283,19 +283,19 @@ pub(super) fn settings(settings: &Settings) -> pb::FollowMeSettings {
     }
 }
 
-/// Shows the names of fields.
+/// Returns the names of fields.
 pub(super) fn names(fields: FieldSet) -> Vec<String> {
     fields.iter().map(|field| field.name().to_owned()).collect()
 }
 
-/// Shows what became of a step.
+/// Returns the message of a step and its outcome.
 pub(super) fn step(report: &StepReport) -> pb::ReplaceStep {
     use pb::replace_step::{Action, Outcome};
-    let place = |index: usize| i32::try_from(index).unwrap_or(i32::MAX);
+    let index_of = |index: usize| i32::try_from(index).unwrap_or(i32::MAX);
     let (index, action) = match &report.step {
-        Step::Keep { index, .. } => (place(*index), Action::Keep),
-        Step::Update { index, .. } => (place(*index), Action::Update),
-        Step::Add { index, .. } => (place(*index), Action::Add),
+        Step::Keep { index, .. } => (index_of(*index), Action::Keep),
+        Step::Update { index, .. } => (index_of(*index), Action::Update),
+        Step::Add { index, .. } => (index_of(*index), Action::Add),
         Step::Delete { .. } => (-1, Action::Delete),
     };
     let outcome = match report.outcome {
@@ -314,14 +314,17 @@ pub(super) fn step(report: &StepReport) -> pb::ReplaceStep {
     }
 }
 
-/// Takes which page of a list is asked for. A token is the position and the etag of the list that
-/// the page before was cut from.
+/// Converts the request of a page. A token is the position and the etag of the list that the page
+/// before was cut from.
 pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> ListRequest {
     let size = match usize::try_from(request.page_size) {
         Ok(0) => None,
         Ok(size) => Some(size),
         Err(_) => {
-            violations.push("page_size", "must be 0 for all, or greater");
+            violations.push(
+                "page_size",
+                "must be 0 for all numbers, or the size of a page",
+            );
             None
         }
     };
@@ -341,7 +344,7 @@ pub(super) fn page(request: &pb::ListRequest, violations: &mut Violations) -> Li
     if token.is_none() {
         violations.push(
             "page_token",
-            "is not a next_page_token of an earlier answer",
+            "must be the next_page_token of an earlier response",
         );
     }
     let (start, etag) = token.unzip();

@@ -1,4 +1,4 @@
-//! `grpc.health.v1`: Check and Watch over what [`Health`] knows.
+//! `grpc.health.v1`: Check and Watch over [`Health`].
 
 use std::pin::Pin;
 
@@ -13,10 +13,10 @@ use tonic_health::pb::{
 use super::status;
 use crate::health::{Health, Serving};
 
-/// The service.
+/// The health service.
 ///
-/// tonic-health's own fails a Watch of a service that it does not know, where the protocol says that
-/// such a service is watched until somebody knows it.
+/// tonic-health's own fails a Watch of an unknown service, where the protocol asks for
+/// SERVICE_UNKNOWN and a Watch that continues.
 #[derive(Debug, Clone)]
 pub(super) struct Service(Health);
 
@@ -46,10 +46,10 @@ impl health_server::Health for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let service = request.into_inner().service;
         let health = self.0.clone();
-        let mut told = None;
+        let mut last = None;
         let changes = WatchStream::new(health.changes()).filter_map(move |_| {
             let now = response(health.serving(&service));
-            (told.replace(now.status) != Some(now.status)).then_some(Ok(now))
+            (last.replace(now.status) != Some(now.status)).then_some(Ok(now))
         });
         Ok(Response::new(Box::pin(changes)))
     }

@@ -1,4 +1,5 @@
-//! The call metadata that names the tenant: `x-porta-license` and its like.
+//! The call metadata that names the tenant: `x-porta-license`, `x-porta-content-id`,
+//! `x-porta-feature-name`.
 
 use tonic::metadata::MetadataMap;
 
@@ -17,11 +18,11 @@ pub struct Defaults {
     pub feature_name: Option<String>,
 }
 
-/// The longest FeatureName, in bytes: it has to fit the query next to other values.
+/// The longest FeatureName, in bytes: it must fit the query beside other values.
 pub const MAX_FEATURE_NAME_BYTES: usize = 128;
 
 impl Defaults {
-    /// Returns the tenant of a call; `None` where no License is known, which is then a violation.
+    /// Returns the tenant of a call; `None`, and a violation, where it has no License.
     pub(super) fn tenant(
         &self,
         metadata: &MetadataMap,
@@ -44,8 +45,8 @@ impl Defaults {
             Some(_) if !caller.brings_license => {
                 violations.push(
                     "metadata.x-porta-license",
-                    "is not taken: the configuration (upstream.caller_license, or that of the \
-                     caller) does not let this caller bring one",
+                    "must be absent: the configuration (upstream.caller_license, or that of the \
+                     caller) does not let this caller send a License",
                 );
                 None
             }
@@ -64,7 +65,7 @@ impl Defaults {
                 if caller.license.is_none() {
                     violations.push(
                         "metadata.x-porta-license",
-                        "is required: no License is configured",
+                        "is required, since no License is configured: send one",
                     );
                 }
                 caller.license.clone()
