@@ -1,5 +1,5 @@
-//! What reading one answer, and writing its CSV, costs. Prints nanoseconds per operation, the best of a
-//! few rounds: a shared machine only ever adds.
+//! The time to parse one answer and to write its CSV. Prints nanoseconds per operation, the best of a
+//! few rounds: other load on the machine only adds time.
 
 #![expect(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What a call costs from end to end: client, facade and simulated upstream in one process.
+//! The time of a call from end to end: client, followme and simulator in one process.
 //!
 //! ```sh
 //! cargo bench --bench rpc
@@ -50,7 +50,7 @@ async fn run() {
         .expect("it listens");
 
     let client = FollowMeServiceClient::new(channel);
-    // What is paid once is paid before the clock starts.
+    // Warms up connections and caches before the clock starts.
     list(client.clone(), 500).await;
     for callers in [1, 16] {
         let start = Instant::now();

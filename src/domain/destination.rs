@@ -1,10 +1,10 @@
-//! Where calls may be forwarded to: prefixes of redirect numbers.
+//! The destination policy: prefixes of redirect numbers that calls may be forwarded to.
 
-/// The destinations that somebody may forward calls to. The default allows every one.
+/// The destinations that a caller may forward calls to. The default allows all.
 ///
 /// A prefix and a redirect number are compared by their letters, digits, `*` and `#` only, letters
-/// in any case: `+1 (900)` and `1.900` begin alike, since a switch dials them alike. A denied
-/// prefix beats an allowed one.
+/// in any case: `+1 (900)` and `1.900` are the same prefix, since a switch dials the same. A denied
+/// prefix takes precedence over an allowed one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DestinationPolicy {
     allowed: Option<Vec<String>>,
@@ -12,11 +12,11 @@ pub struct DestinationPolicy {
 }
 
 impl DestinationPolicy {
-    /// Makes them of prefixes; without `allowed`, all are allowed that are not denied.
+    /// Creates a policy from prefixes. Without `allowed`, all are allowed that are not denied.
     ///
     /// # Errors
-    /// Returns the first prefix of which nothing is left to be compared: it would begin every
-    /// number.
+    /// Returns the first prefix that has none of these characters: every number would start with
+    /// it.
     pub fn new<'a>(
         allowed: Option<&'a [String]>,
         denied: &'a [String],
@@ -37,7 +37,7 @@ impl DestinationPolicy {
         })
     }
 
-    /// Tells whether calls may go to a redirect number.
+    /// Tells whether calls may be forwarded to a redirect number.
     #[must_use]
     pub fn allows(&self, redirect_number: &str) -> bool {
         let number = dialled(redirect_number);
@@ -46,7 +46,7 @@ impl DestinationPolicy {
     }
 }
 
-/// Returns what of a number is dialled.
+/// Returns the characters of a number that are dialled.
 fn dialled(text: &str) -> String {
     text.chars()
         .filter(|character| character.is_ascii_alphanumeric() || "*#".contains(*character))
@@ -63,17 +63,17 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_permitted_unless_something_is_said() {
+    fn the_default_allows_every_destination() {
         assert!(DestinationPolicy::default().allows("15550100"));
         let none = DestinationPolicy::new(Some(&[]), &[]).unwrap();
         assert!(!none.allows("15550100"));
     }
 
     #[test]
-    fn a_denied_prefix_beats_an_allowed_one_however_it_is_written() {
+    fn a_denied_prefix_takes_precedence_however_it_is_written() {
         let (allowed, denied) = (texts(&["1555", "+49"]), texts(&["1-555-019"]));
         let destinations = DestinationPolicy::new(Some(&allowed), &denied).unwrap();
-        for (number, permitted) in [
+        for (number, is_allowed) in [
             ("15550100", true),
             ("+15550100", true),
             ("1.555-0100", true),
@@ -86,7 +86,7 @@ mod tests {
             ("*6715550100", false),
             ("155", false),
         ] {
-            assert_eq!(destinations.allows(number), permitted, "{number}");
+            assert_eq!(destinations.allows(number), is_allowed, "{number}");
         }
     }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_would_begin_every_number_is_refused() {
+    fn a_prefix_that_every_number_has_is_refused() {
         for text in ["", "+", "-."] {
             let prefixes = texts(&["1", text]);
             assert_eq!(DestinationPolicy::new(None, &prefixes), Err(&prefixes[1]));

@@ -1,4 +1,4 @@
-//! What a caller wants a number to be, and the checks it has to pass.
+//! A number as a request sets it, and the violations of its checks.
 
 use super::{Field, FieldSet, Fields, check::Rules, fields::without_plus, letters::flag_letter};
 
@@ -7,16 +7,16 @@ use super::{Field, FieldSet, Fields, check::Rules, fields::without_plus, letters
 pub struct Violation {
     /// The path from the request to the field: `number.period`, `numbers[3].name`.
     pub field: String,
-    /// What is wrong, and what to do.
+    /// The rule that is broken, and what to change.
     pub description: String,
 }
 
-/// All the rules that a request breaks.
+/// All rules that a request breaks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// Adds one.
+    /// Adds a violation.
     pub fn push(&mut self, field: impl Into<String>, description: impl Into<String>) {
         self.0.push(Violation {
             field: field.into(),
@@ -24,20 +24,20 @@ impl Violations {
         });
     }
 
-    /// Adds one if the check failed; returns the value if it passed.
+    /// Adds a violation if a check failed; returns the value if it passed.
     pub fn collect<T>(&mut self, field: &str, checked: Result<T, String>) -> Option<T> {
         checked
             .map_err(|description| self.push(field, description))
             .ok()
     }
 
-    /// Tells whether there is none.
+    /// Tells whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns them in the order in which they were found.
+    /// Returns the violations in the order in which they were found.
     #[must_use]
     pub fn as_slice(&self) -> &[Violation] {
         &self.0
@@ -58,10 +58,10 @@ impl Violations {
         }
     }
 
-    /// Passes on if there is none.
+    /// Returns `Ok` if there are none.
     ///
     /// # Errors
-    /// Returns itself if there is one.
+    /// Returns the violations if there are any.
     pub fn into_result(self) -> Result<(), Self> {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }

@@ -1,4 +1,4 @@
-//! The tenant's API key.
+//! The License: the API key of a tenant.
 
 use std::{
     fmt,
@@ -7,21 +7,21 @@ use std::{
 
 use zeroize::Zeroizing;
 
-/// The License: the API key that stands in nearly every upstream path (docs/upstream/domain.md 2).
+/// The API key of a tenant, which is part of nearly every upstream path (docs/upstream/domain.md 2).
 ///
-/// It has no `Display`, its `Debug` prints nothing of it, and its memory is overwritten when it is
-/// dropped. Only `upstream` asks for its text.
+/// It has no `Display`, its `Debug` hides the text, and its memory is overwritten when it is
+/// dropped. Only `upstream` exposes the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct License(Zeroizing<String>);
 
 impl License {
-    /// The longest License that is taken, in bytes: it has to fit the query next to other values.
+    /// The maximum length in bytes: it has to fit the query next to other values.
     pub const MAX_BYTES: usize = 256;
 
-    /// Takes the text of a License.
+    /// Creates a License from its text.
     ///
     /// # Errors
-    /// Says what is wrong, without printing the text: empty, longer than [`Self::MAX_BYTES`], or
+    /// The rule that is broken, without the text: empty, longer than [`Self::MAX_BYTES`], or
     /// with control characters.
     pub fn new(text: impl Into<String>) -> Result<Self, &'static str> {
         let text = Zeroizing::new(text.into());
@@ -36,8 +36,7 @@ impl License {
         }
     }
 
-    /// Returns the text, to be written into an upstream request or to be looked for in a text that
-    /// must not hold it, and for nothing else.
+    /// Returns the text: only to write it into an upstream request, or to redact it from a text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

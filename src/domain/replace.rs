@@ -1,66 +1,65 @@
-//! The plan of a replace-all: which numbers stay, change, come and go.
+//! The plan of a replace-all: which numbers are kept, updated, added and deleted.
 
 use super::{Draft, Field, FieldSet, Fields, List, Number, NumberId, Rules, Violations, check};
 
-/// A number that the account shall have, with the id of the one it replaces where the caller
-/// named it.
+/// A number of the desired list, with the id of the one it replaces where the caller set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     /// The id of the number that this one replaces.
     pub id: Option<NumberId>,
-    /// What it shall be.
+    /// Its fields.
     pub draft: Draft,
 }
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The number is as it shall be.
+    /// The number is as desired.
     Keep {
-        /// The place in the request.
+        /// The index in the request.
         index: usize,
         /// The number.
         id: NumberId,
     },
-    /// The number changes.
+    /// The number is updated.
     Update {
-        /// The place in the request.
+        /// The index in the request.
         index: usize,
         /// The number.
         id: NumberId,
-        /// What it shall be, whole.
+        /// All its fields after the step.
         target: Fields,
         /// The fields that change.
         changed: FieldSet,
     },
-    /// A number comes.
+    /// A number is added.
     Add {
-        /// The place in the request.
+        /// The index in the request.
         index: usize,
-        /// What it shall be, whole.
+        /// All its fields after the step.
         target: Fields,
     },
-    /// A number goes.
+    /// A number is deleted.
     Delete {
         /// The number.
         id: NumberId,
     },
 }
 
-/// The steps that make a list the desired one: first what stays, then updates, adds, and deletes
-/// last, so that the account never stands without numbers on the way.
+/// The steps that make a list the desired one: keeps, updates, adds, and then deletes, so that the
+/// account is never without numbers in between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The steps in the order in which they are to be done.
+    /// The steps, in the order in which they are executed.
     pub steps: Vec<Step>,
 }
 
 impl Plan {
-    /// Makes the plan.
+    /// Plans the steps.
     ///
     /// Desired numbers are matched with those of the list by id, then by redirect number and
-    /// domain, then by position. An id that the list does not have matches nothing by itself: the
-    /// number may have been deleted meanwhile, and it shall be there.
+    /// domain, then by position. An id that the list does not have is ignored: the number may have
+    /// been deleted meanwhile, and is then added again.
     #[must_use]
     pub fn new(current: &List, desired: &[Desired], rules: &Rules) -> Self {
         let matches = matches(current, desired, rules);
@@ -75,8 +74,8 @@ impl Plan {
                 })
             })
             .collect();
-        // A new number without a position comes behind all others, those that the caller placed
-        // included.
+        // A new number without an order comes after all others, including the desired ones that have
+        // an order.
         let mut highest = targets
             .iter()
             .flatten()
@@ -131,7 +130,7 @@ impl Plan {
         Self { steps }
     }
 
-    /// Tells whether nothing has to be written.
+    /// Tells whether the plan writes nothing.
     #[must_use]
     pub fn writes_nothing(&self) -> bool {
         self.steps
@@ -139,8 +138,8 @@ impl Plan {
             .all(|step| matches!(step, Step::Keep { .. }))
     }
 
-    /// Checks what would be written, and only that: what upstream holds and the caller sends back
-    /// unchanged goes through, whatever it is.
+    /// Checks the fields that the plan writes, and only these: a value that the upstream holds passes
+    /// unchanged, whatever it is.
     pub fn check(&self, desired: &[Desired], rules: &Rules, violations: &mut Violations) {
         for step in &self.steps {
             let (index, fields, order) = match step {
@@ -158,7 +157,7 @@ impl Plan {
                 continue;
             };
             let path = format!("numbers[{index}]");
-            // What no list can hold does not show as a change, and is not what upstream holds.
+            // A value that no number can hold shows as no change, and is never the upstream's.
             let fields = fields.union(desired.draft.unrepresentable());
             desired.draft.check(fields, &path, rules, violations);
             if desired.draft.fields.order.is_none()
@@ -171,12 +170,12 @@ impl Plan {
     }
 }
 
-/// Finds for each desired number the one of the list that it replaces.
+/// Returns for each desired number the number of the list that it replaces.
 fn matches<'a>(current: &'a List, desired: &[Desired], rules: &Rules) -> Vec<Option<&'a Number>> {
     let mut free: Vec<&Number> = current.numbers.iter().collect();
     let mut take = |wanted: &dyn Fn(&Number) -> bool| {
-        let place = free.iter().position(|number| wanted(number))?;
-        Some(free.remove(place))
+        let index = free.iter().position(|number| wanted(number))?;
+        Some(free.remove(index))
     };
     let mut matches: Vec<Option<&Number>> = desired
         .iter()
@@ -184,8 +183,8 @@ fn matches<'a>(current: &'a List, desired: &[Desired], rules: &Rules) -> Vec<Opt
         .collect();
     for (matched, desired) in matches.iter_mut().zip(desired) {
         if matched.is_none() {
-            let literal = desired.draft.to_fields(rules);
-            *matched = take(&|number| number.fields.same_destination(&literal));
+            let fields = desired.draft.to_fields(rules);
+            *matched = take(&|number| number.fields.same_destination(&fields));
         }
     }
     for matched in &mut matches {

@@ -1,8 +1,8 @@
 //! Checks of the fields that a caller writes (docs/upstream/domain.md 2, 3).
 //!
-//! For writes only: what is read from the upstream may be anything, and is never refused.
-//! An error is a text to follow the name of the field: the rule that is broken, and what to do.
-//! It never repeats the value, which is somebody's number or name.
+//! They are for writes only: a value that is read from the upstream may be anything, and is never
+//! refused. An error is a text that follows the name of the field: the rule that is broken, and what
+//! to change. It never repeats the value, which is personal.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -17,21 +17,20 @@ pub struct Rules {
     pub default_ring_timeout: i32,
 }
 
-/// The most characters of a name.
+/// The maximum length of a name, in characters.
 pub const MAX_NAME_CHARS: usize = 128;
-/// The most characters of a redirect number.
+/// The maximum length of a redirect number, in characters.
 pub const MAX_REDIRECT_NUMBER_CHARS: usize = 64;
-/// The most bytes of a period, and of its description.
+/// The maximum length of a period, and of its description, in bytes.
 pub const MAX_PERIOD_BYTES: usize = 512;
-/// The longest ring timeout, in seconds.
+/// The maximum ring timeout, in seconds.
 pub const MAX_RING_TIMEOUT_SECONDS: i32 = 3600;
-/// The last place in a list.
+/// The maximum position in a list.
 pub const MAX_ORDER: i32 = 32_767;
 
 /// Checks the name of a number: 1 to [`MAX_NAME_CHARS`] characters, none a control character.
 ///
-/// An empty name is worse than none: it makes the longest update route take the domain for the
-/// name (docs/upstream/wire.md 5).
+/// An empty name is not sent: the longest update route would take the domain for the name (docs/upstream/wire.md 5).
 ///
 /// # Errors
 /// The first rule that is broken.
@@ -42,12 +41,12 @@ pub fn name(text: &str) -> Result<(), String> {
 
 /// Checks a redirect number: 1 to [`MAX_REDIRECT_NUMBER_CHARS`] letters, digits and `*#!._-`.
 ///
-/// A plus sign at the start is fine. It is not counted if `strip_plus` says that it is going to
-/// be taken off, since the billing system stores E.164 without it (docs/upstream/domain.md 2).
+/// It may start with a plus sign, which does not count if `strip_plus` is set: then it is stripped,
+/// since the billing system stores E.164 without it (docs/upstream/domain.md 2).
 ///
 /// # Errors
-/// The first rule that is broken. SIP and `tel` URIs, and whatever holds an `@`, are pointed to
-/// the domain.
+/// The first rule that is broken. For a SIP or `tel` URI, or a text with an `@`, it refers to the
+/// domain.
 pub fn redirect_number(text: &str, strip_plus: bool) -> Result<(), String> {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_uri = digits.split_once(':').is_some_and(|(scheme, _)| {
@@ -67,9 +66,9 @@ pub fn redirect_number(text: &str, strip_plus: bool) -> Result<(), String> {
         |character: char| character.is_ascii_alphanumeric() || "*#!._-".contains(character);
     match digits.chars().position(|character| !allowed(character)) {
         Some(index) => {
-            let place = index + 1 + text.len() - digits.len();
+            let position = index + 1 + text.len() - digits.len();
             Err(format!(
-                "must hold letters, digits and * # ! . _ - only: remove character {place}"
+                "must hold letters, digits and * # ! . _ - only: remove character {position}"
             ))
         }
         None => Ok(()),
@@ -88,7 +87,7 @@ pub fn domain(text: &str) -> Result<(), String> {
     host(text).map_err(|what| format!("must be a host name or an IP address: {what}"))
 }
 
-/// Checks a host that is no bare address; the error says what to do.
+/// Checks a host that is not a bare address; the error tells what to change.
 fn host(text: &str) -> Result<(), &'static str> {
     const PORT: &str = "remove the colon and the port";
     if let Some(inner) = text.strip_prefix('[') {
@@ -103,7 +102,7 @@ fn host(text: &str) -> Result<(), &'static str> {
     }
     match text.split_once(':') {
         Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => return Err(PORT),
-        Some(_) => return Err("remove the scheme, or mend the address"),
+        Some(_) => return Err("remove the scheme, or correct the address"),
         None => {}
     }
     if text.len() > 253 {
@@ -113,10 +112,10 @@ fn host(text: &str) -> Result<(), &'static str> {
         return Err("remove the dot at the end");
     }
     text.split('.').try_for_each(label)?;
-    // RFC 1123 2.1: what looks like an address is one, or is nothing.
+    // RFC 1123 2.1: a name that looks like an address is read as one.
     let last = text.rsplit('.').next().unwrap_or(text);
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a name that ends in a number is read as an IPv4 address: mend it");
+        return Err("a name that ends in a number is read as an IPv4 address: correct it");
     }
     Ok(())
 }
@@ -167,12 +166,12 @@ fn ring_timeout_range() -> String {
     format!("must be from 1 to {MAX_RING_TIMEOUT_SECONDS} seconds")
 }
 
-/// Checks a place in the list: 1 to [`MAX_ORDER`].
+/// Checks a position in the list: 1 to [`MAX_ORDER`].
 ///
 /// # Errors
 /// The rule that is broken.
-pub fn order(place: i32) -> Result<(), String> {
-    if !(1..=MAX_ORDER).contains(&place) {
+pub fn order(position: i32) -> Result<(), String> {
+    if !(1..=MAX_ORDER).contains(&position) {
         return Err(format!("must be from 1 to {MAX_ORDER}"));
     }
     Ok(())

@@ -9,7 +9,7 @@ fn invalid(message: &str) -> Result<(), String> {
 }
 
 #[test]
-fn takes_names_of_1_to_128_characters() {
+fn names_have_1_to_128_characters() {
     for text in ["H", "Büro, \"alt\" 世界", " ", &"é".repeat(128)] {
         assert_eq!(name(text), VALID, "{text}");
     }
@@ -21,22 +21,22 @@ fn takes_names_of_1_to_128_characters() {
 }
 
 #[test]
-fn refuses_control_characters_in_names_and_descriptions() {
-    for (text, place) in [
+fn names_and_descriptions_have_no_control_characters() {
+    for (text, position) in [
         ("a\nb", 2),
         ("\tb", 1),
         ("é\u{7f}", 2),
         ("ab\u{85}", 3),
         ("\0", 1),
     ] {
-        let message = format!("must hold no control characters: remove character {place}");
+        let message = format!("must hold no control characters: remove character {position}");
         assert_eq!(name(text), invalid(&message), "{text:?}");
         assert_eq!(period_description(text), invalid(&message), "{text:?}");
     }
 }
 
 #[test]
-fn takes_every_kind_of_redirect_number() {
+fn every_kind_of_redirect_number_is_valid() {
     let longest = "1".repeat(64);
     for text in [
         "15550100",
@@ -54,7 +54,7 @@ fn takes_every_kind_of_redirect_number() {
 }
 
 #[test]
-fn counts_a_plus_sign_only_where_it_stays() {
+fn a_plus_sign_counts_unless_it_is_stripped() {
     let longest = format!("+{}", "1".repeat(64));
     assert_eq!(redirect_number(&longest, true), VALID);
     assert_eq!(
@@ -68,7 +68,7 @@ fn counts_a_plus_sign_only_where_it_stays() {
 }
 
 #[test]
-fn refuses_empty_redirect_numbers_and_signs_out_of_place() {
+fn empty_redirect_numbers_and_unexpected_signs_are_invalid() {
     for strip_plus in [true, false] {
         for text in ["", "+"] {
             assert_eq!(
@@ -76,7 +76,7 @@ fn refuses_empty_redirect_numbers_and_signs_out_of_place() {
                 invalid("must not be empty")
             );
         }
-        for (text, place) in [
+        for (text, position) in [
             ("++1", 2),
             ("1+1", 2),
             ("+1 5", 3),
@@ -86,8 +86,9 @@ fn refuses_empty_redirect_numbers_and_signs_out_of_place() {
             ("1/2", 2),
             ("1\n", 2),
         ] {
-            let message =
-                format!("must hold letters, digits and * # ! . _ - only: remove character {place}");
+            let message = format!(
+                "must hold letters, digits and * # ! . _ - only: remove character {position}"
+            );
             assert_eq!(
                 redirect_number(text, strip_plus),
                 invalid(&message),
@@ -98,7 +99,7 @@ fn refuses_empty_redirect_numbers_and_signs_out_of_place() {
 }
 
 #[test]
-fn points_to_the_domain_when_a_redirect_number_names_a_host() {
+fn a_redirect_number_with_a_host_refers_to_the_domain() {
     for text in [
         "sip:15550100",
         "SIPS:15550100@sip.example.com",
@@ -116,7 +117,7 @@ fn points_to_the_domain_when_a_redirect_number_names_a_host() {
 }
 
 #[test]
-fn takes_host_names_addresses_and_no_domain() {
+fn host_names_addresses_and_no_domain_are_valid() {
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     assert_eq!(longest.len(), 253);
@@ -139,14 +140,14 @@ fn takes_host_names_addresses_and_no_domain() {
 }
 
 #[test]
-fn refuses_what_is_no_host_and_says_what_to_do() {
+fn an_invalid_host_tells_what_to_change() {
     let label = "a".repeat(63);
     let name_too_long = format!("{label}.{label}.{label}.{}", "a".repeat(62));
     let label_too_long = format!("a{label}.example");
     let characters = "use ASCII letters, digits, hyphens and dots only";
     let hyphen = "a part between dots starts and ends with a letter or a digit";
-    let number = "a name that ends in a number is read as an IPv4 address: mend it";
-    let colon = "remove the scheme, or mend the address";
+    let number = "a name that ends in a number is read as an IPv4 address: correct it";
+    let colon = "remove the scheme, or correct the address";
     let brackets = "put a whole IPv6 address in the brackets";
     let port = "remove the colon and the port";
     for (text, what) in [
@@ -185,7 +186,7 @@ fn refuses_what_is_no_host_and_says_what_to_do() {
 }
 
 #[test]
-fn bounds_ring_timeouts_and_places() {
+fn ring_timeouts_and_positions_are_bounded() {
     let message = "must be from 1 to 3600 seconds";
     for seconds in [1, 3600] {
         assert_eq!(ring_timeout(seconds), VALID);
@@ -203,13 +204,13 @@ fn bounds_ring_timeouts_and_places() {
     }
     assert_eq!(order(1), VALID);
     assert_eq!(order(32_767), VALID);
-    for place in [0, -1, 32_768, i32::MAX, i32::MIN] {
-        assert_eq!(order(place), invalid("must be from 1 to 32767"));
+    for position in [0, -1, 32_768, i32::MAX, i32::MIN] {
+        assert_eq!(order(position), invalid("must be from 1 to 32767"));
     }
 }
 
 #[test]
-fn bounds_periods_and_descriptions_in_bytes() {
+fn periods_and_descriptions_are_bounded_in_bytes() {
     let too_long = invalid("must have at most 512 bytes in UTF-8, has 513");
     let text = format!("{:<512}", "hr{9-17}");
     assert_eq!(period(&text), VALID);
@@ -221,7 +222,7 @@ fn bounds_periods_and_descriptions_in_bytes() {
 }
 
 #[test]
-fn refuses_a_malformed_period_with_its_place() {
+fn a_malformed_period_is_invalid_with_its_position() {
     assert_eq!(period("wd{mo-fr} hr{9am-5pm}"), VALID);
     assert_eq!(period(""), VALID);
     let message = "is no period: comma without a sub-period on both sides: remove it \

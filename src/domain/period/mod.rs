@@ -7,11 +7,11 @@
 //! scale     = yr|year mo|month wk|week yd|yday md|mday wd|wday hr|hour min|minute sec|second
 //! ```
 //!
-//! Case does not matter, and blanks may stand around every word and sign.
+//! Case does not matter, and blanks are allowed around every word and sign.
 
 use std::ops::RangeInclusive;
 
-/// What is wrong with a period, and where.
+/// The rule that a period breaks, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{rule} (at offset {position})")]
 pub struct PeriodError {
@@ -26,15 +26,14 @@ impl PeriodError {
         self.rule
     }
 
-    /// Returns the offset where the fault was found, in bytes and in characters: everything
-    /// before it is ASCII.
+    /// Returns the offset of the error, in bytes and in characters: all text before it is ASCII.
     #[must_use]
     pub fn position(&self) -> usize {
         self.position
     }
 }
 
-/// A rule of the period grammar; its text says what to do.
+/// A rule of the period grammar. Its text tells what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeriodRule {
@@ -44,7 +43,7 @@ pub enum PeriodRule {
     /// A scale is not followed by its values.
     #[error("a scale needs its values in braces, as in hr{{9-17}}")]
     ExpectedBrace,
-    /// Braces hold no value. The original takes that and then never matches.
+    /// Braces hold no value. The original accepts that, and never matches.
     #[error("empty braces: give a value, or leave the scale out")]
     EmptyBraces,
     /// An opening brace has no closing one, or holds another opening one.
@@ -56,13 +55,13 @@ pub enum PeriodRule {
     /// A comma stands between braces.
     #[error("comma between braces: separate values with a blank")]
     CommaInBraces,
-    /// Nothing stands before or after a comma. The original takes a comma at the end.
+    /// A sub-period is missing before or after a comma. The original accepts a comma at the end.
     #[error("comma without a sub-period on both sides: remove it")]
     ExpectedSubperiod,
-    /// A semicolon, which is no sign of this language.
+    /// A semicolon, which the grammar does not have.
     #[error("semicolon: separate sub-periods with a comma, values with a blank")]
     Semicolon,
-    /// A value that its scale does not have. The original takes some hours that do not exist.
+    /// A value that its scale does not have. The original accepts some hours that do not exist.
     #[error("not a value of this scale: write {0}")]
     InvalidValue(&'static str),
     /// A range lacks its end, or has more than two.
@@ -73,14 +72,14 @@ pub enum PeriodRule {
     ReversedYears,
 }
 
-/// Checks that a period is well-formed and can ever apply, as far as its text tells.
+/// Checks that a period is well formed, and that its values exist.
 ///
-/// Stricter than the software that evaluates periods where that takes a text and means nothing
-/// by it (docs/upstream/domain.md 3): empty braces, `hr{13am}`, a comma at the end. For what is to
-/// be written only: what is read may be anything.
+/// It is stricter than the software that evaluates periods, which accepts some texts that never
+/// match (docs/upstream/domain.md 3): empty braces, `hr{13am}`, a comma at the end. It is for
+/// periods that are written; one that is read may be anything.
 ///
 /// # Errors
-/// The first fault, with its place.
+/// The first rule that is broken, and where.
 pub fn check_period(text: &str) -> Result<(), PeriodError> {
     let trimmed = text.trim_matches(is_blank);
     if ["", "none", "always"]
@@ -94,7 +93,7 @@ pub fn check_period(text: &str) -> Result<(), PeriodError> {
         parser.subperiod()?;
         match parser.peek() {
             None => return Ok(()),
-            // `subperiod` goes on for as long as there is anything else.
+            // `subperiod` stops at the end or at a comma.
             Some(_) => parser.position += 1,
         }
     }
@@ -104,19 +103,65 @@ fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t')
 }
 
-/// One of the nine units of time.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    Year,
-    Month,
-    Week,
-    YearDay,
-    MonthDay,
-    WeekDay,
-    Hour,
-    Minute,
-    Second,
+/// A unit of time.
+struct Scale {
+    names: [&'static str; 2],
+    /// The values, for people.
+    values: &'static str,
+    /// Tells whether a word in lower case is a value.
+    has: fn(&str) -> bool,
 }
+
+static SCALES: [Scale; 9] = [
+    Scale {
+        names: [YEAR, "year"],
+        values: "0 to 99, or 1970 and later",
+        has: |word| year(word).is_some(),
+    },
+    Scale {
+        names: ["mo", "month"],
+        values: "1 to 12, or jan to dec",
+        has: |word| is_name(&MONTHS, 3, word) || is_number(word, 1..=12),
+    },
+    Scale {
+        names: ["wk", "week"],
+        values: "1 to 6",
+        has: |word| is_number(word, 1..=6),
+    },
+    Scale {
+        names: ["yd", "yday"],
+        values: "1 to 366",
+        has: |word| is_number(word, 1..=366),
+    },
+    Scale {
+        names: ["md", "mday"],
+        values: "1 to 31",
+        has: |word| is_number(word, 1..=31),
+    },
+    Scale {
+        names: ["wd", "wday"],
+        values: "1 to 7 with 1 for Sunday, or su mo tu we th fr sa",
+        has: |word| is_name(&WEEK_DAYS, 2, word) || is_number(word, 1..=7),
+    },
+    Scale {
+        names: ["hr", "hour"],
+        values: "0 to 23, or 12am 1am to 11am 12noon 12pm 1pm to 11pm",
+        has: |word| is_clock(word) || is_number(word, 0..=23),
+    },
+    Scale {
+        names: ["min", "minute"],
+        values: "0 to 59",
+        has: |word| is_number(word, 0..=59),
+    },
+    Scale {
+        names: ["sec", "second"],
+        values: "0 to 59",
+        has: |word| is_number(word, 0..=59),
+    },
+];
+
+/// The scale whose ranges do not wrap.
+const YEAR: &str = "yr";
 
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -124,52 +169,15 @@ const MONTHS: [&str; 12] = [
 const WEEK_DAYS: [&str; 7] = ["su", "mo", "tu", "we", "th", "fr", "sa"];
 
 impl Scale {
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "yr" | "year" => Self::Year,
-            "mo" | "month" => Self::Month,
-            "wk" | "week" => Self::Week,
-            "yd" | "yday" => Self::YearDay,
-            "md" | "mday" => Self::MonthDay,
-            "wd" | "wday" => Self::WeekDay,
-            "hr" | "hour" => Self::Hour,
-            "min" | "minute" => Self::Minute,
-            "sec" | "second" => Self::Second,
-            _ => return None,
-        })
-    }
-
-    /// The values of the scale, for people.
-    fn values(self) -> &'static str {
-        match self {
-            Self::Year => "0 to 99, or 1970 and later",
-            Self::Month => "1 to 12, or jan to dec",
-            Self::Week => "1 to 6",
-            Self::YearDay => "1 to 366",
-            Self::MonthDay => "1 to 31",
-            Self::WeekDay => "1 to 7 with 1 for Sunday, or su mo tu we th fr sa",
-            Self::Hour => "0 to 23, or 12am 1am to 11am 12noon 12pm 1pm to 11pm",
-            Self::Minute | Self::Second => "0 to 59",
-        }
-    }
-
-    /// Says whether the scale has a value of this name.
-    fn has(self, word: &str) -> bool {
-        let word = word.to_ascii_lowercase();
-        match self {
-            Self::Year => year(&word).is_some(),
-            Self::Month => is_name(&MONTHS, 3, &word) || is_number(&word, 1..=12),
-            Self::Week => is_number(&word, 1..=6),
-            Self::YearDay => is_number(&word, 1..=366),
-            Self::MonthDay => is_number(&word, 1..=31),
-            Self::WeekDay => is_name(&WEEK_DAYS, 2, &word) || is_number(&word, 1..=7),
-            Self::Hour => is_clock(&word) || is_number(&word, 0..=23),
-            Self::Minute | Self::Second => is_number(&word, 0..=59),
-        }
+    fn of_name(name: &str) -> Option<&'static Self> {
+        let name = name.to_ascii_lowercase();
+        SCALES
+            .iter()
+            .find(|scale| scale.names.contains(&name.as_str()))
     }
 }
 
-/// Reads a year; one of two digits is of the current century.
+/// Parses a year; one of two digits is of this century.
 fn year(word: &str) -> Option<u32> {
     match number(word)? {
         year @ 0..=99 => Some(2000 + year),
@@ -178,7 +186,7 @@ fn year(word: &str) -> Option<u32> {
     }
 }
 
-/// Looks at the first letters, the only ones that count: `mon` and `monday` are `mo`.
+/// Compares the first letters, the only ones that count: `mon` and `monday` are `mo`.
 fn is_name(names: &[&str], significant: usize, word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_lowercase())
         && word
@@ -199,7 +207,7 @@ fn is_number(word: &str, values: RangeInclusive<u32>) -> bool {
 }
 
 fn number(word: &str) -> Option<u32> {
-    // `parse` takes a sign as well.
+    // `parse` accepts a sign as well.
     if word.bytes().all(|byte| byte.is_ascii_digit()) {
         word.parse().ok()
     } else {
@@ -213,7 +221,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Skips blanks and looks at what follows.
+    /// Skips blanks, and returns the next byte.
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(b' ' | b'\t') = bytes.get(self.position) {
@@ -222,7 +230,7 @@ impl<'a> Parser<'a> {
         bytes.get(self.position).copied()
     }
 
-    /// Takes a run of ASCII letters and digits, maybe none.
+    /// Consumes a run of ASCII letters and digits, maybe empty.
     fn word(&mut self) -> &'a str {
         let rest = &self.text[self.position..];
         let length = rest
@@ -240,7 +248,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Reads one or more scales, up to a comma or the end.
+    /// Parses one or more scales, up to a comma or the end.
     fn subperiod(&mut self) -> Result<(), PeriodError> {
         if matches!(self.peek(), None | Some(b',')) {
             return self.error(PeriodRule::ExpectedSubperiod);
@@ -258,7 +266,7 @@ impl<'a> Parser<'a> {
             _ => {}
         }
         let start = self.position;
-        let Some(scale) = Scale::from_name(self.word()) else {
+        let Some(scale) = Scale::of_name(self.word()) else {
             self.position = start;
             return self.error(PeriodRule::UnknownScale);
         };
@@ -278,7 +286,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn range(&mut self, scale: Scale, opening: usize) -> Result<(), PeriodError> {
+    fn range(&mut self, scale: &Scale, opening: usize) -> Result<(), PeriodError> {
         let start = self.position;
         let first = self.value(scale, opening)?;
         if self.peek() != Some(b'-') {
@@ -290,14 +298,14 @@ impl<'a> Parser<'a> {
         }
         // A second sign, as in `9-12-17`, fails as the start of the next range.
         let last = self.value(scale, opening)?;
-        if scale == Scale::Year && year(first) > year(last) {
+        if scale.names[0] == YEAR && year(first) > year(last) {
             self.position = start;
             return self.error(PeriodRule::ReversedYears);
         }
         Ok(())
     }
 
-    fn value(&mut self, scale: Scale, opening: usize) -> Result<&'a str, PeriodError> {
+    fn value(&mut self, scale: &Scale, opening: usize) -> Result<&'a str, PeriodError> {
         match self.peek() {
             None | Some(b'{') => {
                 self.position = opening;
@@ -310,9 +318,9 @@ impl<'a> Parser<'a> {
         }
         let start = self.position;
         let word = self.word();
-        if !scale.has(word) {
+        if !(scale.has)(&word.to_ascii_lowercase()) {
             self.position = start;
-            return self.error(PeriodRule::InvalidValue(scale.values()));
+            return self.error(PeriodRule::InvalidValue(scale.values));
         }
         Ok(word)
     }

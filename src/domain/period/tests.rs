@@ -49,32 +49,33 @@ fn takes_every_form_of_the_grammar() {
 #[test]
 fn refuses_values_that_a_scale_does_not_have() {
     let cases = [
-        (Scale::Year, "yr{#}", "100 1969 4294967296 jan 20x5"),
-        (Scale::Month, "mo{#}", "0 13 ja janv1 jän 1jan 99999999999"),
-        (Scale::Week, "wk{#}", "0 7 mon"),
-        (Scale::YearDay, "yd{#}", "0 367"),
-        (Scale::MonthDay, "md{#}", "0 32 1st"),
-        (Scale::WeekDay, "wd{#}", "0 8 m xx mo1"),
+        ("yr{#}", "100 1969 4294967296 jan 20x5"),
+        ("mo{#}", "0 13 ja janv1 jän 1jan 99999999999"),
+        ("wk{#}", "0 7 mon"),
+        ("yd{#}", "0 367"),
+        ("md{#}", "0 32 1st"),
+        ("wd{#}", "0 8 m xx mo1"),
         (
-            Scale::Hour,
             "hr{#}",
             "24 13am 0am 0pm 13pm noon 1noon am pm 12midnight 9a +9 09:00 9.5",
         ),
-        (Scale::Minute, "min{#}", "60 a"),
-        (Scale::Second, "sec{#}", "60 _"),
+        ("min{#}", "60 a"),
+        ("sec{#}", "60 _"),
     ];
-    for (scale, pattern, words) in cases {
+    for (pattern, words) in cases {
+        let (name, _) = pattern.split_once('{').unwrap();
+        let scale = Scale::of_name(name).unwrap();
         for word in words.split(' ') {
             let text = pattern.replace('#', word);
             let (rule, position) = fault(&text);
-            assert_eq!(rule, PeriodRule::InvalidValue(scale.values()), "{text}");
+            assert_eq!(rule, PeriodRule::InvalidValue(scale.values), "{text}");
             assert!(
                 text[position..].starts_with(|c: char| word.contains(c)),
                 "{text}"
             );
             // The second end of a range is checked as the first one is.
             let range = pattern.replace('#', &format!("1-{word}"));
-            if scale != Scale::Year {
+            if name != YEAR {
                 assert_eq!(fault(&range).0, rule, "{range}");
             }
         }
