@@ -15,7 +15,10 @@ fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("config", followme::config::reference()),
         ("errors", followme::grpc::error_reference()),
-        ("control-pages", followme::simulator::control_pages_reference()),
+        (
+            "control-pages",
+            followme::simulator::control_pages_reference(),
+        ),
         ("faults", followme::simulator::faults_reference()),
         ("knobs", followme::simulator::knobs_reference()),
         ("mapping", followme::upstream::mapping_reference()),
