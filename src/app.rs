@@ -1,4 +1,4 @@
-//! The composition root: the only room that sees all others.
+//! The composition root: the only module that sees all others.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,8 +23,8 @@ pub struct App {
     health: Health,
     authorizer: Arc<Authorizer>,
     reloader: Option<Reloader>,
-    /// The configuration in force, as the admin pages show it.
-    shown: tokio::sync::watch::Sender<String>,
+    /// The configuration in force, redacted, for the admin pages.
+    rendered: tokio::sync::watch::Sender<String>,
     calls: Calls,
     admin: Option<(TcpListener, Admin)>,
     config: server::Config,
@@ -34,14 +34,14 @@ impl App {
     /// Builds the facade and binds its address. Nothing is sent upstream yet.
     ///
     /// # Errors
-    /// Fails where the address cannot be bound, others reach it and nothing keeps them out, or the
-    /// HTTP client cannot be made.
+    /// Fails if an address cannot be bound, if it is exposed without TLS or callers, or if the HTTP
+    /// client or the audit log cannot be set up.
     pub async fn build(config: Config) -> io::Result<Self> {
-        if let Some(mistake) = config.exposure() {
+        if let Some(error) = config.exposure() {
             let kind = io::ErrorKind::InvalidInput;
-            return Err(io::Error::new(kind, mistake.to_string()));
+            return Err(io::Error::new(kind, error.to_string()));
         }
-        let shown = tokio::sync::watch::Sender::new(config.redacted());
+        let rendered = tokio::sync::watch::Sender::new(config.redacted());
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let audit = Audit::new(config.audit)?;
         let authorizer = Arc::new(Authorizer::new(config.security));
@@ -60,7 +60,7 @@ impl App {
                 let pages = Admin {
                     health: health.clone(),
                     calls: calls.clone(),
-                    config: shown.subscribe(),
+                    config: rendered.subscribe(),
                 };
                 Some((admin::bind(listen).await?, pages))
             }
@@ -70,7 +70,7 @@ impl App {
             service: Service::new(Arc::clone(&operations), config.defaults),
             authorizer,
             reloader: config.reloader,
-            shown,
+            rendered,
             operations,
             health,
             calls,
@@ -79,18 +79,18 @@ impl App {
         })
     }
 
-    /// Returns the address that was bound.
+    /// Returns the address of the gRPC server.
     ///
     /// # Errors
-    /// Fails where the system does not tell it.
+    /// Fails if the system does not return it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Returns the address of the admin pages, where there are any.
+    /// Returns the address of the admin pages; `None` if there are none.
     ///
     /// # Errors
-    /// Fails where the system does not tell it.
+    /// Fails if the system does not return it.
     pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
         self.admin
             .as_ref()
@@ -98,12 +98,12 @@ impl App {
             .transpose()
     }
 
-    /// Serves until the signal; then says that it does not serve any more, goes on for the drain
-    /// delay, and lets calls in flight and the writes that they began finish, within the drain
-    /// limit.
+    /// Serves until `shutdown` completes, then shuts down gracefully: health reports NOT_SERVING, the
+    /// server accepts calls for the drain delay, and calls and writes in flight finish within the
+    /// drain limit.
     ///
     /// # Errors
-    /// Fails where the server cannot run.
+    /// Fails if the server cannot run.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let Self {
             listener,
@@ -112,16 +112,16 @@ impl App {
             health,
             authorizer,
             reloader,
-            shown,
+            rendered,
             calls,
             admin,
             config,
         } = self;
-        // The pages stay until the end: what a drain is at is what people want to see.
+        // The admin pages show the progress of the shutdown, so they are served until its end.
         let pages = admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
-        let followed =
-            reloader.map(|reloader| tokio::spawn(follow(reloader, Arc::clone(&authorizer), shown)));
-        let watched = {
+        let reloading = reloader
+            .map(|reloader| tokio::spawn(reload(reloader, Arc::clone(&authorizer), rendered)));
+        let watching = {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
             tokio::spawn(async move { health.watch(operations.client()).await })
         };
@@ -152,61 +152,58 @@ impl App {
                     result
                 });
                 drained.await.unwrap_or_else(|_| {
-                    tracing::warn!("not everything ended within the drain limit");
+                    tracing::warn!("calls or writes were still in flight at the drain limit");
                     Ok(())
                 })
             }
         };
-        watched.abort();
-        if let Some(followed) = followed {
-            followed.abort();
-        }
-        if let Some(pages) = pages {
-            pages.abort();
+        watching.abort();
+        for task in [reloading, pages].into_iter().flatten() {
+            task.abort();
         }
         result
     }
 }
 
-/// How often the files of the configuration are looked at.
+/// How often the files of the configuration are polled.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks at the files of the configuration again and again, and takes over what changes in them.
-async fn follow(
+/// Polls the files of the configuration, and applies what changes in them.
+async fn reload(
     mut reloader: Reloader,
     authorizer: Arc<Authorizer>,
-    shown: tokio::sync::watch::Sender<String>,
+    rendered: tokio::sync::watch::Sender<String>,
 ) {
     loop {
         tokio::time::sleep(RELOAD_INTERVAL).await;
-        let looked = tokio::task::spawn_blocking(move || {
+        let polled = tokio::task::spawn_blocking(move || {
             let changes = reloader.poll();
             (reloader, changes)
         });
-        let Ok((looked, changes)) = looked.await else {
-            tracing::error!("the files of the configuration are not looked at any more");
+        let Ok((returned, changes)) = polled.await else {
+            tracing::error!("the reloader panicked; files are no longer polled");
             return;
         };
-        reloader = looked;
+        reloader = returned;
         for error in &changes.errors {
-            tracing::error!(%error, "a file was not taken over; what was there stays in place");
+            tracing::error!(%error, "could not reload; the last good content stays in force");
         }
         for key in &changes.restart {
-            tracing::warn!(key, "a change takes a restart");
+            tracing::warn!(key, "a change requires a restart");
         }
         if let Some(config) = changes.rendered {
-            shown.send_replace(config);
+            rendered.send_replace(config);
         }
         if let Some(policy) = changes.policy {
             tracing::info!(
                 read_only = policy.read_only,
                 callers = policy.callers.len(),
-                "took over who may call"
+                "reloaded the policy"
             );
             authorizer.replace(policy);
         }
         if let (Some(config), Some(tls)) = (changes.tls, authorizer.tls()) {
-            tracing::info!("took over the certificates");
+            tracing::info!("reloaded the certificates");
             tls.replace(config);
         }
     }

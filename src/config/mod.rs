@@ -197,7 +197,7 @@ impl Sections {
             security: security::Config {
                 tls: None,
                 policy: Policy {
-                    closed: false,
+                    callers_only: false,
                     read_only: false,
                     anonymous: Caller::anonymous(None),
                     callers: Vec::new(),
@@ -256,8 +256,8 @@ impl Config {
     /// Returns the error of an address that other machines reach without TLS or callers.
     #[must_use]
     pub fn exposure(&self) -> Option<ConfigError> {
-        let closed = self.security.tls.is_some() && self.security.policy.closed;
-        let exposed = !self.listen.ip().is_loopback() && !closed && !self.insecure;
+        let is_closed = self.security.tls.is_some() && self.security.policy.callers_only;
+        let exposed = !self.listen.ip().is_loopback() && !is_closed && !self.insecure;
         exposed.then(|| ConfigError::new("listen", server::EXPOSED))
     }
 

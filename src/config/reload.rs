@@ -62,33 +62,8 @@ pub struct Changes {
     pub restart: Vec<String>,
 }
 
-/// What TLS to upstream is set up from, as PEM.
-#[derive(Clone, Default)]
-struct UpstreamFiles {
-    ca: Option<Vec<u8>>,
-    /// Our certificate and its key.
-    identity: Option<Zeroizing<Vec<u8>>>,
-}
-
-impl std::fmt::Debug for UpstreamFiles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("UpstreamFiles(…)")
-    }
-}
-
-impl UpstreamFiles {
-    fn new([ca, certificate, key]: [Option<WatchedFile<'_>>; 3]) -> Self {
-        let mut identity = Zeroizing::new(Vec::new());
-        for file in [certificate, key].into_iter().flatten() {
-            identity.extend_from_slice(&file.bytes);
-            identity.push(b'\n');
-        }
-        Self {
-            ca: ca.map(|ca| ca.bytes.to_vec()),
-            identity: Some(identity).filter(|identity| !identity.is_empty()),
-        }
-    }
-}
+/// TLS to upstream, as PEM: the CAs, and our certificate with its key.
+type UpstreamFiles = (Option<Vec<u8>>, Option<Zeroizing<Vec<u8>>>);
 
 /// Returns the TOML file that a flag or a variable names.
 pub(super) fn config_file(flags: &Flags, environment: &impl Environment) -> ConfigFile {
@@ -150,11 +125,19 @@ impl Reloader {
 
     /// Reads all files for the first time.
     pub(super) fn load(&mut self, config: &mut Config, errors: &mut Vec<ConfigError>) {
-        let poll = self.upstream.poll(|files| Ok(UpstreamFiles::new(files)));
+        let poll = self.upstream.poll(|[ca, certificate, key]| {
+            let mut identity = Zeroizing::new(Vec::new());
+            for file in [certificate, key].into_iter().flatten() {
+                identity.extend_from_slice(&file.bytes);
+                identity.push(b'\n');
+            }
+            let identity = Some(identity).filter(|identity| !identity.is_empty());
+            Ok((ca.map(|ca| ca.bytes.to_vec()), identity))
+        });
         self.report(poll, errors);
-        if let Some(files) = self.upstream.last.take() {
-            config.upstream.transport.ca = files.ca;
-            config.upstream.transport.identity = files.identity;
+        if let Some((ca, identity)) = self.upstream.last.take() {
+            config.upstream.transport.ca = ca;
+            config.upstream.transport.identity = identity;
         }
         let poll = self.audit_key.poll(|[key]| {
             let key = key.map(|file| file.bytes).unwrap_or_default();
@@ -184,7 +167,7 @@ impl Reloader {
             }
         }
         let needs_license = |caller: &Caller| caller.license.is_none() && !caller.brings_license;
-        let needed = if policy.closed {
+        let needed = if policy.callers_only {
             policy.callers.iter().any(|caller| needs_license(caller))
         } else {
             needs_license(&policy.anonymous)
@@ -342,7 +325,7 @@ impl Reloader {
             Some(table.caller(license, self.caller_license).into())
         });
         Policy {
-            closed: self.callers.are_configured(),
+            callers_only: self.callers.are_configured(),
             read_only: self.callers.read_only,
             callers: callers.collect(),
             tokens: self.tokens.last.clone().unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! Files that one value is parsed from, and that are parsed again when their contents change.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// `N` files, each under the key that names it, and the last good value that was parsed from them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Watched<T, const N: usize> {
     files: [(String, Option<PathBuf>); N],
     /// The digest of what the last poll read.
@@ -35,6 +35,14 @@ pub(super) enum Poll {
     Changed,
     /// The files changed, and cannot be read or parsed: problems, each with the key of its file.
     Failed(Vec<(String, String)>),
+}
+
+impl<T, const N: usize> fmt::Debug for Watched<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value may hold a private key.
+        let files = self.files.iter().filter_map(|(_, path)| path.as_ref());
+        f.debug_list().entries(files).finish()
+    }
 }
 
 impl<T, const N: usize> Watched<T, N> {
@@ -65,19 +73,15 @@ impl<T, const N: usize> Watched<T, N> {
         });
         let mut hash = Sha256::new();
         let mut unreadable = Problems::new();
-        for (index, (_, content)) in contents
-            .iter()
-            .enumerate()
-            .filter_map(|(i, c)| Some((i, c.as_ref()?)))
-        {
+        for (index, content) in contents.iter().enumerate() {
             let bytes = match content {
-                Ok(bytes) => bytes.as_slice(),
-                Err(problem) => {
+                None => continue,
+                Some((_, Ok(bytes))) => bytes.as_slice(),
+                Some((_, Err(problem))) => {
                     unreadable.push((index, problem.clone()));
                     problem.as_bytes()
                 }
             };
-            hash.update([u8::from(content.is_ok())]);
             hash.update(bytes.len().to_be_bytes());
             hash.update(bytes);
         }

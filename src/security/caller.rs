@@ -1,11 +1,11 @@
-//! A caller, and what it may.
+//! A caller, and what it is authorized for.
 
 use std::{collections::HashSet, sync::Arc};
 
 use super::{Denied, tls::ClientCertificate};
 use crate::domain::{AccountId, DestinationPolicy, License, Method};
 
-/// The methods that a caller may call.
+/// The methods that a caller is authorized for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Methods {
     /// Every method, those of later versions included.
@@ -14,29 +14,29 @@ pub enum Methods {
     These(Vec<Method>),
 }
 
-/// Somebody who calls, and what they may.
+/// An authenticated caller, and what it is authorized for.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The name; empty for the anonymous caller.
     pub name: Arc<str>,
-    /// The SPIFFE ids (`spiffe://…`) and DNS names of client certificates that are the caller's.
+    /// The SPIFFE ids (`spiffe://…`) and DNS names in the client certificates of the caller.
     pub certificate_names: Vec<String>,
-    /// What may be called.
+    /// The methods that it can call.
     pub methods: Methods,
-    /// The accounts that may be named; `None` for all.
+    /// The accounts that it can access; `None` for all.
     pub accounts: Option<HashSet<AccountId>>,
-    /// The License of its calls that bring none; `None` where each has to bring one.
+    /// The License of its calls that send none; `None` if each call must send one.
     pub license: Option<License>,
-    /// Whether its calls may bring a License in `x-porta-license`.
+    /// Whether its calls may send a License in `x-porta-license`.
     pub brings_license: bool,
-    /// Where calls may be forwarded to.
+    /// The destinations that it can forward calls to.
     pub destinations: Arc<DestinationPolicy>,
-    /// How many writes there may be to one account in a minute; `None` for any number.
+    /// Rate limit of writes to one account, in a minute; `None` for no limit.
     pub writes_per_minute: Option<u32>,
 }
 
 impl Caller {
-    /// Makes the caller whom nobody knows, who may everything.
+    /// Creates the anonymous caller, which is authorized for everything.
     #[must_use]
     pub fn anonymous(license: Option<License>) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Caller {
         }
     }
 
-    /// Permits a call of a method of the service.
+    /// Authorizes a call of a method of the service.
     ///
     /// # Errors
     /// [`Denied::Method`].
@@ -65,7 +65,7 @@ impl Caller {
         }
     }
 
-    /// Permits a call about an account.
+    /// Authorizes access to an account.
     ///
     /// # Errors
     /// [`Denied::Account`].
@@ -76,8 +76,8 @@ impl Caller {
         }
     }
 
-    /// Tells whether a client certificate is the caller's: one of its names is one of the caller's,
-    /// in any case of letters for DNS. A wildcard of a certificate stands for no name.
+    /// Returns whether a client certificate is the caller's: they share a name. Case does not matter
+    /// in DNS names, and wildcards in a certificate match nothing.
     pub(super) fn is_named_by(&self, certificate: &ClientCertificate) -> bool {
         self.certificate_names.iter().any(|wanted| {
             if wanted.contains("://") {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_method_that_is_not_known_is_nobodys_but_of_who_may_all() {
+    fn an_unknown_method_is_authorized_by_all_methods_only() {
         let mut caller = Caller::anonymous(None);
         assert_eq!(caller.authorize_method("Purge"), Ok(()));
         caller.methods = Methods::These(Method::VARIANTS.to_vec());

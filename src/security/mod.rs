@@ -1,10 +1,10 @@
-//! Who may call, over what, and what they may: TLS, callers, tokens, what each caller is permitted.
+//! TLS, authentication, authorization and rate limits.
 //!
-//! All of it can be replaced while the facade runs. Nobody is admitted by a thing that is missing:
-//! once callers are configured, whoever is none of them is refused.
+//! All of it can be reloaded. Missing credentials never grant access: once callers are configured,
+//! only they are served.
 //!
-//! Architecture invariant: this room reads no file and knows no gRPC. `config` reads the files,
-//! `grpc` asks for each call.
+//! Architecture invariant: this module reads no file and knows no gRPC. `config` reads the files;
+//! `grpc` and `operations` authorize each call.
 
 mod caller;
 mod rate_limit;
@@ -13,11 +13,12 @@ mod tokens;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use http::{HeaderMap, header::AUTHORIZATION};
+use parking_lot::RwLock;
 
 pub use caller::{Caller, Methods};
 pub use tokens::{Token, Tokens};
@@ -26,27 +27,27 @@ use crate::domain::{AccountId, Reason};
 use rate_limit::RateLimiter;
 use tls::Tls;
 
-/// What the facade begins with.
+/// TLS and policy at the start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The certificates of the gRPC address; `None` for plaintext.
+    /// TLS of the gRPC server; `None` for plaintext.
     pub tls: Option<tls::Config>,
-    /// Who may call, and what.
+    /// The policy.
     pub policy: Policy,
 }
 
-/// Who may call, and what they may.
+/// Who is served, and what each caller is authorized for.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// Whether whoever is no caller is refused; true once any caller is configured.
-    pub closed: bool,
-    /// Whether nobody may write.
+    /// Whether only callers are served; true once any is configured.
+    pub callers_only: bool,
+    /// Whether all writes are refused.
     pub read_only: bool,
-    /// What everybody may while the facade is not closed.
+    /// The caller of all calls while no callers are configured.
     pub anonymous: Caller,
     /// The callers.
     pub callers: Vec<Arc<Caller>>,
-    /// The tokens by which they are known.
+    /// Their bearer tokens.
     pub tokens: Tokens,
 }
 
@@ -59,25 +60,25 @@ impl Policy {
     }
 }
 
-/// Why a call is refused. Its text is what the caller reads.
+/// Why a call is refused. Its text is sent to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Nobody knows who calls.
+    /// The caller is not authenticated.
     #[error(transparent)]
     Unauthenticated(#[from] Unauthenticated),
-    /// The method is not one of the caller's.
+    /// The caller is not authorized for the method.
     #[error("the caller may not call this method")]
     Method,
-    /// The account is not one of the caller's.
+    /// The caller is not authorized for the account.
     #[error("the caller may not name account {account}")]
     Account {
         /// The account.
         account: AccountId,
     },
-    /// Nobody may write for now.
+    /// All writes are refused.
     #[error("followme is read-only for now; nothing was written by this call")]
     ReadOnly,
-    /// The caller has written to the account too often.
+    /// The caller exceeds its rate limit of writes to the account.
     #[error(
         "the caller writes to account {account} too often; nothing was written by this call; try \
          again later"
@@ -85,7 +86,7 @@ pub enum Denied {
     WriteRate {
         /// The account.
         account: AccountId,
-        /// When one more may be tried.
+        /// Time until the next write is allowed.
         retry_after: Duration,
     },
 }
@@ -104,36 +105,38 @@ impl Denied {
     }
 }
 
-/// Why nobody knows who calls.
+/// Why a caller is not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {
-    /// There is nothing to know the caller by.
-    #[error("there is no credential: call with a client certificate, or a token in authorization")]
+    /// The call has no credential.
+    #[error(
+        "the call has no credential: send a client certificate, or a bearer token in authorization"
+    )]
     Missing,
-    /// The metadata cannot be read.
-    #[error("authorization must be there once, as `Bearer` and a token")]
+    /// The `authorization` metadata is malformed.
+    #[error("authorization must be sent once, as `Bearer` and a token")]
     Malformed,
-    /// A token came where others can read it.
-    #[error("a token is not taken over plaintext: call over TLS")]
+    /// A token came over plaintext, where others can read it.
+    #[error("tokens are not accepted over plaintext: call over TLS")]
     Plaintext,
-    /// No such token is known.
-    #[error("the token is not known")]
+    /// The token is unknown.
+    #[error("the token is unknown")]
     UnknownToken,
-    /// The token's time is over.
+    /// The token has expired.
     #[error("the token has expired")]
     ExpiredToken,
-    /// The token is that of somebody who is no caller.
+    /// The token belongs to no configured caller.
     #[error("the token belongs to no caller")]
     NoCaller,
-    /// The certificate is good, but its names are nobody's.
+    /// The certificate is valid, but none of its names belongs to a caller.
     #[error("the names of the client certificate belong to no caller")]
     UnknownCertificate,
-    /// The certificate was good when the connection was made, and is not any more.
-    #[error("the client certificate is not valid any more")]
+    /// The certificate was valid when the connection was opened, and no longer is.
+    #[error("the client certificate is no longer valid")]
     InvalidCertificate,
 }
 
-/// Admits callers, by what is configured at the moment.
+/// Authenticates and authorizes callers by the policy in force.
 #[derive(Debug)]
 pub struct Authorizer {
     policy: RwLock<Arc<Policy>>,
@@ -142,7 +145,7 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// Makes the authorizer.
+    /// Creates an authorizer with a first policy.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
@@ -152,32 +155,32 @@ impl Authorizer {
         }
     }
 
-    /// Returns what accepts connections over TLS; `None` for plaintext.
+    /// Returns the acceptor of TLS connections; `None` for plaintext.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()
     }
 
-    /// Puts another policy in place, for calls that come from now on.
+    /// Replaces the policy for later calls.
     ///
-    /// A facade that was closed stays closed: one whose last caller was taken away admits nobody.
+    /// Once only callers are served, this stays so: without any caller left, all calls are refused.
     pub fn replace(&self, mut policy: Policy) {
-        let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-        policy.closed |= current.closed;
+        let mut current = self.policy.write();
+        policy.callers_only |= current.callers_only;
         *current = Arc::new(policy);
     }
 
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.policy.read())
     }
 
-    /// Finds out who calls: by the token in `authorization` where there is one, else by the client
-    /// certificate. While the facade is not closed, everybody is the anonymous caller.
+    /// Authenticates a caller by the bearer token in `authorization`, or without one by the client
+    /// certificate. While no callers are configured, returns the anonymous caller.
     ///
-    /// A token is taken over TLS, or from the loopback interface.
+    /// Tokens are accepted over TLS and from the loopback interface only.
     ///
     /// # Errors
-    /// Says why nobody knows who calls.
+    /// Returns why the caller is not authenticated.
     pub fn authenticate(
         &self,
         remote: SocketAddr,
@@ -185,7 +188,7 @@ impl Authorizer {
         headers: &HeaderMap,
     ) -> Result<Arc<Caller>, Unauthenticated> {
         let policy = self.policy();
-        if !policy.closed {
+        if !policy.callers_only {
             return Ok(Arc::new(policy.anonymous.clone()));
         }
         let mut tokens = headers.get_all(AUTHORIZATION).iter();
@@ -226,7 +229,7 @@ impl Authorizer {
         }
     }
 
-    /// Permits a write, and counts it.
+    /// Authorizes a write, and counts it against the rate limit.
     ///
     /// # Errors
     /// [`Denied::ReadOnly`], [`Denied::WriteRate`].

@@ -1,53 +1,49 @@
-//! How often a caller may write to an account.
+//! The rate limit of writes: a token bucket for each caller and account.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::domain::AccountId;
 
-/// From how many buckets on the full ones are thrown away.
+/// The number of buckets from which full ones are swept away.
 const SWEEP_THRESHOLD: usize = 1024;
 
-/// A bucket of tokens for each caller and account: it holds the writes of a minute, and fills up
-/// evenly.
+/// Token buckets. Each holds the writes of a minute, and refills evenly.
 #[derive(Debug, Default)]
 pub(super) struct RateLimiter(Mutex<Buckets>);
 
 #[derive(Debug, Default)]
 struct Buckets {
     buckets: HashMap<(Arc<str>, AccountId), Bucket>,
-    /// At how many buckets to look for full ones next.
+    /// The number of buckets at which to sweep next.
     sweep_at: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    writes: f64,
-    at: Instant,
+    tokens: f64,
+    refilled: Instant,
     per_minute: u32,
 }
 
 impl Bucket {
-    /// Lets in what has come since, by the rate as it is now.
-    fn fill(&mut self, now: Instant, per_minute: u32) {
+    /// Adds the tokens since the last refill, at the rate in force.
+    fn refill(&mut self, now: Instant, per_minute: u32) {
         let rate = f64::from(per_minute);
-        let came = now.saturating_duration_since(self.at).as_secs_f64() * rate / 60.0;
-        self.writes = (self.writes + came).min(rate);
-        self.at = now;
+        let added = now.saturating_duration_since(self.refilled).as_secs_f64() * rate / 60.0;
+        self.tokens = (self.tokens + added).min(rate);
+        self.refilled = now;
         self.per_minute = per_minute;
     }
 }
 
 impl RateLimiter {
-    /// Takes a write out of its bucket.
+    /// Takes the token of a write.
     ///
     /// # Errors
-    /// Returns when there will be one again.
+    /// Returns the time until the next token.
     pub(super) fn take(
         &self,
         caller: &Arc<str>,
@@ -55,12 +51,12 @@ impl RateLimiter {
         per_minute: u32,
     ) -> Result<(), Duration> {
         let now = Instant::now();
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.0.lock();
         if buckets.buckets.len() >= buckets.sweep_at.max(SWEEP_THRESHOLD) {
-            // A full bucket is as good as none. Those that are not were used in the last minute.
+            // A full bucket is like none. The others were used in the last minute.
             buckets.buckets.retain(|_, bucket| {
-                bucket.fill(now, bucket.per_minute);
-                bucket.writes < f64::from(bucket.per_minute)
+                bucket.refill(now, bucket.per_minute);
+                bucket.tokens < f64::from(bucket.per_minute)
             });
             buckets.sweep_at = buckets.buckets.len() * 2;
         }
@@ -68,16 +64,16 @@ impl RateLimiter {
             .buckets
             .entry((Arc::clone(caller), account))
             .or_insert(Bucket {
-                writes: f64::from(per_minute),
-                at: now,
+                tokens: f64::from(per_minute),
+                refilled: now,
                 per_minute,
             });
-        bucket.fill(now, per_minute);
-        if bucket.writes >= 1.0 {
-            bucket.writes -= 1.0;
+        bucket.refill(now, per_minute);
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
             Ok(())
         } else {
-            let missing = (1.0 - bucket.writes) * 60.0 / f64::from(per_minute);
+            let missing = (1.0 - bucket.tokens) * 60.0 / f64::from(per_minute);
             Err(Duration::from_secs_f64(missing))
         }
     }
@@ -92,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_minutes_writes_go_at_once_and_come_back_evenly() {
+    async fn a_bucket_holds_the_writes_of_a_minute_and_refills_evenly() {
         let (limiter, caller) = (RateLimiter::default(), Arc::from("portal"));
         for _ in 0..6 {
             assert_eq!(limiter.take(&caller, account(1001), 6), Ok(()));
@@ -107,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn buckets_that_are_full_again_take_no_room() {
+    async fn full_buckets_are_swept() {
         let (limiter, caller) = (RateLimiter::default(), Arc::from("portal"));
         for id in 1..=5000 {
             assert_eq!(limiter.take(&caller, account(id), 60), Ok(()));
@@ -116,6 +112,6 @@ mod tests {
         for id in 5001..=10_100 {
             assert_eq!(limiter.take(&caller, account(id), 60), Ok(()));
         }
-        assert!(limiter.0.lock().unwrap().buckets.len() <= 5100);
+        assert!(limiter.0.lock().buckets.len() <= 5100);
     }
 }

@@ -1,11 +1,8 @@
-//! TLS on the gRPC address: our certificate, and those of callers.
+//! TLS of the gRPC server: its certificate, and client certificates.
 
-use std::{
-    fmt, io,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{fmt, io, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, RwLock};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::{
     TlsAcceptor,
@@ -24,19 +21,19 @@ use tokio_rustls::{
 use webpki::EndEntityCert;
 use zeroize::Zeroizing;
 
-/// How long the certificate of a caller counts as good on a connection before it is checked again:
-/// it may have expired, or its CA may have been taken away.
-const CHECKED_FOR: Duration = Duration::from_secs(60);
+/// How long a verified client certificate is trusted on its connection before it is verified again:
+/// it may have expired, or its CA may have been removed.
+const VERIFIED_FOR: Duration = Duration::from_secs(60);
 
-/// What TLS is set up from, as PEM.
+/// Certificates and key as PEM.
 pub struct Pem {
-    /// Our certificate and those between it and its root.
+    /// The server certificate, followed by its intermediate certificates.
     pub certificate: Vec<u8>,
-    /// Its key.
+    /// Its private key.
     pub key: Zeroizing<Vec<u8>>,
-    /// The CAs of callers' certificates; `None` where callers show none.
+    /// The CAs of client certificates; `None` if clients are not asked for one.
     pub client_ca: Option<Vec<u8>>,
-    /// Whether a connection without such a certificate is refused.
+    /// Whether connections without a client certificate are refused.
     pub require_client_certificate: bool,
 }
 
@@ -50,24 +47,24 @@ impl fmt::Debug for Pem {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The certificate's PEM holds none, or a broken one.
-    #[error("holds no certificate that can be read")]
+    /// The PEM of the certificate holds none, or a broken one.
+    #[error("holds no valid certificate")]
     Certificate(#[source] Option<pem::Error>),
-    /// The key's PEM holds none that can be used.
-    #[error("holds no private key that can be used")]
+    /// The PEM of the key holds none, or an unsupported one.
+    #[error("holds no usable private key")]
     Key,
-    /// The key is that of another certificate.
+    /// The key belongs to another certificate.
     #[error("is not the key of the certificate")]
     Mismatch,
     /// The PEM of the CAs holds none, or a broken one.
-    #[error("holds no CA certificate that can be read")]
+    #[error("holds no valid CA certificate")]
     ClientCa,
-    /// What remains.
+    /// Any other error.
     #[error("cannot be used")]
     Rustls(#[source] rustls::Error),
 }
 
-/// A certificate with its key, and the CAs of callers: ready for use.
+/// A certificate with its key, and the CAs of client certificates.
 #[derive(Clone)]
 pub struct Config {
     server: Arc<ServerConfig>,
@@ -76,7 +73,7 @@ pub struct Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The server's configuration holds the key.
+        // `server` holds the key.
         f.debug_struct("Config")
             .field("asks_for_certificates", &self.verifier.is_some())
             .finish_non_exhaustive()
@@ -84,10 +81,10 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
-    /// Makes it: TLS 1.2 and 1.3, HTTP/2 only.
+    /// Creates a configuration: TLS 1.2 and 1.3, HTTP/2 only.
     ///
     /// # Errors
-    /// Says which of the files cannot be used.
+    /// Returns which part of the PEM cannot be used.
     pub fn new(pem: &Pem) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let key = certified_key(pem, &provider)?;
@@ -154,25 +151,25 @@ fn verifier(
     builder.build().map_err(|_| Error::ClientCa)
 }
 
-/// Accepts connections with the certificate of the moment.
+/// Accepts TLS connections with the certificate in force.
 #[derive(Debug)]
 pub struct Tls(RwLock<Current>);
 
 #[derive(Debug, Clone)]
 struct Current {
     config: Config,
-    /// How often it was replaced.
+    /// The number of replacements so far.
     generation: u64,
 }
 
-/// What is known of the other end of a connection over TLS.
+/// The peer of a TLS connection.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// The certificate that the caller showed.
+    /// The client certificate, if there is one.
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// The certificate of a caller, which a CA of ours had vouched for when the connection was made.
+/// A client certificate that was verified when its connection was opened.
 #[derive(Debug)]
 pub struct ClientCertificate {
     chain: Vec<CertificateDer<'static>>,
@@ -180,12 +177,12 @@ pub struct ClientCertificate {
     pub uris: Vec<String>,
     /// Its subject alternative names that are DNS names.
     pub dns_names: Vec<String>,
-    /// Since when, and by which configuration, it counts as good.
-    checked: Mutex<(Instant, u64)>,
+    /// When, and against which generation of the configuration, it was last verified.
+    verified: Mutex<(Instant, u64)>,
 }
 
 impl Tls {
-    /// Begins with a configuration.
+    /// Creates an acceptor with a first configuration.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self(RwLock::new(Current {
@@ -194,25 +191,22 @@ impl Tls {
         }))
     }
 
-    /// Takes another configuration for connections that come from now on. Those that are there go
-    /// on with what they have; the certificates of callers are checked again.
+    /// Replaces the configuration for later connections. Open ones keep their session, but their
+    /// client certificates are verified again.
     pub fn replace(&self, config: Config) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.write();
         current.config = config;
         current.generation += 1;
     }
 
     fn current(&self) -> Current {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.read().clone()
     }
 
-    /// Does the handshake.
+    /// Performs the handshake.
     ///
     /// # Errors
-    /// Fails where the client does not speak TLS, or one of both does not trust the other.
+    /// Fails if the client does not speak TLS, or if either side does not trust the other.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Session)> {
         let Current { config, generation } = self.current();
         let stream = TlsAcceptor::from(config.server).accept(stream).await?;
@@ -225,27 +219,27 @@ impl Tls {
         Ok((stream, Session { certificate }))
     }
 
-    /// Tells whether the certificate of a caller is still good: it is asked at each call, and
-    /// checked each minute and after each change of our CAs.
+    /// Returns whether a client certificate is still valid. It is verified again each minute, and
+    /// after each reload of the CAs.
     pub(super) fn still_trusts(&self, certificate: &ClientCertificate) -> bool {
         let now = Instant::now();
         let Current { config, generation } = self.current();
-        let (since, by) = *certificate.checked();
-        if by == generation && now.duration_since(since) < CHECKED_FOR {
+        let (verified, by) = *certificate.verified.lock();
+        if by == generation && now.duration_since(verified) < VERIFIED_FOR {
             return true;
         }
         let Some((end_entity, intermediates)) = certificate.chain.split_first() else {
             return false;
         };
-        let good = config.verifier.is_some_and(|verifier| {
+        let is_valid = config.verifier.is_some_and(|verifier| {
             verifier
                 .verify_client_cert(end_entity, intermediates, UnixTime::now())
                 .is_ok()
         });
-        if good {
-            *certificate.checked() = (now, generation);
+        if is_valid {
+            *certificate.verified.lock() = (now, generation);
         }
-        good
+        is_valid
     }
 }
 
@@ -260,11 +254,7 @@ impl ClientCertificate {
                 .iter()
                 .map(|certificate| certificate.clone().into_owned())
                 .collect(),
-            checked: Mutex::new((Instant::now(), generation)),
+            verified: Mutex::new((Instant::now(), generation)),
         })
-    }
-
-    fn checked(&self) -> std::sync::MutexGuard<'_, (Instant, u64)> {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,18 +1,18 @@
-//! The tokens by which callers are known.
+//! Bearer tokens.
 
 use std::{fmt, time::SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-/// The hash of a token, and whose it is.
+/// The hash of a bearer token, and its caller.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     /// The name of the caller.
     pub caller: String,
     /// The SHA-256 of the token.
     pub hash: [u8; 32],
-    /// From when on it is not taken any more.
+    /// When it expires; `None` for never.
     pub expires: Option<SystemTime>,
 }
 
@@ -25,18 +25,18 @@ impl fmt::Debug for Token {
     }
 }
 
-/// All tokens.
+/// The tokens of all callers.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens(Vec<Token>);
 
 impl Tokens {
-    /// Reads them, one a line: the name of the caller, the SHA-256 of the token in hexadecimal, and
-    /// optionally an end such as `2027-01-31T00:00:00Z`. Empty lines and those that begin with `#`
-    /// say nothing.
+    /// Parses tokens, one a line: the name of the caller, the SHA-256 of the token in hexadecimal,
+    /// and optionally its expiry, such as `2027-01-31T00:00:00Z`. Empty lines and lines that start
+    /// with `#` are skipped.
     ///
     /// # Errors
-    /// Returns every line that cannot be read, counted from 1, and what is wrong with it. None of
-    /// its text is in there: it might be a token.
+    /// Returns the number of every wrong line, counted from 1, and the problem, without any text of
+    /// the line: it might be a token.
     pub fn parse(text: &str) -> Result<Self, Vec<(usize, &'static str)>> {
         let (mut tokens, mut problems) = (Vec::new(), Vec::new());
         for (index, line) in text.lines().enumerate() {
@@ -55,23 +55,23 @@ impl Tokens {
         }
     }
 
-    /// Returns the tokens.
+    /// Iterates over the tokens.
     pub fn iter(&self) -> impl Iterator<Item = &Token> {
         self.0.iter()
     }
 
-    /// Finds a token. The time that it takes tells nothing of which one it is, or nearly is.
+    /// Finds a token, in a time that does not depend on which one matches or nearly matches.
     pub(super) fn find(&self, token: &str) -> Option<&Token> {
         let hash: [u8; 32] = Sha256::digest(token).into();
-        let (mut place, mut found) = (0u64, Choice::from(0));
+        let (mut position, mut found) = (0u64, Choice::from(0));
         for (index, token) in (0u64..).zip(&self.0) {
             let equal = token.hash.ct_eq(&hash);
-            place.conditional_assign(&index, equal);
+            position.conditional_assign(&index, equal);
             found |= equal;
         }
-        let place = usize::try_from(place).ok()?;
+        let position = usize::try_from(position).ok()?;
         if found.into() {
-            self.0.get(place)
+            self.0.get(position)
         } else {
             None
         }
@@ -80,10 +80,10 @@ impl Tokens {
 
 fn token(line: &str) -> Result<Token, &'static str> {
     let mut words = line.split_whitespace();
-    let (Some(caller), Some(hash), end, None) =
+    let (Some(caller), Some(hash), expiry, None) =
         (words.next(), words.next(), words.next(), words.next())
     else {
-        return Err("must be the name of a caller, a SHA-256, and at most an end");
+        return Err("must hold the name of a caller, a SHA-256, and optionally an expiry");
     };
     let digit = |digit: u8| char::from(digit).to_digit(16);
     let bytes: Option<Vec<u8>> = hash
@@ -96,11 +96,11 @@ fn token(line: &str) -> Result<Token, &'static str> {
         .collect();
     let hash = bytes
         .and_then(|bytes| bytes.try_into().ok())
-        .ok_or("has no SHA-256 of 64 hexadecimal digits as its second word")?;
-    let expires = end
+        .ok_or("must hold a SHA-256 of 64 hexadecimal digits as its second word")?;
+    let expires = expiry
         .map(humantime::parse_rfc3339)
         .transpose()
-        .map_err(|_| "has an end that is no time such as 2027-01-31T00:00:00Z")?;
+        .map_err(|_| "must hold an expiry such as 2027-01-31T00:00:00Z")?;
     Ok(Token {
         caller: caller.to_owned(),
         hash,
@@ -117,9 +117,9 @@ mod tests {
     const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     #[test]
-    fn reads_names_hashes_ends_and_comments() {
+    fn parses_names_hashes_expiries_and_comments() {
         let text = format!(
-            "# caller, sha256, end\r\n\nportal {SECRET}\r\n  batch\t{} 1970-01-02T00:00:00Z\n",
+            "# caller, sha256, expiry\r\n\nportal {SECRET}\r\n  batch\t{} 1970-01-02T00:00:00Z\n",
             "0F".repeat(32)
         );
         let tokens = Tokens::parse(&text).unwrap();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn names_every_line_that_cannot_be_read_and_none_of_its_text() {
+    fn names_every_wrong_line_and_none_of_its_text() {
         let text = format!(
             "portal\nportal secret\nportal {SECRET} tomorrow\nportal {SECRET}\n\
              portal {SECRET} 2027-01-31T00:00:00Z more\nportal {}é\n",

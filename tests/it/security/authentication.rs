@@ -42,9 +42,9 @@ async fn a_token_is_taken_and_a_wrong_an_expired_or_no_credential_is_not() {
     for (authorization, message) in [
         (
             None,
-            "there is no credential: call with a client certificate, or a token in authorization",
+            "the call has no credential: send a client certificate, or a bearer token in authorization",
         ),
-        (Some("Bearer wrong"), "the token is not known"),
+        (Some("Bearer wrong"), "the token is unknown"),
         (Some("Bearer old"), "the token has expired"),
         (
             Some("Basic good"),
@@ -95,7 +95,7 @@ async fn a_token_that_is_taken_out_of_its_file_is_refused() {
         async move { { answer }.list(request()).await.err() }
     })
     .await;
-    assert_eq!(refused.message(), "the token is not known");
+    assert_eq!(refused.message(), "the token is unknown");
     facade.list_with("other").await.expect("a list");
 }
 
@@ -166,7 +166,7 @@ fn authorizer() -> Authorizer {
     Authorizer::new(Config {
         tls: None,
         policy: Policy {
-            closed: true,
+            callers_only: true,
             read_only: false,
             anonymous: Caller::anonymous(None),
             callers: vec![caller.into()],
@@ -281,7 +281,7 @@ async fn a_ca_that_is_taken_away_counts_on_connections_that_are_there_too() {
     .await;
     assert_eq!(
         refused.message(),
-        "the client certificate is not valid any more"
+        "the client certificate is no longer valid"
     );
 }
 
