@@ -48,15 +48,15 @@ async fn a_token_is_taken_and_a_wrong_an_expired_or_no_credential_is_not() {
         (Some("Bearer old"), "the token has expired"),
         (
             Some("Basic good"),
-            "authorization must be there once, as `Bearer` and a token",
+            "authorization must be sent once, as `Bearer` and a token",
         ),
         (
             Some("Bearer "),
-            "authorization must be there once, as `Bearer` and a token",
+            "authorization must be sent once, as `Bearer` and a token",
         ),
         (
             Some("good"),
-            "authorization must be there once, as `Bearer` and a token",
+            "authorization must be sent once, as `Bearer` and a token",
         ),
     ] {
         let metadata = authorization.map(|text| ("authorization", text));
