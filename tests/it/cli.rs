@@ -119,7 +119,7 @@ fn run(args: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn demo_serves_the_demo_accounts_and_ends_at_sigterm() {
+async fn demo_serves_the_demo_accounts_and_stops_at_sigterm() {
     for signal in ["TERM", "INT"] {
         let mut process = Process::start(&["demo", "--listen", "127.0.0.1:0"], &[]);
         process.address("simulator listening on");
@@ -135,7 +135,7 @@ async fn demo_serves_the_demo_accounts_and_ends_at_sigterm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_sigterm_does_not_wait_for_the_drain() {
+async fn a_second_sigterm_skips_the_drain() {
     let slow = file("slow-drain.toml", "[server]\ndrain_delay = \"1h\"\n");
     let slow = slow.to_str().expect("a path in UTF-8");
     let mut process = Process::start(
@@ -162,7 +162,7 @@ async fn a_second_sigterm_does_not_wait_for_the_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_read_to_its_end_does_not_keep_the_process() {
+async fn a_blocked_file_read_does_not_delay_shutdown() {
     let path = file("hangs.toml", "[server]\ndrain_delay = \"0s\"\n");
     let config = path.to_str().expect("a path in UTF-8");
     let mut process = Process::start(
@@ -190,7 +190,7 @@ async fn a_file_that_cannot_be_read_to_its_end_does_not_keep_the_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn simulate_plays_the_upstream_that_serve_is_told_of() {
+async fn serve_works_against_simulate() {
     let mut simulate = Process::start(
         &[
             "simulate",
@@ -253,7 +253,7 @@ async fn simulate_plays_the_upstream_that_serve_is_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_license_stands_in_no_log_whatever_upstream_echoes() {
+async fn no_log_holds_the_license_that_upstream_echoes() {
     const KEY: &str = "k+y/9 %41\"z";
     let simulator = Simulator::bind(Options::default())
         .await
@@ -331,7 +331,7 @@ async fn the_license_stands_in_no_log_whatever_upstream_echoes() {
 }
 
 #[test]
-fn bad_configuration_is_one_line_per_mistake_and_exit_64() {
+fn config_errors_are_one_line_each_and_exit_64() {
     let toml = file(
         "cli-mistakes.toml",
         "listne = 3\n[upstream]\nurl = \"x\"\nread_timeout = \"soon\"\n",
@@ -371,7 +371,7 @@ fn bad_configuration_is_one_line_per_mistake_and_exit_64() {
 }
 
 #[test]
-fn the_configuration_can_be_checked_and_printed_without_serving() {
+fn config_check_and_print_do_not_serve() {
     let toml = file("cli-print.toml", "[upstream]\nread_timeout = \"3s\"\n");
     let toml = toml.to_str().expect("a path in UTF-8");
     let environment = [
@@ -406,7 +406,7 @@ fn the_configuration_can_be_checked_and_printed_without_serving() {
 }
 
 #[test]
-fn a_demo_listens_to_others_only_if_that_is_meant() {
+fn demo_listens_beyond_loopback_only_with_a_flag() {
     let (code, _, err) = run(&["demo", "--listen", "0.0.0.0:0"], &[]);
     assert_eq!(code, 1);
     assert!(err.contains("--insecure"), "{err}");
@@ -415,7 +415,7 @@ fn a_demo_listens_to_others_only_if_that_is_meant() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_exit_64_and_help_is_none() {
+fn an_invalid_command_line_exits_64_and_help_exits_0() {
     for args in [
         &["serve", "--port", "1"][..],
         &["simulate", "--dialect", "v5"],
@@ -461,7 +461,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[tokio::test]
-async fn health_is_told_of_the_server_and_of_the_service() {
+async fn health_covers_the_server_and_the_service() {
     let world = World::start().await;
     let mut health = HealthClient::new(channel(world.addr).await);
     for service in ["", SERVICE] {

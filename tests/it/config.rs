@@ -61,7 +61,7 @@ fn license(config: &Config) -> &str {
 }
 
 #[test]
-fn everything_has_a_default_but_the_upstream_and_the_license() {
+fn only_the_upstream_and_the_license_have_no_default() {
     let environment = variables([
         ("FOLLOWME_UPSTREAM_URL", "http://127.0.0.1:8080/porta/"),
         ("FOLLOWME_LICENSE", "KEY"),
@@ -85,7 +85,7 @@ fn everything_has_a_default_but_the_upstream_and_the_license() {
 }
 
 #[test]
-fn every_key_of_the_file_is_taken() {
+fn every_key_of_the_file_is_applied() {
     let key = file("every-license", "FILE-KEY\r\n");
     let text = format!(
         r#"
@@ -192,7 +192,7 @@ fn every_key_of_the_file_is_taken() {
 }
 
 #[test]
-fn flags_beat_the_environment_and_that_beats_the_file() {
+fn flags_override_the_environment_and_that_overrides_the_file() {
     let toml = file(
         "order.toml",
         "listen = \"127.0.0.1:1\"\n[upstream]\nurl = \"http://file.example\"\n\
@@ -231,7 +231,7 @@ fn flags_beat_the_environment_and_that_beats_the_file() {
 }
 
 #[test]
-fn a_variable_that_is_empty_is_not_set() {
+fn an_empty_variable_counts_as_unset() {
     let environment = variables([
         ("FOLLOWME_UPSTREAM_URL", "http://127.0.0.1:8080"),
         ("FOLLOWME_LICENSE", "KEY"),
@@ -242,7 +242,7 @@ fn a_variable_that_is_empty_is_not_set() {
 }
 
 #[test]
-fn every_mistake_is_named_by_its_key_at_once() {
+fn all_config_errors_are_reported_at_once_by_key() {
     let text = r#"
         listen = "localhost"
         lisen = "127.0.0.1:1"
@@ -311,7 +311,7 @@ fn every_mistake_is_named_by_its_key_at_once() {
 }
 
 #[test]
-fn a_section_that_is_no_table_is_a_mistake() {
+fn a_section_that_is_not_a_table_is_a_config_error() {
     for text in [
         "upstream = 3\n",
         "calls = \"x\"\n",
@@ -333,7 +333,7 @@ fn a_section_that_is_no_table_is_a_mistake() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_named_with_its_line() {
+fn invalid_toml_is_reported_with_file_and_line() {
     let lines = mistakes("broken.toml", "listen = \"127.0.0.1:1\"\n\n[upstream\n");
     assert!(lines[0].starts_with("--config: "), "{lines:?}");
     assert!(lines[0].contains("broken.toml:3: "), "{lines:?}");
@@ -341,7 +341,7 @@ fn a_file_that_is_no_toml_is_named_with_its_line() {
 }
 
 #[test]
-fn a_url_must_be_one_of_a_host_and_nothing_more() {
+fn the_upstream_url_has_a_host_and_nothing_more() {
     for url in [
         "porta.example.com",
         "ftp://porta.example.com",
@@ -401,7 +401,7 @@ fn the_license_is_checked_and_never_printed() {
 }
 
 #[test]
-fn callers_who_bring_their_own_license_make_ours_unnecessary() {
+fn no_license_is_required_if_callers_bring_theirs() {
     let flags = Flags {
         config: Some(file("own.toml", "[upstream]\ncaller_license = true\n")),
         upstream_url: Some("http://127.0.0.1:8080".to_owned()),
@@ -412,7 +412,7 @@ fn callers_who_bring_their_own_license_make_ours_unnecessary() {
 }
 
 #[test]
-fn a_mistake_in_a_variable_of_opentelemetry_is_named_by_it() {
+fn an_invalid_opentelemetry_variable_is_named() {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
     for (name, value) in [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),

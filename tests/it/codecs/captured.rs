@@ -205,7 +205,7 @@ fn rewrites(numbers: &str, info: &str, empty: EmptyString, name: &str) {
 
 /// Checks the three answers that are not the response class.
 #[test]
-fn tells_the_other_answers_of_the_real_hosts_apart() {
+fn distinguishes_the_other_answers_of_the_real_hosts() {
     let vectors = vectors::load("csv_responses_v4.json");
     let body = |name: &str| {
         let vector = vectors.iter().find(|vector| vector["name"] == name);

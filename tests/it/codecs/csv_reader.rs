@@ -79,7 +79,7 @@ fn refuses_what_is_not_utf_8() {
 }
 
 #[test]
-fn refuses_quotes_out_of_place() {
+fn refuses_misplaced_quotes() {
     assert_eq!(fault("a,b\n1,\"x\n"), (Kind::UnclosedQuote, 6));
     assert_eq!(fault("a,b\n1,\"x\"\"\n"), (Kind::UnclosedQuote, 6));
     assert_eq!(fault("a,b\n1,\""), (Kind::UnclosedQuote, 6));
@@ -103,7 +103,7 @@ fn refuses_records_of_another_width_and_blank_lines() {
 }
 
 #[test]
-fn refuses_two_columns_of_one_name() {
+fn refuses_duplicate_columns() {
     assert_eq!(fault("a,b,a\n1,2,3\n"), (Kind::DuplicateColumn, 0));
     assert_eq!(fault("a,,b,\n"), (Kind::DuplicateColumn, 0));
 }
@@ -128,7 +128,7 @@ fn bounds_fields_records_and_bytes() {
 }
 
 #[test]
-fn is_as_good_as_new_after_an_error_and_after_another_body() {
+fn is_reusable_after_an_error_and_after_another_body() {
     let mut reader = Reader::new();
     for body in ["a,b\n1,\"x\n", "a,b\n1\n", "", "c\n1\n2\n3\n"] {
         let _ = reader.read(body.as_bytes());
@@ -152,7 +152,7 @@ fn can_be_kept_in_a_pool_that_threads_share() {
 }
 
 #[test]
-fn prints_the_place_and_never_the_text() {
+fn errors_show_the_position_and_never_the_text() {
     let mut reader = Reader::new();
     let error = reader.read(b"a,b\n1,\"s3cr3t").expect_err("unclosed");
     assert_eq!(error.to_string(), "unclosed quote at byte 6");

@@ -150,7 +150,7 @@ fn skips_unknown_keys_of_any_kind() {
 }
 
 #[test]
-fn gives_shapes_to_a_type_that_asks_for_any() {
+fn deserialize_any_sees_lists_objects_and_texts() {
     #[derive(Deserialize, Debug, PartialEq)]
     #[serde(untagged)]
     enum Any {
@@ -200,7 +200,7 @@ fn reads_maps_tuples_newtypes_units_and_unit_variants() {
 }
 
 #[test]
-fn says_which_key_is_missing_or_given_twice() {
+fn names_a_missing_or_duplicate_key() {
     #[derive(Deserialize, Debug)]
     #[serde(deny_unknown_fields)]
     struct Pair {
@@ -251,7 +251,7 @@ fn bounds_depth_and_length() {
 }
 
 #[test]
-fn prints_the_place_and_never_the_text() {
+fn errors_show_the_position_and_never_the_text() {
     let secret = "s3cr3t";
     let list = from_str::<Vec<Number>>("[{i_account:s3cr3t}]").expect_err("no number");
     assert_eq!(list.to_string(), "invalid integer at byte 12");

@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn raw_text_is_as_good_as_the_value(numbers in vec(any_number(), 0..3)) {
+    fn raw_text_parses_to_the_same_value(numbers in vec(any_number(), 0..3)) {
         let text = vec![numbers.clone(), numbers.clone()].to_value().to_jsv(EmptyString::Bare);
         let raw: Vec<&str> = jsv::from_str(&text).expect("lists as text");
         prop_assert_eq!(raw.len(), 2);

@@ -20,7 +20,7 @@ pub(super) fn resets(world: &World, times: u32) {
 }
 
 #[tokio::test]
-async fn an_upstream_that_does_not_answer_is_left_alone() {
+async fn the_breaker_opens_when_upstream_does_not_answer() {
     let world = World::configured(|config| {
         config.upstream.breaker.failures = 3;
         config.upstream.breaker.open = Duration::from_secs(3600);
@@ -51,7 +51,7 @@ async fn an_upstream_that_does_not_answer_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_the_service_says_does_not_open_the_breaker() {
+async fn answers_of_the_service_do_not_open_the_breaker() {
     let world = World::configured(|config| config.upstream.breaker.failures = 2).await;
     for status in [400, 404, 500] {
         let fault = FaultKind::DefaultRecord {
@@ -74,7 +74,7 @@ async fn what_the_service_says_does_not_open_the_breaker() {
 }
 
 #[tokio::test]
-async fn a_write_that_has_begun_is_settled_through_an_open_breaker() {
+async fn verification_passes_an_open_breaker() {
     let world = World::configured(|config| {
         config.upstream.breaker.failures = 1;
         config.upstream.breaker.open = Duration::from_secs(3600);
@@ -112,7 +112,7 @@ fn hold(world: &World) {
 }
 
 #[tokio::test]
-async fn one_probe_goes_out_however_long_it_takes_and_one_whose_caller_goes_makes_room() {
+async fn a_half_open_breaker_has_one_probe_at_a_time_and_a_cancelled_one_is_replaced() {
     let world = opened(Duration::from_millis(1)).await;
     resets(&world, 1);
     failure(world.list(list(1001)).await);
@@ -141,7 +141,7 @@ async fn one_probe_goes_out_however_long_it_takes_and_one_whose_caller_goes_make
 }
 
 #[tokio::test]
-async fn an_open_breaker_refuses_at_once_where_no_place_is_free() {
+async fn an_open_breaker_refuses_at_once_even_without_a_free_permit() {
     let world = opened(Duration::from_secs(3600)).await;
     hold(&world);
     let held = tokio::spawn({
@@ -169,7 +169,7 @@ async fn an_open_breaker_refuses_at_once_where_no_place_is_free() {
 }
 
 #[tokio::test]
-async fn upstream_that_is_late_for_the_deadlines_of_its_callers_opens_it_too() {
+async fn deadlines_that_upstream_misses_open_the_breaker() {
     let world = opened(Duration::from_secs(3600)).await;
     hold(&world);
     assert_eq!(
@@ -182,7 +182,7 @@ async fn upstream_that_is_late_for_the_deadlines_of_its_callers_opens_it_too() {
 }
 
 #[tokio::test]
-async fn a_caller_in_a_hurry_does_not_open_it_for_others() {
+async fn short_deadlines_do_not_open_the_breaker_for_others() {
     let world = opened(Duration::from_secs(3600)).await;
     hold(&world);
     assert_eq!(

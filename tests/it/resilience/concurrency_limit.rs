@@ -28,7 +28,7 @@ async fn few(requests: usize, queue: usize, share: f64) -> World {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once_and_says_when_to_come_again() {
+async fn a_full_queue_refuses_at_once_with_retry_info() {
     let world = few(1, 1, 1.0).await;
     let held = tokio::spawn({
         let mut client = world.client();
@@ -55,7 +55,7 @@ async fn a_full_queue_refuses_at_once_and_says_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_caller_who_storms_leaves_places_for_others() {
+async fn a_greedy_caller_leaves_permits_for_others() {
     let world = few(4, 4, 0.5).await;
     let mut storm = tokio::task::JoinSet::new();
     for _ in 0..20 {
@@ -80,7 +80,7 @@ async fn a_caller_who_storms_leaves_places_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_messages_that_are_held_back_take_no_more_than_their_room() {
+async fn large_unfinished_messages_stay_within_the_request_memory_budget() {
     let world = World::start().await;
     let (client, connection) = http2(world.addr).await;
     // All but the last byte of as many messages as their room does not hold.

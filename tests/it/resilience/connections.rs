@@ -43,7 +43,7 @@ async fn connect(addr: SocketAddr, begin: &[u8]) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_begin_in_time_is_closed() {
+async fn a_connection_without_a_preface_in_time_is_closed() {
     let world = World::configured(|config| {
         config.server.accept.handshake_timeout = Duration::from_millis(100);
     })
@@ -56,7 +56,7 @@ async fn a_connection_that_does_not_begin_in_time_is_closed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_begins_otherwise_is_closed_at_once() {
+async fn a_connection_with_an_invalid_preface_is_closed_at_once() {
     let world = World::start().await;
     let http1 = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let data_frame = [PREFACE, &[0, 0, 0, 0, 0, 0, 0, 0, 1]].concat();
@@ -67,7 +67,7 @@ async fn a_connection_that_begins_otherwise_is_closed_at_once() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_closed_and_the_others_go_on() {
+async fn a_connection_over_the_limit_is_closed_and_the_others_go_on() {
     let world = World::configured(|config| config.server.accept.max_connections = 2).await;
     let mut kept = connect(world.addr, &[PREFACE, EMPTY_SETTINGS].concat()).await;
     let mut settings = [0; 9];
@@ -86,7 +86,7 @@ async fn a_connection_too_many_is_closed_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_connection_without_calls_is_closed_and_one_with_a_call_is_not() {
+async fn an_idle_connection_is_closed_and_one_with_a_call_is_not() {
     let world = World::configured(|config| {
         config.server.accept.idle_timeout = Duration::from_millis(100);
     })
@@ -106,7 +106,7 @@ async fn a_connection_without_calls_is_closed_and_one_with_a_call_is_not() {
 }
 
 #[tokio::test]
-async fn a_connection_with_a_watch_is_not_without_calls() {
+async fn a_connection_with_a_health_watch_is_not_idle() {
     let world = World::configured(|config| {
         config.server.accept.idle_timeout = Duration::from_millis(100);
     })
@@ -144,7 +144,7 @@ pub(crate) async fn cancel_calls(client: &SendRequest<Bytes>, count: usize) -> u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_calls_cancelled_at_once_cost_neither_their_connection_nor_upstream() {
+async fn ten_thousand_cancelled_calls_harm_neither_their_connection_nor_upstream() {
     let world = World::start().await;
     let (client, connection) = http2(world.addr).await;
     assert_eq!(cancel_calls(&client, 10_000).await, 10_000);

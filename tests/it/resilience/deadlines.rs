@@ -131,14 +131,14 @@ async fn an_expired_deadline_is_deadline_exceeded_wherever_upstream_hangs() {
 }
 
 #[tokio::test]
-async fn a_call_whose_message_never_comes_is_answered_too() {
+async fn a_call_whose_message_never_arrives_is_answered_at_its_deadline() {
     let world = World::start().await;
     assert_eq!(raw_list(world.addr, false, SHORT).await, "4");
     assert!(world.handle.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_message_has_the_default_time_to_come_however_late_the_deadline() {
+async fn a_message_must_arrive_within_the_default_timeout() {
     let world = World::configured(|config| config.server.default_deadline = SHORT).await;
     let day = Duration::from_secs(24 * 3600);
     assert_eq!(raw_list(world.addr, false, day).await, "4");
@@ -167,7 +167,7 @@ async fn a_call_without_a_deadline_has_the_default_one() {
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_come_about_holds_up_nobody_longer_than_its_time() {
+async fn connecting_to_upstream_is_bounded_by_its_timeout() {
     // A listener whose queue is full does not answer: its kernel drops the SYN.
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");

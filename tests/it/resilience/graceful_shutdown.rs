@@ -94,7 +94,7 @@ async fn calls_in_flight_finish_and_new_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn a_write_whose_caller_has_gone_is_finished_before_the_process_ends() {
+async fn a_write_whose_call_was_cancelled_is_finished_before_shutdown() {
     let facade = start(|_| {}).await;
     hold(&facade.handle, Route::Add);
     let mut client = FollowMeServiceClient::new(facade.channel.clone());
@@ -113,7 +113,7 @@ async fn a_write_whose_caller_has_gone_is_finished_before_the_process_ends() {
 }
 
 #[tokio::test]
-async fn a_health_watch_is_told_and_does_not_keep_the_process() {
+async fn a_health_watch_is_notified_and_does_not_delay_shutdown() {
     let facade = start(|config| config.server.drain_limit = Duration::from_secs(3600)).await;
     let mut health = HealthClient::new(facade.channel.clone());
     let request = HealthCheckRequest::default();
@@ -132,7 +132,7 @@ async fn a_health_watch_is_told_and_does_not_keep_the_process() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_is_cut_at_the_limit() {
+async fn calls_that_exceed_the_drain_limit_are_cut() {
     let facade = start(|config| config.server.drain_limit = Duration::from_millis(100)).await;
     hold(&facade.handle, Route::GetAll);
     let call = tokio::spawn({

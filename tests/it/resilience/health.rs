@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn health_tells_whether_upstream_works_and_readiness_follows_where_asked_to() {
+async fn health_reports_upstream_and_readiness_follows_if_configured() {
     for follows in [false, true] {
         let world = World::configured(|config| {
             config.readiness_follows_upstream = follows;
@@ -73,7 +73,7 @@ async fn health_tells_whether_upstream_works_and_readiness_follows_where_asked_t
 }
 
 #[tokio::test]
-async fn an_upstream_of_which_nothing_is_heard_is_asked_for_nothing_without_the_license() {
+async fn an_idle_upstream_is_probed_without_the_license() {
     let world = World::configured(|config| config.probe_after = Duration::from_millis(20)).await;
     let mut health = HealthClient::new(channel(world.addr).await);
     let request = HealthCheckRequest {
@@ -120,7 +120,7 @@ async fn readiness_that_follows_upstream_waits_for_no_call() {
 }
 
 #[tokio::test]
-async fn a_service_that_nobody_knows_is_unknown_to_a_watch_and_not_found_by_a_check() {
+async fn an_unknown_service_is_unknown_to_a_watch_and_not_found_by_a_check() {
     let world = World::start().await;
     let mut health = HealthClient::new(channel(world.addr).await);
     let request = HealthCheckRequest {

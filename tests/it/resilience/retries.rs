@@ -13,7 +13,7 @@ async fn retrying() -> World {
 }
 
 #[tokio::test]
-async fn a_read_is_tried_again_after_what_passes() {
+async fn a_read_is_retried_after_a_transient_failure() {
     for fault in [
         FaultKind::DefaultRecord {
             status: 503,
@@ -34,7 +34,7 @@ async fn a_read_is_tried_again_after_what_passes() {
 }
 
 #[tokio::test]
-async fn a_read_is_tried_three_times_at_most() {
+async fn a_read_has_at_most_three_attempts() {
     let world = retrying().await;
     let fault = FaultKind::DefaultRecord {
         status: 503,
@@ -49,7 +49,7 @@ async fn a_read_is_tried_three_times_at_most() {
 }
 
 #[tokio::test]
-async fn what_upstream_refuses_is_not_tried_again() {
+async fn a_refused_read_is_not_retried() {
     let world = retrying().await;
     let fault = FaultKind::DefaultRecord {
         status: 400,
@@ -64,7 +64,7 @@ async fn what_upstream_refuses_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_write_is_never_tried_again() {
+async fn a_write_is_never_retried() {
     let world = retrying().await;
     let fault = FaultKind::DefaultRecord {
         status: 503,
@@ -93,7 +93,7 @@ fn asks_for(world: &World, retry_after: &str) {
 }
 
 #[tokio::test]
-async fn upstream_can_ask_to_be_left_alone_for_longer_than_anybody_waits() {
+async fn a_long_retry_after_ends_the_attempts_and_is_passed_on() {
     let world = retrying().await;
     // The last one is more than a clock can tell.
     for (seconds, said) in [(3600, 3600), (u64::MAX, 24 * 3600)] {
@@ -111,7 +111,7 @@ async fn upstream_can_ask_to_be_left_alone_for_longer_than_anybody_waits() {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_at_once_where_its_deadline_comes_before_the_next_try() {
+async fn a_call_fails_at_once_if_its_deadline_comes_before_the_next_attempt() {
     let world = retrying().await;
     asks_for(&world, "4");
     let mut request = tonic::Request::new(list(1001));
@@ -129,7 +129,7 @@ async fn a_caller_is_told_at_once_where_its_deadline_comes_before_the_next_try()
 }
 
 #[tokio::test]
-async fn what_is_no_number_of_seconds_is_not_waited_for() {
+async fn a_retry_after_that_is_not_in_seconds_is_ignored() {
     for odd in ["-1", "soon", "1.5", "Fri, 31 Dec 1999 23:59:59 GMT"] {
         let world = retrying().await;
         asks_for(&world, odd);
@@ -139,7 +139,7 @@ async fn what_is_no_number_of_seconds_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn retries_are_a_tenth_of_the_calls_in_a_long_outage() {
+async fn the_retry_budget_is_a_tenth_of_the_calls() {
     let world = World::configured(|config| {
         config.upstream.read_retries = 2;
         // The breaker would end the retries sooner.

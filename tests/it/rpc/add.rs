@@ -16,7 +16,7 @@ use crate::{
 
 in_every_dialect!(
     a_number_comes_back_as_it_was_added,
-    what_is_not_said_takes_its_default,
+    absent_fields_take_their_defaults,
     an_add_is_one_request_that_carries_every_field,
 );
 
@@ -34,7 +34,7 @@ async fn a_number_comes_back_as_it_was_added(world: World) {
     assert_eq!(world.effects().len(), 1);
 }
 
-async fn what_is_not_said_takes_its_default(world: World) {
+async fn absent_fields_take_their_defaults(world: World) {
     let number = new_number("Van", "15550121");
     let answer = world.add(add(number.clone())).await.expect("it is added");
     assert_eq!(
@@ -109,7 +109,7 @@ async fn nine_values_when_domain_and_keep_original_cld_are_set_else_seven() {
 }
 
 #[tokio::test]
-async fn a_new_number_without_an_order_comes_behind_the_highest() {
+async fn a_new_number_without_an_order_comes_last() {
     let world = World::start().await;
     world.seed(
         1001,
@@ -227,7 +227,7 @@ async fn the_new_id_is_found_whatever_the_answer_holds() {
 }
 
 #[tokio::test]
-async fn fields_that_only_the_query_carries_take_a_second_way_where_it_is_ignored() {
+async fn fields_that_a_host_ignores_in_the_query_are_repaired() {
     let world = World::knobs(Knobs {
         query_values: false,
         ..Knobs::default()
@@ -266,7 +266,7 @@ async fn two_numbers_that_may_be_the_new_one_leave_the_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn a_number_that_somebody_else_adds_meanwhile_is_not_taken_for_ours() {
+async fn a_concurrent_add_is_not_mistaken_for_ours() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::Add);
     let somebody_else = async {
@@ -285,7 +285,7 @@ async fn a_number_that_somebody_else_adds_meanwhile_is_not_taken_for_ours() {
 }
 
 #[tokio::test]
-async fn every_broken_rule_is_said_at_once_before_any_request() {
+async fn all_violations_are_reported_at_once_before_any_request() {
     let world = World::start().await;
     let number = pb::FollowMeNumber {
         account_id: 1002,
@@ -343,7 +343,7 @@ async fn every_broken_rule_is_said_at_once_before_any_request() {
 }
 
 #[tokio::test]
-async fn each_rule_of_a_field_holds_at_its_border() {
+async fn each_rule_of_a_field_holds_at_its_boundary() {
     let world = World::start().await;
     let ok = || new_number("Van", "15550121");
     let bad = [

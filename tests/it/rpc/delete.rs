@@ -68,7 +68,7 @@ async fn a_number_of_another_account_is_never_deleted() {
 }
 
 #[tokio::test]
-async fn absence_is_read_whatever_the_answer_holds() {
+async fn absence_is_verified_whatever_the_answer_holds() {
     for write_answer in [WriteAnswer::List, WriteAnswer::Null, WriteAnswer::Changed] {
         let world = World::knobs(Knobs {
             write_answer,
@@ -83,7 +83,7 @@ async fn absence_is_read_whatever_the_answer_holds() {
 }
 
 #[tokio::test]
-async fn what_delete_forward_does_besides_is_seen_by_no_answer() {
+async fn a_side_effect_of_delete_forward_does_not_fail_the_delete() {
     let world = World::knobs(Knobs {
         delete_forward: DeleteForward::TurnsForwardingOff,
         ..Knobs::default()

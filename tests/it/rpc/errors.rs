@@ -146,7 +146,7 @@ async fn an_answer_that_comes_in_small_pieces_is_an_answer() {
 }
 
 #[tokio::test]
-async fn what_the_service_never_writes_is_a_bad_response() {
+async fn an_answer_that_the_service_never_writes_is_a_bad_response() {
     let header = HEADER.trim_end();
     for kind in [
         FaultKind::Html { status: 200 },
@@ -182,7 +182,7 @@ async fn what_the_service_never_writes_is_a_bad_response() {
 }
 
 #[tokio::test]
-async fn no_cut_of_an_answer_passes_for_another_list() {
+async fn no_truncated_answer_passes_for_another_list() {
     let world = World::start().await;
     let whole = world.read(1001).await;
     let (mut bytes, mut same) = (0, 0);
@@ -205,7 +205,7 @@ async fn no_cut_of_an_answer_passes_for_another_list() {
 }
 
 #[tokio::test]
-async fn answers_that_are_odd_and_well_formed_are_taken() {
+async fn odd_but_well_formed_answers_are_accepted() {
     for body in [
         format!("\u{feff}{HEADER}[],,True,,0,\n"),
         format!("{HEADER}[],,True,,0,"),
@@ -269,7 +269,7 @@ async fn a_redirect_is_never_followed() {
 }
 
 #[tokio::test]
-async fn what_upstream_says_by_its_status_has_a_reason_each() {
+async fn each_upstream_status_has_a_reason() {
     let text = |text: &str| text.to_owned();
     let record = format!("{HEADER},,False,,0,\n");
     let missing = || FaultKind::HttpError {
@@ -382,7 +382,7 @@ async fn what_upstream_says_by_its_status_has_a_reason_each() {
 }
 
 #[tokio::test]
-async fn a_service_that_says_no_on_a_read_has_refused() {
+async fn a_read_without_success_is_refused() {
     for kind in [
         FaultKind::NotSuccess { when: When::After },
         FaultKind::NullList,
@@ -402,7 +402,7 @@ async fn a_service_that_says_no_on_a_read_has_refused() {
 }
 
 #[tokio::test]
-async fn a_license_that_the_caller_brought_and_upstream_denies_is_the_callers_affair() {
+async fn a_denied_license_of_the_caller_is_the_callers_error() {
     let own = |request| with_metadata(request, &[("x-porta-license", "OWN-KEY")]);
     let world =
         World::configured(|config| config.security.policy.anonymous.brings_license = true).await;
@@ -423,7 +423,7 @@ async fn a_license_that_the_caller_brought_and_upstream_denies_is_the_callers_af
 }
 
 #[tokio::test]
-async fn a_write_that_upstream_denies_is_denied_once_reading_back_shows_it_was_not_done() {
+async fn a_denied_write_is_denied_after_verification() {
     for (brought, code) in [(false, Code::Internal), (true, Code::PermissionDenied)] {
         let world =
             World::configured(|config| config.security.policy.anonymous.brings_license = brought)
@@ -446,7 +446,7 @@ async fn a_write_that_upstream_denies_is_denied_once_reading_back_shows_it_was_n
 }
 
 #[tokio::test]
-async fn the_status_of_very_many_mistakes_stays_small() {
+async fn the_status_of_many_violations_stays_small() {
     let world = World::start().await;
     let bad = pb::FollowMeNumber {
         account_id: 7,
@@ -490,7 +490,7 @@ async fn the_status_of_very_many_mistakes_stays_small() {
 }
 
 #[tokio::test]
-async fn a_fault_on_another_account_harms_nobody_else() {
+async fn a_fault_on_one_account_does_not_affect_others() {
     let world = World::start().await;
     let fault = Fault::once(FaultKind::Html { status: 500 }).for_account(1002);
     world.handle.arm(fault);

@@ -135,7 +135,7 @@ async fn numbers_without_an_order_come_last_then_the_id_decides() {
 }
 
 #[tokio::test]
-async fn the_etags_depend_on_the_numbers_and_not_on_the_way_they_were_listed() {
+async fn etags_do_not_depend_on_how_the_numbers_are_listed() {
     let world = World::start().await;
     let before = world.read(1001).await;
     let mut numbers = world.handle.numbers(LICENSE, 1001).expect("seeded");
@@ -159,7 +159,7 @@ async fn the_etags_depend_on_the_numbers_and_not_on_the_way_they_were_listed() {
 }
 
 #[tokio::test]
-async fn a_sequence_that_is_not_known_is_other_with_its_text() {
+async fn an_unknown_sequence_is_other_with_its_text() {
     let world = World::start().await;
     for (text, sequence) in [
         (Some("Random"), pb::Sequence::Random),
@@ -179,7 +179,7 @@ async fn a_sequence_that_is_not_known_is_other_with_its_text() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_not_understood_is_shown_raw_and_fails_no_read() {
+async fn an_unrecognized_value_is_shown_raw_and_fails_no_read() {
     let world = World::start().await;
     let odd = StoredNumber {
         id: 80001,
@@ -211,7 +211,7 @@ async fn a_value_that_is_not_understood_is_shown_raw_and_fails_no_read() {
 }
 
 #[tokio::test]
-async fn elements_that_are_no_number_of_the_account_are_left_out() {
+async fn unidentified_and_foreign_elements_are_omitted() {
     for odd in [Odd::Null, Odd::NoId, Odd::ZeroId, Odd::OtherAccount] {
         let world = World::start().await;
         world.arm(FaultKind::OddElement { odd }, Route::GetAll);
@@ -258,7 +258,7 @@ async fn a_number_that_the_account_does_not_have_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_list_is_cut_into_pages_that_belong_together() {
+async fn pages_together_are_the_whole_list() {
     let world = World::start().await;
     let page = |size, token: &str| pb::ListRequest {
         account_id: 1001,
@@ -290,7 +290,7 @@ async fn a_list_is_cut_into_pages_that_belong_together() {
 }
 
 #[tokio::test]
-async fn a_page_that_makes_no_sense_is_refused_before_any_request() {
+async fn an_invalid_page_is_refused_before_any_request() {
     let world = World::start().await;
     let etag = "0".repeat(32);
     for token in [

@@ -176,7 +176,7 @@ async fn numbers_are_matched_by_id_then_by_destination_then_by_position() {
 }
 
 #[tokio::test]
-async fn changes_go_before_adds_and_deletes_come_last() {
+async fn updates_precede_adds_and_deletes_come_last() {
     let world = World::start().await;
     world.seed(
         1001,
@@ -371,7 +371,7 @@ async fn only_what_changes_is_checked_and_all_of_it_before_the_first_write() {
 }
 
 #[tokio::test]
-async fn what_no_list_can_hold_is_refused_also_where_it_changes_nothing() {
+async fn an_invalid_value_is_refused_even_if_it_changes_nothing() {
     let world = World::start().await;
     let mut numbers = world.read(1001).await.numbers;
     numbers[0].ring_timeout = Some(prost_types::Duration {
@@ -392,7 +392,7 @@ async fn what_no_list_can_hold_is_refused_also_where_it_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_position_that_cannot_be_sent_back_is_found_before_the_first_write() {
+async fn an_order_that_cannot_be_sent_back_is_detected_before_the_first_write() {
     let world = World::start().await;
     world.seed(
         1001,
@@ -433,7 +433,7 @@ async fn a_position_behind_the_last_is_refused() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_ends_it_and_says_how_far_it_came() {
+async fn a_failed_step_stops_the_plan_and_reports_its_progress() {
     let world = World::start().await;
     let before = world.read(1001).await;
     let numbers = vec![
@@ -486,7 +486,7 @@ async fn a_step_that_fails_ends_it_and_says_how_far_it_came() {
 }
 
 #[tokio::test]
-async fn what_comes_behind_a_failed_step_is_not_started() {
+async fn steps_after_a_failed_one_are_not_started() {
     let world = World::start().await;
     world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Delete);
     let request = pb::ReplaceAllRequest {
@@ -508,7 +508,7 @@ async fn what_comes_behind_a_failed_step_is_not_started() {
 }
 
 #[tokio::test]
-async fn a_step_whose_outcome_is_unknown_ends_it() {
+async fn a_step_whose_outcome_is_unknown_stops_the_plan() {
     let world = World::with(Options { ..demo() }, |config| {
         config.operations.write_limit = SOON
     })
@@ -531,7 +531,7 @@ async fn a_step_whose_outcome_is_unknown_ends_it() {
 }
 
 #[tokio::test]
-async fn steps_whose_answers_are_lost_are_settled_and_done_once() {
+async fn steps_whose_answers_are_lost_are_verified_and_done_once() {
     let world = World::start().await;
     world.arm(FaultKind::Reset { when: When::After }, Route::Add);
     world.arm(FaultKind::Truncated { bytes: 30 }, Route::UpdateAll);
@@ -574,7 +574,7 @@ async fn steps_whose_answers_are_lost_are_settled_and_done_once() {
 }
 
 #[tokio::test]
-async fn how_far_a_long_one_came_fits_a_status() {
+async fn the_progress_of_a_long_plan_fits_a_status() {
     let world = World::start().await;
     world.handle.arm(
         followme::simulator::Fault::once(FaultKind::NotSuccess { when: When::Before })

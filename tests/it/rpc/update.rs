@@ -155,7 +155,7 @@ async fn nine_values_when_there_is_a_domain_else_eight() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_as_asked_is_not_written() {
+async fn an_update_that_changes_nothing_is_not_sent() {
     let world = World::start().await;
     let before = world.read(1001).await;
     for number in before.numbers.clone() {
@@ -218,7 +218,7 @@ async fn a_number_that_the_account_does_not_have_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_upstream_holds_goes_back_raw() {
+async fn unrecognized_values_are_sent_back_raw() {
     let world = World::start().await;
     let odd = StoredNumber {
         id: 80001,
@@ -259,7 +259,7 @@ async fn what_upstream_holds_goes_back_raw() {
 }
 
 #[tokio::test]
-async fn a_position_that_cannot_be_sent_back_has_to_be_given() {
+async fn an_order_that_cannot_be_sent_back_must_be_given() {
     let world = World::start().await;
     world.seed(
         1001,
@@ -291,7 +291,7 @@ async fn a_position_that_cannot_be_sent_back_has_to_be_given() {
 }
 
 #[tokio::test]
-async fn fields_that_upstream_resets_are_put_back() {
+async fn fields_that_upstream_resets_are_repaired() {
     for write_answer in [WriteAnswer::List, WriteAnswer::Null, WriteAnswer::Changed] {
         let world = World::knobs(Knobs {
             update_resets_unseen: true,
@@ -314,7 +314,7 @@ async fn fields_that_upstream_resets_are_put_back() {
 }
 
 #[tokio::test]
-async fn fields_that_upstream_resets_and_does_not_take_by_query_are_put_back_by_post() {
+async fn fields_that_upstream_resets_are_repaired_by_post_where_it_ignores_the_query() {
     let world = World::knobs(Knobs {
         update_resets_unseen: true,
         query_values: false,
@@ -363,7 +363,7 @@ async fn values_over_a_placeholder_arrive_also_where_other_query_values_are_igno
 }
 
 #[tokio::test]
-async fn fields_that_only_the_query_carries_take_a_second_way_where_it_is_ignored() {
+async fn fields_that_a_host_ignores_in_the_query_are_repaired() {
     let world = World::knobs(Knobs {
         query_values: false,
         ..Knobs::default()
@@ -382,7 +382,7 @@ async fn fields_that_only_the_query_carries_take_a_second_way_where_it_is_ignore
 }
 
 #[tokio::test]
-async fn what_does_not_take_is_reported() {
+async fn fields_that_were_not_applied_are_reported() {
     let world = World::with(
         Options {
             knobs: Knobs {
@@ -447,7 +447,7 @@ async fn a_form_cannot_clear_a_text() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_deleted_meanwhile_has_vanished() {
+async fn a_number_deleted_concurrently_has_vanished() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::Update);
     let somebody_else = async {
@@ -469,7 +469,7 @@ async fn a_number_that_is_deleted_meanwhile_has_vanished() {
 }
 
 #[tokio::test]
-async fn a_change_that_somebody_else_makes_meanwhile_stays() {
+async fn a_concurrent_change_of_another_field_is_kept() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::After }, Route::Update);
     let somebody_else = async {
@@ -490,7 +490,7 @@ async fn a_change_that_somebody_else_makes_meanwhile_stays() {
 }
 
 #[tokio::test]
-async fn the_mask_is_there_known_and_names_nothing_that_is_absent() {
+async fn the_mask_is_required_known_and_names_only_present_fields() {
     let world = World::start().await;
     let no_mask = pb::UpdateRequest {
         update_mask: None,
@@ -556,7 +556,7 @@ async fn a_request_without_a_number_names_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_mask_of_many_unknown_paths_is_answered_shortly() {
+async fn many_unknown_mask_paths_give_a_short_status() {
     let world = World::start().await;
     let long = "\u{10ffff}".repeat(1000);
     let paths = vec![long.as_str(); 60];

@@ -64,9 +64,9 @@ in_every_dialect!(
     every_name_comes_back_from_an_update,
     every_name_comes_back_from_a_replace_all,
     every_kind_of_redirect_number_comes_back,
-    what_is_long_comes_back,
+    long_values_come_back,
     the_contents_of_lists_can_be_sent_back,
-    a_license_with_every_sign_works_and_is_never_shown,
+    a_license_of_every_character_works_and_is_never_shown,
     the_context_of_the_caller_reaches_upstream,
 );
 
@@ -194,7 +194,7 @@ async fn every_kind_of_redirect_number_comes_back(world: World) {
     }
 }
 
-async fn what_is_long_comes_back(world: World) {
+async fn long_values_come_back(world: World) {
     let label = "d".repeat(63);
     let number = pb::FollowMeNumber {
         domain: format!("{label}.{label}.{label}.{}", "d".repeat(61)),
@@ -259,7 +259,7 @@ async fn the_contents_of_lists_can_be_sent_back(world: World) {
     assert_eq!(world.write_paths(), [""; 0]);
 }
 
-async fn a_license_with_every_sign_works_and_is_never_shown(world: World) {
+async fn a_license_of_every_character_works_and_is_never_shown(world: World) {
     const KEY: &str = "a+b/c %d\"e&f=g#h?i..";
     let numbers = vec![stored_number("Desk", "15550101", 1)];
     world.handle.seed(KEY, 1009, numbers, Settings::default());
@@ -455,7 +455,7 @@ async fn values_that_a_path_cannot_carry_can_be_refused_instead() {
 }
 
 #[tokio::test]
-async fn callers_bring_their_own_license_where_the_configuration_lets_them() {
+async fn callers_bring_their_own_license_if_configured() {
     let own = |request| with_metadata(request, &[("x-porta-license", "OWN-KEY")]);
     let world = World::start().await;
     let refused = failure(world.list(own(list(1001))).await);
@@ -492,7 +492,7 @@ async fn callers_bring_their_own_license_where_the_configuration_lets_them() {
 }
 
 #[tokio::test]
-async fn metadata_that_makes_no_sense_is_refused_with_all_other_mistakes() {
+async fn invalid_metadata_is_refused_with_all_other_violations() {
     let world = World::start().await;
     for (key, bad) in [
         ("x-porta-content-id", "seven".to_owned()),
@@ -509,7 +509,7 @@ async fn metadata_that_makes_no_sense_is_refused_with_all_other_mistakes() {
 }
 
 #[tokio::test]
-async fn the_configured_context_holds_for_callers_who_say_nothing() {
+async fn the_configured_context_is_the_default() {
     let world = World::with(
         Options {
             accept_any_license: true,

@@ -31,7 +31,7 @@ async fn one_caller() -> Facade {
 }
 
 #[tokio::test]
-async fn a_token_is_taken_and_a_wrong_an_expired_or_no_credential_is_not() {
+async fn a_token_authenticates_and_a_wrong_expired_or_absent_one_does_not() {
     let facade = one_caller().await;
     for token in ["good", "new"] {
         let answer = facade.list_with(token).await.expect("a list");
@@ -82,7 +82,7 @@ async fn the_scheme_of_a_token_may_be_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_taken_out_of_its_file_is_refused() {
+async fn a_token_removed_from_its_file_is_refused() {
     let facade = one_caller().await;
     let mut client = facade.client().await;
     let request = || with_token(list(1001), "good");
@@ -100,7 +100,7 @@ async fn a_token_that_is_taken_out_of_its_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_broken_file_of_tokens_leaves_the_tokens_in_place() {
+async fn an_invalid_token_file_keeps_the_loaded_tokens() {
     let facade = one_caller().await;
     facade
         .dir
@@ -117,7 +117,7 @@ async fn a_broken_file_of_tokens_leaves_the_tokens_in_place() {
 }
 
 #[tokio::test]
-async fn a_caller_who_is_taken_away_is_refused_and_the_last_one_leaves_nobody() {
+async fn a_removed_caller_is_refused_even_if_it_was_the_last() {
     let facade = one_caller().await;
     facade.list_with("good").await.expect("a list");
     facade.dir.configure("");
@@ -131,7 +131,7 @@ async fn a_caller_who_is_taken_away_is_refused_and_the_last_one_leaves_nobody() 
 }
 
 #[tokio::test]
-async fn health_is_open_and_reflection_is_for_callers() {
+async fn health_needs_no_authentication_and_reflection_does() {
     use tonic_reflection::pb::v1::{
         ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
         server_reflection_request::MessageRequest,
@@ -176,7 +176,7 @@ fn authorizer() -> Authorizer {
 }
 
 #[test]
-fn a_token_over_plaintext_is_taken_from_this_machine_only() {
+fn a_token_over_plaintext_is_accepted_from_loopback_only() {
     let authorizer = authorizer();
     let mut headers = HeaderMap::new();
     headers.insert("authorization", "Bearer good".parse().expect("a value"));
@@ -215,7 +215,7 @@ async fn certificates(authority: &Authority, callers: &Authority) -> Facade {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_taken_by_its_spiffe_id_or_its_dns_name() {
+async fn a_client_certificate_authenticates_by_its_spiffe_id_or_dns_name() {
     let (authority, callers) = (Authority::new(), Authority::new());
     let facade = certificates(&authority, &callers).await;
     for (name, message) in [
@@ -249,7 +249,7 @@ async fn a_client_certificate_is_taken_by_its_spiffe_id_or_its_dns_name() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_of_another_ca_or_of_another_time_makes_no_connection() {
+async fn a_client_certificate_of_another_ca_or_an_expired_one_is_refused() {
     let (authority, callers) = (Authority::new(), Authority::new());
     let facade = certificates(&authority, &callers).await;
     let name = "portal.example.com";
@@ -266,7 +266,7 @@ async fn a_client_certificate_of_another_ca_or_of_another_time_makes_no_connecti
 }
 
 #[tokio::test]
-async fn a_ca_that_is_taken_away_counts_on_connections_that_are_there_too() {
+async fn removing_a_ca_affects_open_connections_too() {
     let (authority, callers) = (Authority::new(), Authority::new());
     let facade = certificates(&authority, &callers).await;
     let identity = callers.sign("portal.example.com");
@@ -286,7 +286,7 @@ async fn a_ca_that_is_taken_away_counts_on_connections_that_are_there_too() {
 }
 
 #[tokio::test]
-async fn a_token_beats_a_certificate_and_is_taken_over_tls() {
+async fn a_token_takes_precedence_over_a_certificate() {
     let (authority, callers) = (Authority::new(), Authority::new());
     let toml = format!(
         "tokens_file = \"{{dir}}/tokens\"\n{CERTIFICATES}[callers.batch]\nmethods = [\"Get\"]\n"

@@ -64,7 +64,7 @@ macro_rules! denied_methods {
 }
 
 #[tokio::test]
-async fn a_caller_calls_the_methods_that_are_its_own_and_no_other() {
+async fn a_caller_is_limited_to_its_methods() {
     let (facade, mut client) = portal("methods = [\"List\", \"Get\"]").await;
     assert_eq!(
         denied_methods!(client),
@@ -79,7 +79,7 @@ async fn a_caller_calls_the_methods_that_are_its_own_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_caller_names_the_accounts_that_are_its_own_and_no_other() {
+async fn a_caller_is_limited_to_its_accounts() {
     let (facade, mut client) = portal("methods = [\"*\"]\naccounts = [1001, 1003]").await;
     client.list(as_portal(list(1001))).await.expect("a list");
     client
@@ -120,7 +120,7 @@ async fn a_caller_names_the_accounts_that_are_its_own_and_no_other() {
 }
 
 #[tokio::test]
-async fn each_caller_has_its_license_or_brings_one_where_it_may() {
+async fn each_caller_has_its_license_or_brings_one_if_permitted() {
     let toml = "tokens_file = \"{dir}/tokens\"\n\
          [callers.plain]\nmethods = [\"*\"]\n\
          [callers.tenant]\nmethods = [\"*\"]\nlicense_file = \"{dir}/tenant\"\n\
@@ -166,7 +166,7 @@ fn denied<T: std::fmt::Debug>(answer: Result<T, tonic::Status>, field: &str) {
 }
 
 #[tokio::test]
-async fn an_add_goes_to_a_destination_that_the_caller_may_use() {
+async fn the_destination_policy_limits_adds() {
     let (facade, mut client) = portal(PREFIXES).await;
     for number in ["15550120", "+15550121", "1.555-0122"] {
         let request = add(new_number("Van", number));
@@ -195,7 +195,7 @@ async fn an_add_goes_to_a_destination_that_the_caller_may_use() {
 }
 
 #[tokio::test]
-async fn an_update_may_leave_a_destination_and_not_go_to_one() {
+async fn an_update_may_leave_a_forbidden_destination_and_not_introduce_one() {
     let (facade, mut client) = portal(PREFIXES).await;
     let mut premium = stored_number("Premium", "19005550100", 1);
     premium.domain = Some("pbx.example.com".to_owned());
@@ -231,7 +231,7 @@ async fn an_update_may_leave_a_destination_and_not_go_to_one() {
 }
 
 #[tokio::test]
-async fn a_replace_all_may_keep_a_destination_and_not_bring_one() {
+async fn a_replace_all_may_keep_a_forbidden_destination_and_not_introduce_one() {
     let (facade, mut client) = portal(PREFIXES).await;
     facade.handle.seed(
         "DEMO-KEY",
@@ -273,7 +273,7 @@ async fn a_replace_all_may_keep_a_destination_and_not_bring_one() {
 }
 
 #[tokio::test]
-async fn a_caller_writes_to_an_account_so_often_in_a_minute_and_no_more() {
+async fn the_write_rate_limit_holds_per_caller_and_account() {
     let (facade, mut client) = portal("methods = [\"*\"]\nwrites_per_minute = 2").await;
     let rename = |name: &str| as_portal(update(70001, &["name"], new_number(name, "")));
     for name in ["a", "b"] {
@@ -300,7 +300,7 @@ async fn a_caller_writes_to_an_account_so_often_in_a_minute_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_request_id_holds_for_its_caller_alone() {
+async fn a_request_id_is_scoped_to_its_caller() {
     let toml = "tokens_file = \"{dir}/tokens\"\n\
          [callers.a]\nmethods = [\"*\"]\n[callers.b]\nmethods = [\"*\"]\n";
     let facade = Facade::with(toml, |dir| tokens(dir, &["a", "b"])).await;

@@ -74,7 +74,7 @@ async fn serve(upstream: &str, toml: &str) -> FollowMeServiceClient<tonic::trans
 }
 
 #[tokio::test]
-async fn a_connection_to_upstream_is_kept_for_so_long_unused_and_for_so_long_in_all() {
+async fn upstream_connections_have_an_idle_timeout_and_a_maximum_age() {
     let world = World::start().await;
     for (toml, connections) in [
         ("", 1),
@@ -92,7 +92,7 @@ async fn a_connection_to_upstream_is_kept_for_so_long_unused_and_for_so_long_in_
 }
 
 #[tokio::test]
-async fn upstream_is_checked_against_the_file_of_its_ca_and_shown_our_certificate() {
+async fn upstream_is_verified_by_its_ca_file_and_given_our_certificate() {
     let world = World::start().await;
     let authority = Authority::new();
     let addr = in_front(&world.handle, &authority).await;
@@ -114,7 +114,7 @@ async fn upstream_is_checked_against_the_file_of_its_ca_and_shown_our_certificat
 }
 
 #[tokio::test]
-async fn the_breaker_opens_for_longer_and_longer_up_to_its_most() {
+async fn the_breaker_stays_open_longer_each_time_up_to_its_maximum() {
     let facade = Facade::start(
         "[upstream]\nread_retries = 0\nbreaker_failures = 1\n\
          breaker_open = \"20ms\"\nbreaker_open_max = \"100ms\"\n",
@@ -143,7 +143,7 @@ async fn the_breaker_opens_for_longer_and_longer_up_to_its_most() {
 }
 
 #[tokio::test]
-async fn a_field_that_does_not_take_fails_the_call_where_it_is_a_strict_one() {
+async fn an_unapplied_strict_field_fails_the_call() {
     let options = || Options {
         knobs: Knobs {
             query_values: false,
@@ -171,7 +171,7 @@ async fn a_field_that_does_not_take_fails_the_call_where_it_is_a_strict_one() {
 }
 
 #[tokio::test]
-async fn a_connection_has_so_many_calls_at_once_and_so_long_a_life() {
+async fn a_connection_has_a_maximum_of_calls_and_a_maximum_age() {
     for (toml, calls, ends) in [
         ("[server]\nmax_calls_per_connection = 3\n", 3, false),
         ("[server]\nmax_connection_age = \"50ms\"\n", 200, true),
@@ -201,7 +201,7 @@ async fn a_connection_has_so_many_calls_at_once_and_so_long_a_life() {
 }
 
 #[tokio::test]
-async fn calls_are_taken_for_the_drain_delay_while_health_says_that_it_ends() {
+async fn calls_are_accepted_during_the_drain_delay_while_health_is_not_serving() {
     let world = World::start().await;
     let dir = Directory::new();
     dir.configure("[server]\ndrain_delay = \"10m\"\n");
@@ -230,7 +230,7 @@ async fn calls_are_taken_for_the_drain_delay_while_health_says_that_it_ends() {
 }
 
 #[tokio::test]
-async fn reflection_can_be_closed() {
+async fn reflection_can_be_disabled() {
     use tonic_reflection::pb::{v1, v1alpha};
     let facade = Facade::start("[server]\nreflection = false\n").await;
     let channel = channel(facade.addr).await;

@@ -36,7 +36,7 @@ fn load(toml: &str, insecure: bool) -> Result<Config, Vec<String>> {
 }
 
 #[tokio::test]
-async fn others_are_listened_to_with_tls_and_callers_or_if_that_is_meant() {
+async fn listening_beyond_loopback_requires_tls_and_callers_or_a_flag() {
     let tokens = "tokens_file = \"{dir}/tokens\"\n";
     for (toml, insecure, taken) in [
         (String::new(), false, false),
@@ -67,7 +67,7 @@ async fn others_are_listened_to_with_tls_and_callers_or_if_that_is_meant() {
 }
 
 #[tokio::test]
-async fn a_configuration_made_in_code_is_held_to_the_same() {
+async fn a_configuration_made_in_code_has_the_same_requirements() {
     let mut config = config(SocketAddr::from(([127, 0, 0, 1], 9)));
     config.listen = SocketAddr::from(([0, 0, 0, 0], 0));
     let Err(error) = App::build(config.clone()).await else {
@@ -79,7 +79,7 @@ async fn a_configuration_made_in_code_is_held_to_the_same() {
 }
 
 #[test]
-fn every_mistake_about_callers_and_certificates_is_named_with_its_place() {
+fn config_errors_about_callers_and_certificates_have_their_location() {
     let dir = Directory::new();
     dir.write("tokens", &token_line("nobody", "good", ""));
     dir.write("broken.pem", "-----BEGIN CERTIFICATE-----\nx\n");
@@ -138,7 +138,7 @@ fn every_mistake_about_callers_and_certificates_is_named_with_its_place() {
 }
 
 #[test]
-fn a_caller_whom_nobody_could_be_and_names_of_two_callers_are_mistakes() {
+fn a_caller_without_credentials_and_shared_names_are_config_errors() {
     let dir = Directory::new();
     dir.write("ca.pem", &Authority::new().pem);
     dir.identity("server", &Authority::new().sign("localhost"));
@@ -165,7 +165,7 @@ fn a_caller_whom_nobody_could_be_and_names_of_two_callers_are_mistakes() {
 }
 
 #[test]
-fn a_variable_that_is_not_known_is_a_mistake_unless_kubernetes_sets_it() {
+fn an_unknown_variable_is_a_config_error_unless_kubernetes_sets_it() {
     struct Names(Vec<&'static str>);
     impl followme::config::Environment for Names {
         fn variable(&self, name: &str) -> Option<String> {
@@ -203,7 +203,7 @@ fn a_variable_that_is_not_known_is_a_mistake_unless_kubernetes_sets_it() {
 }
 
 #[test]
-fn what_is_printed_can_be_read_back_and_shows_no_secret() {
+fn the_printed_configuration_can_be_loaded_and_shows_no_secret() {
     let dir = Directory::new();
     let authority = Authority::new();
     dir.identity("server", &authority.sign("localhost"));

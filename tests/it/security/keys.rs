@@ -18,17 +18,13 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "insecure",
         "security/exposure.rs",
-        "others_are_listened_to_with_tls_and_callers_or_if_that_is_meant",
+        "listening_beyond_loopback_requires_tls_and_callers_or_a_flag",
     ),
-    (
-        "read_only",
-        "security/reload.rs",
-        "the_facade_becomes_read_only_and_writable_again_while_it_runs",
-    ),
+    ("read_only", "security/reload.rs", "read_only_is_reloaded"),
     (
         "tokens_file",
         "security/authentication.rs",
-        "a_token_is_taken_and_a_wrong_an_expired_or_no_credential_is_not",
+        "a_token_authenticates_and_a_wrong_expired_or_absent_one_does_not",
     ),
     (
         "upstream.url",
@@ -43,32 +39,32 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "upstream.caller_license",
         "rpc/values.rs",
-        "callers_bring_their_own_license_where_the_configuration_lets_them",
+        "callers_bring_their_own_license_if_configured",
     ),
     (
         "upstream.content_id",
         "rpc/values.rs",
-        "the_configured_context_holds_for_callers_who_say_nothing",
+        "the_configured_context_is_the_default",
     ),
     (
         "upstream.feature_name",
         "rpc/values.rs",
-        "the_configured_context_holds_for_callers_who_say_nothing",
+        "the_configured_context_is_the_default",
     ),
     (
         "upstream.connect_timeout",
         "resilience/deadlines.rs",
-        "a_connection_that_does_not_come_about_holds_up_nobody_longer_than_its_time",
+        "connecting_to_upstream_is_bounded_by_its_timeout",
     ),
     (
         "upstream.idle_timeout",
         "security/effects.rs",
-        "a_connection_to_upstream_is_kept_for_so_long_unused_and_for_so_long_in_all",
+        "upstream_connections_have_an_idle_timeout_and_a_maximum_age",
     ),
     (
         "upstream.max_connection_age",
         "security/effects.rs",
-        "a_connection_to_upstream_is_kept_for_so_long_unused_and_for_so_long_in_all",
+        "upstream_connections_have_an_idle_timeout_and_a_maximum_age",
     ),
     (
         "upstream.read_timeout",
@@ -83,57 +79,57 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "upstream.ca_file",
         "security/effects.rs",
-        "upstream_is_checked_against_the_file_of_its_ca_and_shown_our_certificate",
+        "upstream_is_verified_by_its_ca_file_and_given_our_certificate",
     ),
     (
         "upstream.client_certificate_file",
         "security/effects.rs",
-        "upstream_is_checked_against_the_file_of_its_ca_and_shown_our_certificate",
+        "upstream_is_verified_by_its_ca_file_and_given_our_certificate",
     ),
     (
         "upstream.client_key_file",
         "security/effects.rs",
-        "upstream_is_checked_against_the_file_of_its_ca_and_shown_our_certificate",
+        "upstream_is_verified_by_its_ca_file_and_given_our_certificate",
     ),
     (
         "upstream.probe_after",
         "resilience/health.rs",
-        "an_upstream_of_which_nothing_is_heard_is_asked_for_nothing_without_the_license",
+        "an_idle_upstream_is_probed_without_the_license",
     ),
     (
         "upstream.read_retries",
         "resilience/retries.rs",
-        "a_read_is_tried_three_times_at_most",
+        "a_read_has_at_most_three_attempts",
     ),
     (
         "upstream.max_requests",
         "resilience/concurrency_limit.rs",
-        "a_full_queue_refuses_at_once_and_says_when_to_come_again",
+        "a_full_queue_refuses_at_once_with_retry_info",
     ),
     (
         "upstream.max_queue",
         "resilience/concurrency_limit.rs",
-        "a_full_queue_refuses_at_once_and_says_when_to_come_again",
+        "a_full_queue_refuses_at_once_with_retry_info",
     ),
     (
         "upstream.caller_share",
         "resilience/concurrency_limit.rs",
-        "a_caller_who_storms_leaves_places_for_others",
+        "a_greedy_caller_leaves_permits_for_others",
     ),
     (
         "upstream.breaker_failures",
         "resilience/breaker.rs",
-        "an_upstream_that_does_not_answer_is_left_alone",
+        "the_breaker_opens_when_upstream_does_not_answer",
     ),
     (
         "upstream.breaker_open",
         "resilience/breaker.rs",
-        "an_upstream_that_does_not_answer_is_left_alone",
+        "the_breaker_opens_when_upstream_does_not_answer",
     ),
     (
         "upstream.breaker_open_max",
         "security/effects.rs",
-        "the_breaker_opens_for_longer_and_longer_up_to_its_most",
+        "the_breaker_stays_open_longer_each_time_up_to_its_maximum",
     ),
     (
         "upstream.max_answer_bytes",
@@ -178,7 +174,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "calls.write_limit",
         "rpc/replace_all.rs",
-        "a_step_whose_outcome_is_unknown_ends_it",
+        "a_step_whose_outcome_is_unknown_stops_the_plan",
     ),
     (
         "calls.max_numbers",
@@ -188,7 +184,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "calls.strict_fields",
         "security/effects.rs",
-        "a_field_that_does_not_take_fails_the_call_where_it_is_a_strict_one",
+        "an_unapplied_strict_field_fails_the_call",
     ),
     (
         "calls.request_id_ttl",
@@ -213,52 +209,52 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "server.max_connections",
         "resilience/connections.rs",
-        "a_connection_too_many_is_closed_and_the_others_go_on",
+        "a_connection_over_the_limit_is_closed_and_the_others_go_on",
     ),
     (
         "server.handshake_timeout",
         "resilience/connections.rs",
-        "a_connection_that_does_not_begin_in_time_is_closed",
+        "a_connection_without_a_preface_in_time_is_closed",
     ),
     (
         "server.idle_timeout",
         "resilience/connections.rs",
-        "a_connection_without_calls_is_closed_and_one_with_a_call_is_not",
+        "an_idle_connection_is_closed_and_one_with_a_call_is_not",
     ),
     (
         "server.max_connection_age",
         "security/effects.rs",
-        "a_connection_has_so_many_calls_at_once_and_so_long_a_life",
+        "a_connection_has_a_maximum_of_calls_and_a_maximum_age",
     ),
     (
         "server.max_calls_per_connection",
         "security/effects.rs",
-        "a_connection_has_so_many_calls_at_once_and_so_long_a_life",
+        "a_connection_has_a_maximum_of_calls_and_a_maximum_age",
     ),
     (
         "server.drain_delay",
         "security/effects.rs",
-        "calls_are_taken_for_the_drain_delay_while_health_says_that_it_ends",
+        "calls_are_accepted_during_the_drain_delay_while_health_is_not_serving",
     ),
     (
         "server.drain_limit",
         "resilience/graceful_shutdown.rs",
-        "what_does_not_end_is_cut_at_the_limit",
+        "calls_that_exceed_the_drain_limit_are_cut",
     ),
     (
         "server.readiness_follows_upstream",
         "resilience/health.rs",
-        "health_tells_whether_upstream_works_and_readiness_follows_where_asked_to",
+        "health_reports_upstream_and_readiness_follows_if_configured",
     ),
     (
         "server.reflection",
         "security/effects.rs",
-        "reflection_can_be_closed",
+        "reflection_can_be_disabled",
     ),
     (
         "log_format",
         "telemetry/logs.rs",
-        "lines_are_text_where_that_is_asked_for",
+        "lines_are_text_if_configured",
     ),
     (
         "admin_listen",
@@ -268,7 +264,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "admin_insecure",
         "telemetry/admin.rs",
-        "others_reach_the_pages_only_if_that_is_meant",
+        "the_pages_are_served_beyond_loopback_only_with_a_flag",
     ),
     (
         "telemetry.audit_file",
@@ -278,7 +274,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "telemetry.audit_required",
         "telemetry/audit.rs",
-        "what_cannot_be_noted_is_not_written_unless_that_is_allowed",
+        "a_write_that_cannot_be_audited_is_not_sent_unless_allowed",
     ),
     (
         "telemetry.audit_numbers",
@@ -288,12 +284,12 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "telemetry.audit_key_file",
         "telemetry/audit.rs",
-        "masked_values_match_from_process_to_process_where_the_key_is_in_a_file",
+        "masked_values_match_across_processes_with_a_key_file",
     ),
     (
         "telemetry.baggage_keys",
         "telemetry/spans.rs",
-        "baggage_goes_on_only_for_keys_that_are_named",
+        "baggage_is_forwarded_for_configured_keys_only",
     ),
     (
         "tls.certificate_file",
@@ -308,7 +304,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "tls.client_ca_file",
         "security/authentication.rs",
-        "a_client_certificate_of_another_ca_or_of_another_time_makes_no_connection",
+        "a_client_certificate_of_another_ca_or_an_expired_one_is_refused",
     ),
     (
         "tls.require_client_certificate",
@@ -318,42 +314,42 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "callers.portal.certificate_names",
         "security/authentication.rs",
-        "a_client_certificate_is_taken_by_its_spiffe_id_or_its_dns_name",
+        "a_client_certificate_authenticates_by_its_spiffe_id_or_dns_name",
     ),
     (
         "callers.portal.methods",
         "security/authorization.rs",
-        "a_caller_calls_the_methods_that_are_its_own_and_no_other",
+        "a_caller_is_limited_to_its_methods",
     ),
     (
         "callers.portal.accounts",
         "security/authorization.rs",
-        "a_caller_names_the_accounts_that_are_its_own_and_no_other",
+        "a_caller_is_limited_to_its_accounts",
     ),
     (
         "callers.portal.license_file",
         "security/authorization.rs",
-        "each_caller_has_its_license_or_brings_one_where_it_may",
+        "each_caller_has_its_license_or_brings_one_if_permitted",
     ),
     (
         "callers.portal.caller_license",
         "security/authorization.rs",
-        "each_caller_has_its_license_or_brings_one_where_it_may",
+        "each_caller_has_its_license_or_brings_one_if_permitted",
     ),
     (
         "callers.portal.allowed_destinations",
         "security/authorization.rs",
-        "an_add_goes_to_a_destination_that_the_caller_may_use",
+        "the_destination_policy_limits_adds",
     ),
     (
         "callers.portal.denied_destinations",
         "security/authorization.rs",
-        "an_add_goes_to_a_destination_that_the_caller_may_use",
+        "the_destination_policy_limits_adds",
     ),
     (
         "callers.portal.writes_per_minute",
         "security/authorization.rs",
-        "a_caller_writes_to_an_account_so_often_in_a_minute_and_no_more",
+        "the_write_rate_limit_holds_per_caller_and_account",
     ),
 ];
 

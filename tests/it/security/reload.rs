@@ -10,7 +10,7 @@ use crate::telemetry::admin::page;
 use followme::{grpc::pb, simulator::Settings};
 
 #[tokio::test]
-async fn the_facade_becomes_read_only_and_writable_again_while_it_runs() {
+async fn read_only_is_reloaded() {
     let facade = Facade::start("").await;
     let client = facade.client().await;
     let write = || {
@@ -44,7 +44,7 @@ async fn the_facade_becomes_read_only_and_writable_again_while_it_runs() {
 }
 
 #[tokio::test]
-async fn the_admin_pages_show_the_configuration_that_was_taken_over() {
+async fn the_admin_pages_show_the_reloaded_configuration() {
     let toml = "admin_listen = \"127.0.0.1:0\"\n";
     let facade = Facade::start(toml).await;
     let admin = facade.admin.expect("it is configured");
@@ -64,7 +64,7 @@ async fn the_admin_pages_show_the_configuration_that_was_taken_over() {
 }
 
 #[tokio::test]
-async fn a_license_that_is_turned_over_is_used_by_the_next_call() {
+async fn a_rotated_license_is_used_by_the_next_call() {
     let toml = "tokens_file = \"{dir}/tokens\"\n\
          [callers.tenant]\nmethods = [\"*\"]\nlicense_file = \"{dir}/tenant\"\n";
     let facade = Facade::with(toml, |dir| {
@@ -94,7 +94,7 @@ fn stored(name: &str) -> followme::simulator::StoredNumber {
 }
 
 #[tokio::test]
-async fn a_caller_who_comes_and_what_it_may_are_taken_over() {
+async fn callers_and_their_policies_are_reloaded() {
     let toml = "tokens_file = \"{dir}/tokens\"\n[callers.portal]\nmethods = [\"List\"]\n";
     let facade = Facade::with(toml, |dir| {
         dir.write("tokens", &token_line("portal", "good", ""));
@@ -125,7 +125,7 @@ fn reloader(dir: &Directory) -> followme::config::Reloader {
 }
 
 #[test]
-fn what_is_as_it_was_is_not_taken_over_again() {
+fn an_unchanged_configuration_is_not_reloaded() {
     let dir = Directory::new();
     dir.configure("read_only = true\n");
     let mut reloader = reloader(&dir);
@@ -135,7 +135,7 @@ fn what_is_as_it_was_is_not_taken_over_again() {
 }
 
 #[test]
-fn a_change_that_takes_a_restart_is_named_once_and_the_rest_is_taken_over() {
+fn a_change_that_needs_a_restart_is_logged_once_and_the_rest_is_reloaded() {
     let dir = Directory::new();
     dir.write("ca.pem", "one");
     let upstream = "[upstream]\nca_file = \"{dir}/ca.pem\"\n";
@@ -161,7 +161,7 @@ fn a_change_that_takes_a_restart_is_named_once_and_the_rest_is_taken_over() {
 }
 
 #[test]
-fn a_configuration_with_a_mistake_is_not_taken_over_and_the_mistake_is_named_once() {
+fn a_config_error_prevents_the_reload_and_is_logged_once() {
     let dir = Directory::new();
     dir.configure("read_only = true\n");
     let mut reloader = reloader(&dir);
@@ -189,7 +189,7 @@ fn a_configuration_with_a_mistake_is_not_taken_over_and_the_mistake_is_named_onc
 }
 
 #[test]
-fn a_new_caller_whose_license_cannot_be_read_is_not_admitted_with_that_of_others() {
+fn a_new_caller_whose_license_cannot_be_read_uses_no_other_license() {
     let dir = Directory::new();
     dir.write("tokens", "");
     let tokens = "tokens_file = \"{dir}/tokens\"\n";

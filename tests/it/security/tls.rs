@@ -29,7 +29,7 @@ async fn over_tls(authority: &Authority) -> Facade {
 }
 
 #[tokio::test]
-async fn tls_1_2_and_1_3_are_spoken_with_http_2_and_plaintext_is_not() {
+async fn tls_1_2_and_1_3_are_accepted_with_http_2_and_plaintext_is_refused() {
     let authority = Authority::new();
     let facade = over_tls(&authority).await;
     for (version, spoken) in [
@@ -125,7 +125,7 @@ async fn a_certificate_is_swapped_under_load_without_a_failed_call() {
 }
 
 #[tokio::test]
-async fn a_broken_certificate_leaves_the_old_one_in_place() {
+async fn an_invalid_certificate_keeps_the_loaded_one() {
     let authority = Authority::new();
     let facade = over_tls(&authority).await;
     let tls = Tls::new(&authority, None);

@@ -52,7 +52,7 @@ async fn control_pages_arm_show_and_disarm_faults() {
 }
 
 #[tokio::test]
-async fn control_pages_turn_knobs() {
+async fn control_pages_set_knobs() {
     let (addr, handle) = demo().await;
     let (status, knobs) = control(addr, "PUT", "knobs", &json!({ "write_answer": "null" })).await;
     assert_eq!((status, &knobs["write_answer"]), (200, &json!("null")));

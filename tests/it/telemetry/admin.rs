@@ -118,7 +118,7 @@ async fn the_log_filter_can_be_changed_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_in_flight_are_shown_with_what_they_are_at() {
+async fn calls_in_flight_are_shown_with_their_phase() {
     let (upstream, process, admin, grpc) = start("admin-inflight", &[]).await;
     upstream.arm(
         Fault::once(FaultKind::Hold { when: When::Before }).on(followme::simulator::Route::Add),
@@ -173,7 +173,7 @@ async fn readiness_follows_the_drain_and_liveness_does_not() {
 }
 
 #[test]
-fn others_reach_the_pages_only_if_that_is_meant() {
+fn the_pages_are_served_beyond_loopback_only_with_a_flag() {
     let load = |listen: &str, insecure: &str| {
         Config::load(
             &Flags::default(),

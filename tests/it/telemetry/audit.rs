@@ -61,7 +61,7 @@ async fn world(file: &Path) -> World {
 }
 
 #[tokio::test]
-async fn a_write_has_two_lines_that_say_who_changed_what_from_what_to_what() {
+async fn a_write_has_two_lines_with_actor_before_and_after() {
     let file = fresh("audit-writes");
     let world = world(&file).await;
     let trace = "0af7651916cd43dd8448eb211c80319c";
@@ -133,7 +133,7 @@ async fn reads_plans_and_refused_requests_leave_no_line() {
 }
 
 #[tokio::test]
-async fn every_step_of_a_replace_all_is_noted() {
+async fn every_step_of_a_replace_all_is_audited() {
     let file = fresh("audit-replace");
     let world = world(&file).await;
     let numbers = vec![new_number("One", "15550121"), new_number("Two", "15550122")];
@@ -170,7 +170,7 @@ async fn every_step_of_a_replace_all_is_noted() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_posted_whole_has_a_line_for_each_change() {
+async fn a_whole_list_post_has_a_line_for_each_change() {
     let file = fresh("audit-whole");
     let mut options = demo();
     options.knobs.update_all = UpdateAll::List;
@@ -205,7 +205,7 @@ async fn a_list_that_is_posted_whole_has_a_line_for_each_change() {
 }
 
 #[tokio::test]
-async fn the_end_says_unknown_and_a_later_line_says_what_was_found_out() {
+async fn an_unknown_outcome_has_a_later_line_once_resolved() {
     let file = fresh("audit-unknown");
     let world = World::configured(|config| {
         config.audit.file = Some(file.clone());
@@ -249,7 +249,7 @@ async fn the_end_says_unknown_and_a_later_line_says_what_was_found_out() {
 }
 
 #[tokio::test]
-async fn a_refused_write_and_numbers_that_are_put_back_are_noted() {
+async fn refused_writes_and_restored_numbers_are_audited() {
     let file = fresh("audit-refused");
     let world = world(&file).await;
     world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Delete);
@@ -300,7 +300,7 @@ async fn a_refused_write_and_numbers_that_are_put_back_are_noted() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_noted_is_not_written_unless_that_is_allowed() {
+async fn a_write_that_cannot_be_audited_is_not_sent_unless_allowed() {
     let nowhere = scratch().join("no/such/directory/audit");
     let world = world(&nowhere).await;
     for result in [
@@ -396,7 +396,7 @@ async fn numbers_and_names_can_be_masked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn masked_values_match_from_process_to_process_where_the_key_is_in_a_file() {
+async fn masked_values_match_across_processes_with_a_key_file() {
     let upstream = super::receiver::upstream(LICENSE).await;
     let key = crate::config::file("audit-key", "0123456789abcdef0123456789abcdef");
     let mut hashes = Vec::new();
@@ -504,7 +504,7 @@ async fn a_full_disk_refuses_writes_and_leaves_no_half_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_is_refused_for_want_of_an_audit_log_has_no_end() {
+async fn a_write_refused_for_a_failed_audit_log_has_no_end_line() {
     let upstream = super::receiver::upstream(LICENSE).await;
     let environment = [
         ("FOLLOWME_LICENSE", LICENSE),

@@ -32,7 +32,7 @@ fn is_error(span: &Span) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_is_one_tree_from_the_caller_to_each_request_upstream() {
+async fn a_call_is_one_trace_from_the_caller_to_each_upstream_request() {
     let (received, collector, _task) = receive().await;
     let upstream = upstream(LICENSE).await;
     let endpoint = format!("http://{collector}");
@@ -241,7 +241,7 @@ async fn nothing_is_exported_unless_an_endpoint_is_set_and_the_rest_still_runs()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_never_answers_holds_up_neither_calls_nor_the_end() {
+async fn a_hanging_collector_delays_neither_calls_nor_shutdown() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a free port");

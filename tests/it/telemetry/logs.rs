@@ -46,7 +46,7 @@ async fn log(name: &str, toml: &str, environment: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_are_json_where_nobody_watches_with_the_ids_of_the_trace() {
+async fn lines_are_json_with_trace_ids_without_a_terminal() {
     let log = log("logs-json", "", &[]).await;
     let lines: Vec<Value> = log
         .lines()
@@ -116,7 +116,7 @@ async fn lines_are_json_where_nobody_watches_with_the_ids_of_the_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_are_text_where_that_is_asked_for() {
+async fn lines_are_text_if_configured() {
     for (name, toml, environment) in [
         ("logs-text-toml", "log_format = \"text\"", vec![]),
         (
@@ -142,7 +142,7 @@ async fn lines_are_text_where_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rust_log_says_which_lines_are_written() {
+async fn rust_log_filters_the_lines() {
     let log = log("logs-off", "", &[("RUST_LOG", "off")]).await;
     // The audit log is no matter of levels.
     assert!(
@@ -152,7 +152,7 @@ async fn rust_log_says_which_lines_are_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_denied_has_its_access_line_too() {
+async fn a_denied_call_has_an_access_line() {
     let upstream = upstream(LICENSE).await;
     let tokens = file(
         "logs-tokens",

@@ -497,7 +497,7 @@ fn child_that_panics() {
 }
 
 #[test]
-fn a_panic_says_where_it_was_and_nothing_of_what_it_was_about() {
+fn a_panic_is_logged_with_its_location_and_without_its_message() {
     let path = "telemetry::redaction::child_that_panics";
     let output = std::process::Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", path, "--ignored", "--nocapture"])

@@ -17,7 +17,7 @@ fn read(fields: &[(&'static str, &str)]) -> Request<followme::grpc::pb::ListRequ
 }
 
 #[tokio::test]
-async fn baggage_goes_on_only_for_keys_that_are_named() {
+async fn baggage_is_forwarded_for_configured_keys_only() {
     let entries = [("baggage", "tenant=blue;p=1,secret=s%20t,other=x")];
     let world = World::start().await;
     let request = with_metadata(list(1001), &entries);
@@ -42,7 +42,7 @@ async fn baggage_goes_on_only_for_keys_that_are_named() {
 }
 
 #[tokio::test]
-async fn a_traceparent_that_is_none_begins_another_trace() {
+async fn an_invalid_traceparent_starts_a_new_trace() {
     let world = World::start().await;
     let good = format!("00-{TRACE}-b7ad6b7169203331-01");
     let other = "00-11111111111111111111111111111111-b7ad6b7169203331-01";
@@ -91,7 +91,7 @@ async fn a_traceparent_that_is_none_begins_another_trace() {
 }
 
 #[tokio::test]
-async fn a_tracestate_goes_on_whole_up_to_what_everybody_takes() {
+async fn a_tracestate_is_forwarded_whole_up_to_its_minimum_length() {
     let world = World::start().await;
     let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
     let long: Vec<String> = (0..30)

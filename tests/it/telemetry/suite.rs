@@ -29,7 +29,7 @@ fn holds_number(bytes: &[u8]) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_scenario_of_the_suite_lets_the_license_or_a_number_out() {
+async fn no_scenario_leaks_the_license_or_a_number() {
     let (received, collector, _task) = receive().await;
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("searched");
     // What an earlier run left there is not the test's.
@@ -90,7 +90,7 @@ async fn no_scenario_of_the_suite_lets_the_license_or_a_number_out() {
 }
 
 #[test]
-fn what_is_searched_for_would_be_found() {
+fn planted_leaks_are_found() {
     for (bytes, found) in [
         (b"redirect_number=15550121 ".as_slice(), true),
         (b"\x0a\x0815550199", true),
