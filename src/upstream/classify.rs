@@ -15,7 +15,7 @@ use crate::{
 /// An HTTP reply, whole.
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// The reason phrase, where it is not the standard one of the status. An exception of the
+    /// The reason phrase, if it is not the standard one of the status. An exception of the
     /// service puts its type name there (docs/upstream/wire.md 8).
     pub(super) reason: Option<String>,
     /// In lower case.
@@ -24,15 +24,24 @@ pub(super) struct Reply {
     pub(super) server: String,
     /// Whether the reply has `Connection: close`.
     pub(super) closes: bool,
-    /// `Retry-After`, where it is a number of seconds.
+    /// The delay of `Retry-After`.
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
+}
+
+/// The answer to a write.
+#[derive(Debug)]
+pub struct Written {
+    /// Whether the service says that it did the write: weak evidence (docs/upstream/domain.md 2).
+    pub success: Option<bool>,
+    /// The numbers in the answer, which are not always the whole list.
+    pub list: Option<List>,
 }
 
 /// The content of an answer.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The numbers; `None` where the field is empty, which is no list.
+    /// The numbers; `None` if the field is empty, which is no list.
     pub(super) numbers: Option<Vec<Number>>,
     /// How many elements of the list are not in `numbers`.
     pub(super) unidentified: usize,
@@ -75,10 +84,14 @@ pub(super) fn classify_response(
         let table = is_csv.then(|| reader.read(&reply.body)).transpose();
         let parsed = table.as_ref().ok().and_then(Option::as_ref);
         let error_code = parsed.and_then(error_code);
-        // Only the service writes these, whatever stands between.
+        // Only the service writes these, whatever gateways there are.
         let is_services = error_code.is_some() || parsed.and_then(columns).is_some();
         let result = if (200..300).contains(&reply.status) {
             match table {
+                _ if is_csv && has_foreign_charset(reply) => Err(bad_response(
+                    route,
+                    "the charset is not UTF-8, and the body is not ASCII",
+                )),
                 Ok(Some(table)) => answer(&table, route, account),
                 Ok(None) => Err(bad_response(route, "the content type is not text/csv")),
                 Err(error) => Err(bad_response(route, "the body is not CSV").with_source(error)),
@@ -93,12 +106,27 @@ pub(super) fn classify_response(
     })
 }
 
+/// Returns whether a reply names a charset other than UTF-8 and has bytes that depend on it. The
+/// framework writes UTF-8 whatever a gateway labels it, so neither reading is safe.
+fn has_foreign_charset(reply: &Reply) -> bool {
+    let charset = charset(&reply.content_type);
+    charset.is_some_and(|charset| !["utf-8", "utf8", "us-ascii"].contains(&charset))
+        && !reply.body.is_ascii()
+}
+
+/// Returns the charset of a content type in lower case.
+fn charset(content_type: &str) -> Option<&str> {
+    let mut parameters = content_type.split(';').skip(1);
+    let charset = parameters.find_map(|parameter| parameter.trim().strip_prefix("charset="))?;
+    Some(charset.trim().trim_matches('"'))
+}
+
 fn bad_response(route: Route, what: &'static str) -> Error {
     Error::new(Kind::BadResponse(what), route)
 }
 
-/// Returns where the numbers, the settings and `success` are, if the header record is that of an
-/// answer.
+/// Returns the columns of the numbers, the settings and `success`, if the header record is that of
+/// an answer.
 fn columns(table: &csv::Table<'_>) -> Option<[usize; 3]> {
     Some([
         table.column("FollowMeNumbers")?,
@@ -218,9 +246,18 @@ fn outline(reply: &Reply) -> String {
     let content_type = known
         .into_iter()
         .find(|known| reply.content_type.starts_with(known));
+    let is_name = |text: &&str| {
+        text.len() <= 20
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
     format!(
-        "{} bytes, content type {}",
+        "{} bytes, content type {}, charset {}",
         reply.body.len(),
-        content_type.unwrap_or("other")
+        content_type.unwrap_or("other"),
+        charset(&reply.content_type).map_or("none", |name| {
+            if is_name(&name) { name } else { "other" }
+        })
     )
 }

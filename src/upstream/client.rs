@@ -20,7 +20,7 @@ use super::{
     UpdateAll,
     body::{self, BodyFormat},
     breaker::Breaker,
-    classify::{self, Answer},
+    classify::{self, Answer, Written},
     concurrency::ConcurrencyLimiter,
     request::Request,
     request_telemetry::RequestTelemetry,
@@ -29,15 +29,6 @@ use super::{
     transport::Transport,
 };
 use crate::domain::{AccountId, Fields, List, NumberId};
-
-/// The answer to a write.
-#[derive(Debug)]
-pub struct Written {
-    /// Whether the service says that it did the write: weak evidence (docs/upstream/domain.md 2).
-    pub success: Option<bool>,
-    /// The numbers in the answer, which are not always the whole list.
-    pub list: Option<List>,
-}
 
 /// The client of PortaFollowMe.
 ///

@@ -1,4 +1,4 @@
-//! What can go wrong between a request and its answer.
+//! The errors of upstream requests.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -7,8 +7,8 @@ use crate::domain::Reason;
 
 /// A failed upstream request.
 ///
-/// It never prints a URL or a text of upstream: both can hold the License. What may be logged of
-/// them is in [`Error::detail`], redacted.
+/// Its texts never hold a URL or a text of upstream, because both can hold the License. The redacted
+/// text of upstream, for the log, is in [`Error::detail`].
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -43,7 +43,7 @@ pub enum Kind {
     LooksLikeHtml,
     /// Another 4xx with a record, or `success=False` without a list.
     Refused,
-    /// 5xx.
+    /// 5xx or 429.
     ServerError,
     /// The reply is not what the service writes: HTML, broken CSV or JSV, a wrong header record, a
     /// missing column, one id twice.
@@ -56,7 +56,7 @@ pub enum Kind {
     Overloaded,
     /// The values do not fit the request line of this route; nothing was sent.
     DoesNotFit,
-    /// A value that a path cannot carry, where the configuration refuses those; nothing was sent.
+    /// A path cannot carry the value, and the configuration refuses such values; nothing was sent.
     UnsafeValue(&'static str),
     /// The text of this property fits no path and holds characters that upstream drops from a query
     /// (docs/upstream/wire.md 12); nothing was sent. A POST body carries it.
@@ -243,19 +243,19 @@ impl Error {
         self
     }
 
-    /// Notes when upstream asks to be asked again.
+    /// Adds the delay that upstream asks for.
     pub(super) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
         self
     }
 
-    /// Notes a text for the log. It must be redacted.
+    /// Adds a text for the log, which must be redacted.
     pub(super) fn with_detail(mut self, detail: String) -> Self {
         self.detail = Some(detail);
         self
     }
 
-    /// Notes the proof that the service did not run (docs/upstream/wire.md 8).
+    /// Adds whether it is proved that the service did not run (docs/upstream/wire.md 8).
     pub(super) fn with_nothing_ran(mut self, proved: bool) -> Self {
         self.nothing_ran |= proved;
         self
@@ -267,13 +267,13 @@ impl Error {
         self.kind
     }
 
-    /// Returns the route that was asked.
+    /// Returns the route of the request.
     #[must_use]
     pub fn route(&self) -> Route {
         self.route
     }
 
-    /// Tells whether it is proved that the service did not run, so that a write had no effect
+    /// Returns whether it is proved that the service did not run, so that a write had no effect
     /// (docs/upstream/wire.md 8).
     #[must_use]
     pub fn nothing_ran(&self) -> bool {
@@ -288,19 +288,19 @@ impl Error {
         self.answered
     }
 
-    /// Returns the HTTP status, where one came.
+    /// Returns the HTTP status of the reply, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// Returns how long upstream asks to wait before it is asked again.
+    /// Returns the delay before the next attempt that upstream asks for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Tells whether this says that nobody is there: what opens the breaker.
+    /// Returns whether this is a failure for the breaker: upstream does not answer.
     pub(super) fn is_outage(&self) -> bool {
         match self.kind {
             Kind::Connect | Kind::Broken | Kind::Timeout => true,
@@ -314,7 +314,7 @@ impl Error {
         self.is_outage() || self.kind == Kind::ServerError
     }
 
-    /// Returns what upstream said, redacted of the License and cut, for the log only.
+    /// Returns the text of upstream, redacted and cut, for the log only.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()

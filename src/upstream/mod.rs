@@ -22,7 +22,8 @@ mod target;
 mod transport;
 
 pub use breaker::BreakerConfig;
-pub use client::{Client, Written};
+pub use classify::Written;
+pub use client::Client;
 pub use concurrency::{ConcurrencyConfig, Permit};
 pub use config::{Config, NullList, PostFormat, UpdateAll};
 pub use error::{Error, Kind};

@@ -42,7 +42,7 @@ pub struct RequestOptions {
     pub permit: Option<Arc<Permit>>,
     /// What reads are for.
     pub purpose: ReadPurpose,
-    /// The call, where requests are counted.
+    /// The progress of the call, which counts requests.
     pub progress: Progress,
 }
 

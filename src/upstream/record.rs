@@ -18,7 +18,7 @@ use crate::{
 #[derive(Default)]
 struct Element<'a>(Vec<(Text<'a>, Text<'a>)>);
 
-/// A text that is borrowed from the body where nothing in it is escaped.
+/// A text, borrowed from the body unless it was unescaped.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -100,7 +100,7 @@ pub(super) struct Numbers {
 /// Decodes a list of numbers.
 ///
 /// # Errors
-/// Says what is wrong: broken JSV, or one id twice.
+/// Fails for broken JSV, and if one id is there twice.
 pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'static str> {
     let elements: Vec<Element<'_>> =
         jsv::from_str(text).map_err(|_| "FollowMeNumbers is not a JSV list of objects")?;
@@ -170,7 +170,7 @@ fn number(element: &Element<'_>, account: AccountId) -> Option<Number> {
 /// Decodes the settings. An odd value in them is taken for absent.
 ///
 /// # Errors
-/// Says what is wrong: broken JSV.
+/// Fails for broken JSV.
 pub(super) fn settings(text: &str) -> Result<Settings, &'static str> {
     let record: InfoRecord<'_> =
         jsv::from_str(text).map_err(|_| "FollowMeinfo is not a JSV object")?;

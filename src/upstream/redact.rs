@@ -1,4 +1,4 @@
-//! Takes the License and personal texts out of a text of upstream before it may reach a log.
+//! Redacts the License and personal data in texts of upstream before they reach a log.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -16,9 +16,9 @@ pub(super) struct Sensitive<'a> {
 }
 
 impl Sensitive<'_> {
-    /// Goes through the texts, and what is written in their place.
+    /// Iterates over the texts and their replacements.
     fn iter(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        // What has neither letters nor digits tells nothing of anybody.
+        // A text without letters and digits identifies nobody.
         let personal = self.personal_data.iter();
         let personal = personal.filter(|text| text.contains(char::is_alphanumeric));
         let personal = personal.map(|text| (&**text, "(personal)"));
@@ -37,10 +37,10 @@ const TELLING: usize = 6;
 
 /// Returns at most 512 bytes of a text, with each secret replaced in each form in which upstream
 /// was seen to echo it (docs/upstream/wire.md 8): plain, percent-encoded, as a form value, and with
-/// its quotes doubled or escaped. Where a secret shines through in another form, nothing of the
+/// its quotes doubled or escaped. If one leaks in another form, nothing of the
 /// text is kept. Control characters become spaces.
 pub(super) fn redact(text: &str, sensitive: &Sensitive<'_>) -> String {
-    // Only a prefix is looked at, with room for a secret to be longer where it is encoded.
+    // Only a prefix is read, long enough for the encoded forms of a secret.
     let mut clean = prefix(text, MAX_BYTES * 8).to_owned();
     for (plain, instead) in sensitive.iter() {
         for form in forms(plain) {
@@ -64,8 +64,8 @@ pub(super) fn redact(text: &str, sensitive: &Sensitive<'_>) -> String {
     prefix(&clean[..clean.len() - tail], MAX_BYTES).to_owned()
 }
 
-/// Tells whether a secret stands in a text in an encoding, or in encodings of encodings. Of the
-/// License letters and digits are looked at only: what becomes of the rest is beyond counting.
+/// Returns whether a text holds a secret in an encoding, or in encodings of encodings. Of the License
+/// only letters and digits are compared: there are too many ways to encode the rest.
 fn leaks(text: &str, sensitive: &Sensitive<'_>) -> bool {
     let license = letters(sensitive.license.expose());
     let mut decoded = text.to_owned();
@@ -91,8 +91,7 @@ fn leaks(text: &str, sensitive: &Sensitive<'_>) -> bool {
     false
 }
 
-/// Tells whether a secret stands in a part of a text that is base64, of whatever else is encoded with
-/// it. What comes before it shifts it by 0 to 2 bytes, and shares its first and last characters.
+/// Returns whether a text holds a secret in base64, also as a part of what is encoded. What comes before it shifts it by 0 to 2 bytes, and shares its first and last characters.
 fn is_in_base64(text: &str, plain: &str) -> bool {
     let text = text.replace('-', "+").replace('_', "/");
     (0..3).any(|shift| {
@@ -110,7 +109,7 @@ fn letters(text: &str) -> String {
         .collect()
 }
 
-/// Takes one encoding off a text: references of HTML, backslash escapes, `%u` escapes, percent
+/// Decodes one level of a text: references of HTML, backslash escapes, `%u` escapes, percent
 /// encoding. What is none stays as it is.
 fn decode(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
@@ -198,20 +197,20 @@ fn replace(text: &str, form: &str, instead: &str) -> String {
     clean
 }
 
-/// Finds a form of a secret in a text from a place on, whatever the case of ASCII letters. A text of
-/// a letter or two is a part of many words: it is found where it stands alone.
+/// Finds a form of a secret in a text from an offset on, ignoring ASCII case. A form of one or two
+/// letters is a part of many words, so it is found only between other characters.
 fn find(text: &str, form: &str, from: usize) -> Option<usize> {
     let (lower_text, lower_form) = (text.to_ascii_lowercase(), form.to_ascii_lowercase());
     let is_short = percent_decode_str(form).decode_utf8_lossy().chars().count() <= 2;
     lower_text[from..]
         .match_indices(&lower_form)
         .map(|(at, _)| from + at)
-        .find(|at| !is_short || stands_alone(text, *at, *at + form.len()))
+        .find(|at| !is_short || is_isolated(text, *at, *at + form.len()))
 }
 
-/// Tells whether neither a letter nor a digit is next to a part of a text. Those of a percent escape
-/// are none.
-fn stands_alone(text: &str, from: usize, to: usize) -> bool {
+/// Returns whether neither a letter nor a digit is next to a part of a text. Percent escapes do not
+/// count as such.
+fn is_isolated(text: &str, from: usize, to: usize) -> bool {
     let before = &text[..from];
     let is_escape = before
         .len()

@@ -1,4 +1,4 @@
-//! What is told of each request to upstream: its span, its metrics, a line where it failed.
+//! Telemetry of each upstream request: its span, its metrics, a log line if it fails.
 
 use std::{borrow::Cow, time::Instant};
 
@@ -10,7 +10,7 @@ use crate::telemetry::{
     metrics::{self, UpstreamRequest},
 };
 
-/// A request under way. Dropped without its end, nobody waited for it.
+/// A request in flight. Dropping it without [`RequestTelemetry::end`] records a cancelled request.
 pub(super) struct RequestTelemetry<'a> {
     span: Span,
     route: Route,
@@ -63,8 +63,8 @@ impl<'a> RequestTelemetry<'a> {
         self.span.clone()
     }
 
-    /// Notes how the request ended: the HTTP status, how many bytes the answer had, and what was
-    /// wrong with it, or whether upstream said no although nothing was.
+    /// Records how the request ended: the HTTP status, the size of the reply, the error, and whether
+    /// a reply without an error is a refusal.
     pub(super) fn end(
         mut self,
         status: Option<u16>,
@@ -77,7 +77,7 @@ impl<'a> RequestTelemetry<'a> {
             None if refused => "refused",
             error => outcome(self.route, error),
         };
-        self.note(status, received, failed.as_deref(), outcome);
+        self.record(status, received, failed.as_deref(), outcome);
         if let Some(error) = error {
             self.span.in_scope(|| {
                 tracing::debug!(
@@ -90,7 +90,7 @@ impl<'a> RequestTelemetry<'a> {
         }
     }
 
-    fn note(
+    fn record(
         &mut self,
         status: Option<u16>,
         received: usize,
@@ -123,12 +123,12 @@ impl Drop for RequestTelemetry<'_> {
     fn drop(&mut self) {
         if !self.ended {
             // The caller went away or had to be answered: only a read is given up so.
-            self.note(None, 0, Some("cancelled"), "unknown");
+            self.record(None, 0, Some("cancelled"), "unknown");
         }
     }
 }
 
-/// Names why a request failed, in few words: the status where that says it.
+/// Returns the `error.type` of a failed request: the status if it is an error status.
 fn error_type(kind: Kind, status: Option<u16>) -> Cow<'static, str> {
     match (status, kind) {
         (Some(status @ 400..), _) => status.to_string().into(),

@@ -21,7 +21,7 @@ const MAX_PATH_CHARS: usize = 260;
 /// The longest query in bytes (docs/upstream/wire.md 5: ASP.NET refuses more than 2,048).
 const MAX_QUERY_BYTES: usize = 2_000;
 
-/// Stands in the path for a value that goes by query: the query beats the path
+/// The path segment of a value that goes by query: the query overrides the path
 /// (docs/upstream/wire.md 6).
 pub const PLACEHOLDER: &str = "x";
 
@@ -96,7 +96,7 @@ impl Builder {
         self
     }
 
-    /// Adds a value that the path of the route has no place for. An empty one never binds, so it
+    /// Adds a value that the path of the route has no segment for. An empty one never binds, so it
     /// is left out (docs/upstream/wire.md 6).
     pub(super) fn query(mut self, property: &'static str, value: impl ToString) -> Self {
         let value = value.to_string();
@@ -197,7 +197,7 @@ pub(super) fn form(pairs: impl Iterator<Item = (&'static str, String)>) -> Strin
     form
 }
 
-/// Tells whether a value comes out of a path as it went in, on every host that was seen
+/// Returns whether a value arrives by path as it was sent, on every host that was seen
 /// (docs/upstream/wire.md 5, 10.4, 10.14).
 pub(super) fn fits_a_path(value: &str) -> bool {
     const SUFFIXES: [&str; 7] = [
@@ -212,7 +212,7 @@ pub(super) fn fits_a_path(value: &str) -> bool {
     let refused = |char: char| char.is_control() || "/+%&:*?<>\\#".contains(char);
     !value.is_empty()
         && !value.contains(refused)
-        // Segments of dots are resolved on the way; Windows and some proxies trim dots and blanks
+        // Intermediaries resolve segments of dots; Windows and some proxies trim dots and blanks
         // at the ends.
         && !value.starts_with(['.', ' '])
         && !value.ends_with(['.', ' '])

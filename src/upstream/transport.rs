@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{Error, Kind, classify::Reply, request::Request, retry::parse_retry_after};
 use crate::telemetry::propagation;
 
-/// Where upstream is, and how it is talked to.
+/// The address of upstream, and the settings of connections to it.
 #[derive(Clone)]
 pub struct TransportConfig {
     /// `http://host[:port][/path]`, or https.
@@ -55,7 +55,7 @@ pub(super) struct Transport {
     max_answer_bytes: usize,
 }
 
-/// Where upstream is, for telemetry.
+/// The address of upstream, for telemetry.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) name: String,
@@ -155,6 +155,11 @@ impl Transport {
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/csv"));
         // Reads decide what is written, and writes are GETs: no cache may answer either.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // Replies are small, and a coding is one more thing that can break.
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
         let context = tracing::Span::current().context();
         propagation::inject(&context, headers);
         if let Some(body) = body {

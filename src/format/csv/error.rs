@@ -31,7 +31,7 @@ pub enum Kind {
     /// A field that does not start with a quote holds one.
     #[error("quote inside a bare field")]
     QuoteInBareField,
-    /// A blank line stands before or between records.
+    /// There is a blank line before or between records.
     #[error("blank line")]
     BlankLine,
     /// A record has another number of fields than the header record.

@@ -22,8 +22,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A CSV parser with its buffers, to be used again and again.
 ///
 /// Making one builds the parser's transition tables, which takes several times as long as
-/// reading an answer: callers keep theirs. A reader that has returned an error is as good as
-/// new.
+/// reading an answer, so callers keep theirs. A reader can be used again after any body, also after
+/// an error.
 pub struct Reader {
     parser: csv_core::Reader,
     /// The unescaped fields of the last body, end to end.
@@ -63,7 +63,7 @@ impl Reader {
     ///
     /// # Errors
     /// Everything else that is not RFC 4180 with UTF-8; see [`Kind`]. The parser underneath
-    /// takes such bodies and guesses.
+    /// accepts such bodies and guesses.
     pub fn read(&mut self, body: &[u8]) -> Result<Table<'_>, Error> {
         if body.len() > MAX_BYTES {
             return Err(Error::at(Kind::TooLong, MAX_BYTES));
@@ -99,7 +99,7 @@ impl Reader {
         self.ends.clear();
         self.text.clear();
         self.text.shrink_to(KEPT_BYTES);
-        // Unescaping never lengthens, and the parser wants room even when it writes nothing.
+        // Unescaping never lengthens, but the parser needs a byte even if it writes nothing.
         self.text.resize(body.len() + 1, 0);
 
         let (mut width, mut records) = (None, 0);
@@ -107,7 +107,7 @@ impl Reader {
         let (mut field_start, mut record_start) = (start, start);
         let mut fields = 0;
         loop {
-            // The rest is empty at the end, which is how the parser is told of it.
+            // An empty rest tells the parser that the body ended.
             let rest = &body[pos..];
             let (result, read, written) = self.parser.read_field(rest, &mut self.text[length..]);
             pos += read;
@@ -164,7 +164,7 @@ fn skip_newline(body: &[u8], at: usize, start: usize) -> usize {
 }
 
 /// Checks what the parser underneath lets pass: that a field without quotes holds none, and that
-/// a quoted one ends with its closing quote. An error comes with its place in the field.
+/// a quoted one ends with its closing quote. An error comes with its offset in the field.
 fn check_field(raw: &[u8], first: bool) -> Result<(), (Kind, usize)> {
     let quote = |from: usize| {
         let rest = raw.get(from..).unwrap_or_default();
@@ -233,7 +233,7 @@ impl<'r> Table<'r> {
         self.ends.len() / self.width - 1
     }
 
-    /// Says whether there is no data record.
+    /// Returns whether there is no data record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -14,7 +14,7 @@ use super::{Error, Kind, MAX_BYTES};
 ///
 /// # Errors
 /// Everything that the grammar does not allow, and every value that `T` refuses; see [`Kind`].
-/// Never panics, and takes time in proportion to the text.
+/// Never panics. The time is proportional to the text.
 pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::at(Kind::TooLong, MAX_BYTES));
@@ -69,7 +69,7 @@ struct Deserializer<'de> {
 }
 
 impl<'de> Deserializer<'de> {
-    /// Runs `read`; an error that the visitor made gets the place where the value starts.
+    /// Runs `read`; an error that the visitor made gets the position where the value starts.
     fn located<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         let start = self.scan.position();
         read(self).map_err(|error| error.or_at(start))

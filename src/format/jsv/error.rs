@@ -98,7 +98,7 @@ impl Error {
         }))
     }
 
-    /// Makes an error whose place is not known, or not yet.
+    /// Makes an error whose position is not known yet.
     pub(super) fn new(kind: Kind) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -106,7 +106,7 @@ impl Error {
         }))
     }
 
-    /// Gives the error a place unless it has one: the innermost place is the most exact.
+    /// Adds a position unless the error has one: the innermost is the most exact.
     pub(super) fn or_at(mut self, position: usize) -> Self {
         self.0.position.get_or_insert(position);
         self

@@ -63,7 +63,7 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// nest two deep.
 pub const MAX_DEPTH: u32 = 32;
 
-/// Says whether a byte may stand in a quoted string only (docs/upstream/wire.md 3). All are ASCII,
+/// Returns whether a byte is allowed in a quoted string only (docs/upstream/wire.md 3). All are ASCII,
 /// so that text can be scanned and cut byte by byte.
 const fn is_special(byte: u8) -> bool {
     matches!(

@@ -6,7 +6,7 @@ use super::{Error, Kind, MAX_DEPTH, is_special};
 
 /// A cursor over a text.
 ///
-/// `pos` never stands inside a character: it only ever moves past ASCII bytes that the grammar
+/// `pos` is never inside a character: it only ever moves past ASCII bytes that the grammar
 /// names, or up to one.
 #[derive(Clone)]
 pub(super) struct Scanner<'de> {
@@ -45,7 +45,7 @@ impl<'de> Scanner<'de> {
         }
     }
 
-    /// Says whether an empty bare value stands here.
+    /// Returns whether an empty bare value is here.
     pub(super) fn at_empty(&self) -> bool {
         matches!(self.peek(), None | Some(b',' | b'}' | b']'))
     }
@@ -91,7 +91,7 @@ impl<'de> Scanner<'de> {
     }
 
     /// Reads a key and the colon after it. Returns a cursor over the key alone, so that the key
-    /// is read like any bare value and its errors know their place in the whole text.
+    /// is read like any bare value and its errors know their position in the whole text.
     pub(super) fn key(&mut self) -> Result<Scanner<'de>, Error> {
         let start = self.pos;
         self.skip_bare();
@@ -132,7 +132,7 @@ impl<'de> Scanner<'de> {
         }
     }
 
-    /// Skips a value of any kind and returns its text as it stands, quotes included.
+    /// Skips a value of any kind and returns its text, quotes included.
     ///
     /// The recursion is bounded by [`MAX_DEPTH`].
     pub(super) fn raw(&mut self) -> Result<&'de str, Error> {
@@ -183,7 +183,7 @@ impl<'de> Scanner<'de> {
         }
     }
 
-    /// Reads a quoted string; returns what stands between the quotes, and whether that holds
+    /// Reads a quoted string; returns the text between the quotes, and whether that holds
     /// doubled quotes.
     fn quoted(&mut self) -> Result<(&'de str, bool), Error> {
         let opening = self.pos;

@@ -2,7 +2,7 @@
 
 use followme::{
     grpc::pb,
-    simulator::{Dialect, Newline, Received, StoredNumber},
+    simulator::{Dialect, FaultKind, Newline, Received, Route, StoredNumber},
     upstream::{PostFormat, UnsafeValues, UpdateAll},
 };
 
@@ -64,6 +64,53 @@ async fn requests_ask_caches_to_stay_out() {
             "{}",
             request.target
         );
+        assert_eq!(request.header("accept-encoding"), Some("identity"));
+    }
+}
+
+#[tokio::test]
+async fn a_charset_other_than_utf_8_is_never_read_silently() {
+    for (content_type, name, is_read) in [
+        ("text/csv", "Müller", true),
+        ("text/csv; charset=utf-8", "Müller", true),
+        (
+            "text/csv; header=present; charset=\"UTF-8\"",
+            "Müller",
+            true,
+        ),
+        ("text/csv; charset=us-ascii", "Müller", true),
+        ("text/csv;charset=windows-1252", "Mueller", true),
+        ("text/csv; charset=windows-1252", "Müller", false),
+        ("text/csv;CHARSET=ISO-8859-1", "Müller", false),
+        (
+            "text/csv; header=present; charset=\"utf-16\"",
+            "Müller",
+            false,
+        ),
+    ] {
+        let world = World::start().await;
+        let body = format!(
+            "FollowMeNumbers,FollowMeinfo,success\n\
+             \"[{{i_account:1001,i_follow_me_number:7,name:{name}}}]\",,True\n"
+        );
+        let text = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        world.arm(FaultKind::Raw { text }, Route::GetAll);
+        let answer = world
+            .list(pb::ListRequest {
+                account_id: 1001,
+                ..pb::ListRequest::default()
+            })
+            .await;
+        world.assert_fired("raw");
+        if is_read {
+            assert_eq!(answer.expect("it is read").numbers[0].name, name);
+        } else {
+            let failed = failure(answer);
+            assert_eq!(failed.reason, "UPSTREAM_BAD_RESPONSE", "{content_type}");
+        }
     }
 }
 
