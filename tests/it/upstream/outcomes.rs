@@ -9,6 +9,7 @@ use tonic::Code;
 
 use crate::support::{Failure, SOON, World, add, failure, new_number};
 
+/// Gives up the verification of what stays unknown.
 fn soon(config: &mut Config) {
     config.upstream.write_timeout = SOON;
     config.operations.write_limit = 2 * SOON;
@@ -35,12 +36,8 @@ fn page(code: u16) -> FaultKind {
 
 /// Sends an add into a reply that comes in place of the effect. Returns how it failed, and how many
 /// requests it took.
-async fn fails(kind: FaultKind, gateway: bool) -> (Failure, usize) {
-    let world = World::configured(|config| {
-        soon(config);
-        config.upstream.gateway = gateway;
-    })
-    .await;
+async fn fails(kind: FaultKind, edit: fn(&mut Config)) -> (Failure, usize) {
+    let world = World::configured(edit).await;
     world.arm(kind.clone(), Route::Add);
     let result = world.add(add(new_number("Van", "15550121"))).await;
     world.assert_fired(kind.name());
@@ -50,11 +47,14 @@ async fn fails(kind: FaultKind, gateway: bool) -> (Failure, usize) {
 }
 
 /// Sends an add into each of the replies, all at once.
-async fn each_fails(kinds: Vec<FaultKind>, gateway: bool) -> Vec<(FaultKind, Failure, usize)> {
+async fn each_fails(
+    kinds: Vec<FaultKind>,
+    edit: fn(&mut Config),
+) -> Vec<(FaultKind, Failure, usize)> {
     let mut tasks = JoinSet::new();
     for kind in kinds {
         tasks.spawn(async move {
-            let (failed, requests) = fails(kind.clone(), gateway).await;
+            let (failed, requests) = fails(kind.clone(), edit).await;
             (kind, failed, requests)
         });
     }
@@ -86,7 +86,7 @@ fn of_a_gateway() -> Vec<FaultKind> {
 
 #[tokio::test]
 async fn the_reply_of_a_gateway_leaves_an_add_unknown() {
-    for (kind, failed, _) in each_fails(of_a_gateway(), true).await {
+    for (kind, failed, _) in each_fails(of_a_gateway(), soon).await {
         assert_eq!(failed.code, Code::Unknown, "{kind:?}");
         assert_eq!(failed.reason, "OUTCOME_UNKNOWN", "{kind:?}");
     }
@@ -94,7 +94,9 @@ async fn the_reply_of_a_gateway_leaves_an_add_unknown() {
 
 #[tokio::test]
 async fn without_a_gateway_every_http_answer_is_final() {
-    for (kind, failed, _) in each_fails(of_a_gateway(), false).await {
+    for (kind, failed, _) in
+        each_fails(of_a_gateway(), |config| config.upstream.gateway = false).await
+    {
         assert_eq!(failed.code, Code::Aborted, "{kind:?}");
         assert_eq!(failed.reason, "WRITE_NOT_DONE", "{kind:?}");
     }
@@ -116,7 +118,7 @@ async fn the_reply_of_the_service_is_final_whatever_its_status() {
         response_status(524, "SqlException"),
         response_status(408, "TimeoutException"),
     ]);
-    for (kind, failed, requests) in each_fails(kinds, true).await {
+    for (kind, failed, requests) in each_fails(kinds, |_| {}).await {
         assert_ne!(failed.reason, "OUTCOME_UNKNOWN", "{kind:?}");
         // The list before, the write, and the list that proves that it was not done.
         assert!(requests >= 3, "{kind:?}");
@@ -142,7 +144,7 @@ async fn a_response_status_of_the_service_s_own_error_proves_nothing_by_itself()
     // The framework's codes, with the status of the other one.
     kinds.push(response_status(500, "RequestBindingException"));
     kinds.push(response_status(400, "HttpRequestValidationException"));
-    for (kind, failed, requests) in each_fails(kinds, true).await {
+    for (kind, failed, requests) in each_fails(kinds, |_| {}).await {
         assert_ne!(failed.reason, "OUTCOME_UNKNOWN", "{kind:?}");
         assert!(requests >= 3, "{kind:?}: the list is read again");
     }
@@ -150,7 +152,7 @@ async fn a_response_status_of_the_service_s_own_error_proves_nothing_by_itself()
         response_status(400, "RequestBindingException"),
         response_status(500, "HttpRequestValidationException"),
     ];
-    for (kind, _, requests) in each_fails(kinds, true).await {
+    for (kind, _, requests) in each_fails(kinds, |_| {}).await {
         assert_eq!(requests, 2, "{kind:?}: nothing ran");
     }
 }
@@ -162,7 +164,7 @@ async fn an_update_that_ran_is_not_sent_again_after_a_response_status() {
         "ArgumentException",
         "SerializationException",
     ] {
-        let world = World::configured(soon).await;
+        let world = World::start().await;
         let body = format!("ResponseStatus\n\"{{ErrorCode:{error},Message:x,Errors:[]}}\"\n");
         let text = format!(
             "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/csv\r\n\
@@ -183,7 +185,7 @@ async fn an_update_that_ran_is_not_sent_again_after_a_response_status() {
 /// Sends an add into a 503 that comes after the effect. Returns whether the reply was taken for the
 /// proof that nothing ran.
 async fn proves_that_nothing_ran(head: &str, body: &str) -> bool {
-    let world = World::configured(soon).await;
+    let world = World::start().await;
     let length = body.len();
     let text =
         format!("HTTP/1.1 503 Service Unavailable\r\n{head}Content-Length: {length}\r\n\r\n{body}");
