@@ -28,7 +28,7 @@
 //!
 //! | module | concern |
 //! |---|---|
-//! | `main` | the command line: `serve`, `demo`, `simulate`, `config` |
+//! | `main`, `cli`, `signals`, `demo` | the binary: the command line, signals, the demo |
 //! | [`app`] | the composition root: builds the facade from its configuration |
 //! | [`config`] | flags, environment and TOML file: keys, defaults, checks, reload |
 //! | [`domain`] | checked types: ids, numbers, drafts, periods, etags, the plan of a ReplaceAll |
@@ -42,14 +42,15 @@
 //! | [`simulator`] | the upstream's double, for demos and tests: framework, service, faults |
 //! | [`telemetry`] | logs, traces, metrics, calls in flight, the audit log |
 //! | `admin` | the admin pages: health, metrics, configuration, log filter, calls in flight |
+//! | `net` | the accept loop of every listener |
 //!
 //! Data flows one way: `grpc` → `operations` → `upstream` → `format`, over the types of `domain`.
 //! `operations` keeps in `journal` what must survive.
 //!
 //! # Invariants
 //!
-//! - `format` and `domain` import no other module of this crate; `simulator` imports only `format` and `net`;
-//!   nothing imports `app`.
+//! - `format` and `domain` import no other module of this crate; `simulator` imports only `format`
+//!   and `net`; nothing imports `app`.
 //! - Generated types stop at `grpc`; wire records stop at `upstream`; `tonic::Status` is built in
 //!   `grpc::status` only.
 //! - No request that writes is sent twice as it was. Another format or route is tried only after an
