@@ -26,6 +26,7 @@ use tower::Service as _;
 
 use crate::{
     health::Health,
+    journal::{self, Availability, Figures, Journal},
     net::accept_loop,
     telemetry::{self, in_flight::Calls, metrics},
 };
@@ -48,6 +49,7 @@ GET  /config    the configuration in force, without secrets
 GET  /loglevel  the filter of log lines
 PUT  /loglevel  set it: the body is a filter as in RUST_LOG
 GET  /inflight  the calls in flight: method, age, phase
+GET  /journal   whether the journal takes writes, and how many records it holds
 ";
 
 /// What the pages show.
@@ -57,6 +59,7 @@ pub(crate) struct Admin {
     pub(crate) calls: Calls,
     /// The configuration in force, redacted.
     pub(crate) config: watch::Receiver<String>,
+    pub(crate) journal: Journal,
 }
 
 impl Admin {
@@ -85,6 +88,7 @@ impl Admin {
             .route("/config", get(config))
             .route("/loglevel", get(log_filter).put(set_log_filter))
             .route("/inflight", get(in_flight))
+            .route("/journal", get(journal_line))
             .fallback(unknown_page)
             .method_not_allowed_fallback(refuse)
             .with_state(self)
@@ -103,6 +107,29 @@ async fn serve_connection(router: Router, stream: impl AsyncRead + AsyncWrite + 
         );
     // How a connection ends is its client's affair.
     let _ = tokio::time::timeout(CONNECTION_LIMIT, connection).await;
+}
+
+/// Describes the journal in a line.
+async fn journal_line(State(admin): State<Admin>) -> Response {
+    let availability = match &*admin.journal.availability().borrow() {
+        Availability::Available => "available".to_owned(),
+        Availability::Unavailable(reason) => format!("unavailable ({reason})"),
+        Availability::Poisoned(reason) => format!("unavailable until a restart ({reason})"),
+    };
+    let Figures {
+        by_state,
+        bytes,
+        evicted,
+        ..
+    } = admin.journal.figures();
+    let states: Vec<_> = journal::State::ALL
+        .into_iter()
+        .zip(by_state)
+        .map(|(state, count)| format!("{count} {}", state.name()))
+        .collect();
+    let states = states.join(", ");
+    let line = format!("{availability}; records: {states}; {bytes} bytes; {evicted} evicted\n");
+    text(StatusCode::OK, line)
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
@@ -231,11 +258,13 @@ mod tests {
 
     use super::*;
 
-    fn router() -> Router {
+    async fn router() -> Router {
+        let journal = Journal::open(&journal::Config::default()).await;
         let admin = Admin {
             health: Health::new(&[""], false, Duration::from_secs(60)),
             calls: Calls::default(),
             config: watch::Sender::default().subscribe(),
+            journal: journal.unwrap(),
         };
         admin.router()
     }
@@ -256,7 +285,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 64),
         ] {
             let (mut client, server) = tokio::io::duplex(buffer);
-            let serving = tokio::spawn(serve_connection(router(), server));
+            let serving = tokio::spawn(serve_connection(router().await, server));
             client.write_all(sent.as_bytes()).await.unwrap();
             let ended = tokio::time::timeout(LONG, serving).await;
             assert!(ended.is_ok(), "{sent:?} holds its connection");
@@ -266,7 +295,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_with_its_answer() {
         let (mut client, server) = tokio::io::duplex(4096);
-        let serving = tokio::spawn(serve_connection(router(), server));
+        let serving = tokio::spawn(serve_connection(router().await, server));
         let request = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();

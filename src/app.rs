@@ -9,6 +9,7 @@ use crate::{
     config::{Config, Reloader},
     grpc::{Service, pb::SERVICE, server},
     health::Health,
+    journal::Journal,
     operations::Operations,
     security::Authorizer,
     telemetry::{audit::Audit, in_flight::Calls},
@@ -19,6 +20,7 @@ use crate::{
 pub struct App {
     listener: TcpListener,
     operations: Arc<Operations>,
+    journal: Journal,
     service: Service,
     health: Health,
     authorizer: Arc<Authorizer>,
@@ -35,7 +37,7 @@ impl App {
     ///
     /// # Errors
     /// Fails if an address cannot be bound, if it is exposed without TLS or callers, or if the HTTP
-    /// client or the audit log cannot be set up.
+    /// client, the audit log or the journal cannot be set up.
     pub async fn build(config: Config) -> io::Result<Self> {
         if let Some(error) = config.exposure() {
             let kind = io::ErrorKind::InvalidInput;
@@ -44,6 +46,10 @@ impl App {
         let rendered = tokio::sync::watch::Sender::new(config.redacted());
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let audit = Audit::new(config.audit)?;
+        let journal = Journal::open(&config.journal)
+            .await
+            .map_err(io::Error::other)?;
+        journal.observe();
         let authorizer = Arc::new(Authorizer::new(config.security));
         let operations = Operations::new(client, config.operations, audit, Arc::clone(&authorizer));
         let operations = Arc::new(operations);
@@ -61,6 +67,7 @@ impl App {
                     health: health.clone(),
                     calls: calls.clone(),
                     config: rendered.subscribe(),
+                    journal: journal.clone(),
                 };
                 Some((admin::bind(listen).await?, pages))
             }
@@ -72,6 +79,7 @@ impl App {
             reloader: config.reloader,
             rendered,
             operations,
+            journal,
             health,
             calls,
             admin,
@@ -108,6 +116,7 @@ impl App {
         let Self {
             listener,
             operations,
+            journal,
             service,
             health,
             authorizer,
@@ -123,7 +132,7 @@ impl App {
             .map(|reloader| tokio::spawn(reload(reloader, Arc::clone(&authorizer), rendered)));
         let watching = {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
-            tokio::spawn(async move { health.watch(operations.client()).await })
+            tokio::spawn(async move { health.watch(operations.client(), &journal).await })
         };
         let (stopping, mut stopped) = tokio::sync::watch::channel(false);
         let limit = config.drain_delay + config.drain_limit;

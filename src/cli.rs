@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use followme::config::Flags;
+use followme::{config::Flags, journal::RecordId};
 
 #[derive(Parser)]
 #[command(version, about, disable_help_subcommand = true)]
@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// Serves only the simulated PortaFollowMe service.
     #[cfg(feature = "simulator")]
     Simulate(crate::demo::Simulate),
+    /// Shows and resolves what the journal of `serve` holds.
+    #[command(subcommand, disable_help_subcommand = true)]
+    Journal(JournalCommand),
     /// Checks or prints the configuration that `serve` uses with the same flags.
     #[command(subcommand, disable_help_subcommand = true)]
     Config(ConfigCommand),
@@ -38,7 +41,81 @@ pub(crate) enum ConfigCommand {
     Print(Serve),
 }
 
+#[derive(Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Lists the writes whose outcome is open, and what is known of the upstreams.
+    List {
+        /// Lists the settled writes too.
+        #[arg(long)]
+        all: bool,
+        /// Shows callers, accounts and request ids.
+        #[arg(long)]
+        personal: bool,
+        #[command(flatten)]
+        serve: Serve,
+    },
+    /// Shows a record.
+    Show {
+        /// The id of the record.
+        id: RecordId,
+        /// Shows everything that it holds: callers, accounts, numbers, names.
+        #[arg(long)]
+        personal: bool,
+        #[command(flatten)]
+        serve: Serve,
+    },
+    /// Settles an open write by what an operator found out in PortaBilling.
+    #[command(group = clap::ArgGroup::new("outcome").required(true))]
+    Resolve {
+        /// The id of the record.
+        id: RecordId,
+        /// It was applied; of an add, to the number with this id.
+        #[arg(long, value_name = "NUMBER_ID", num_args = 0..=1, group = "outcome")]
+        applied: Option<Option<i32>>,
+        /// It was not applied, and will not be: its request id is free again.
+        #[arg(long, group = "outcome")]
+        not_applied: bool,
+        #[command(flatten)]
+        operator: Operator,
+        #[command(flatten)]
+        serve: Serve,
+    },
+    /// Goes on with a ReplaceAll that stopped between two steps.
+    Resume {
+        /// The id of the record.
+        id: RecordId,
+        #[command(flatten)]
+        operator: Operator,
+        #[command(flatten)]
+        serve: Serve,
+    },
+    /// Forgets every record. The way out where the key of the journal is lost.
+    Reset {
+        /// How many records are open, as a check.
+        #[arg(long, value_name = "N")]
+        forget_open: usize,
+        #[command(flatten)]
+        operator: Operator,
+        #[command(flatten)]
+        serve: Serve,
+    },
+    /// Copies the journal into a new file, also while `serve` writes to it.
+    Backup {
+        /// The new file.
+        file: PathBuf,
+        #[command(flatten)]
+        serve: Serve,
+    },
+}
+
 #[derive(Args)]
+pub(crate) struct Operator {
+    /// Who does it, for the audit log [default: $SUDO_USER or $USER].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operator: Option<String>,
+}
+
+#[derive(Args, Clone)]
 pub(crate) struct Serve {
     /// TOML file of the configuration [env: FOLLOWME_CONFIG].
     #[arg(long, value_name = "FILE")]

@@ -4,10 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::interval};
 
-use crate::upstream::Client;
+use crate::{
+    journal::{Availability, Journal},
+    upstream::Client,
+};
 
 /// The name of upstream's health in `grpc.health.v1`.
 pub const UPSTREAM: &str = "upstream.porta";
+
+/// The name of the journal's health in `grpc.health.v1`.
+pub const JOURNAL: &str = "journal.porta";
 
 /// How often upstream is probed while the facade is not ready because of it: no calls arrive then.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,6 +37,10 @@ struct State {
     stopped: bool,
     /// Whether upstream is available; `None` before the first request.
     upstream: Option<bool>,
+    /// Whether the journal takes writes; `None` before it was opened.
+    journal: Option<bool>,
+    /// Whether only a restart can make the journal take writes again.
+    journal_is_lost: bool,
 }
 
 /// The serving status of a service.
@@ -59,9 +69,12 @@ impl Health {
         }
     }
 
-    /// Tracks upstream's availability, and probes upstream when it is idle, until the facade stops.
-    pub(crate) async fn watch(self, client: &Client) {
+    /// Tracks the availability of upstream and of the journal, and probes upstream when it is idle,
+    /// until the facade stops.
+    pub(crate) async fn watch(self, client: &Client, journal: &Journal) {
         let mut availability = client.availability();
+        let mut journal = journal.availability();
+        self.note_journal(&journal.borrow_and_update());
         let mut state = self.state.subscribe();
         self.state.send_modify(|state| state.started = true);
         if self.follows_upstream {
@@ -78,6 +91,12 @@ impl Health {
                     let available = *availability.borrow_and_update();
                     self.state.send_modify(|state| state.upstream = available);
                 }
+                changed = journal.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.note_journal(&journal.borrow_and_update());
+                }
                 _ = probe.tick() => {
                     let waits = self.follows_upstream && !self.is_ready();
                     let idle = if waits { PROBE_INTERVAL } else { Duration::MAX };
@@ -91,6 +110,13 @@ impl Health {
         }
     }
 
+    fn note_journal(&self, availability: &Availability) {
+        self.state.send_modify(|state| {
+            state.journal = Some(availability.is_available());
+            state.journal_is_lost = matches!(availability, Availability::Poisoned(_));
+        });
+    }
+
     /// Makes the facade NOT_SERVING for good.
     pub(crate) fn stop(&self) {
         self.state.send_modify(|state| state.stopped = true);
@@ -100,7 +126,7 @@ impl Health {
     pub(crate) fn is_ready(&self) -> bool {
         let state = *self.state.borrow();
         let works = !self.follows_upstream || state.upstream == Some(true);
-        state.started && !state.stopped && works
+        state.started && !state.stopped && !state.journal_is_lost && works
     }
 
     /// Returns the serving status of a service, or `None` if there is no such service.
@@ -109,6 +135,10 @@ impl Health {
         if name == UPSTREAM {
             let upstream = self.state.borrow().upstream;
             return Some(upstream.map_or(Serving::Unknown, serving));
+        }
+        if name == JOURNAL {
+            let journal = self.state.borrow().journal;
+            return Some(journal.map_or(Serving::Unknown, serving));
         }
         self.ready.contains(&name).then(|| serving(self.is_ready()))
     }

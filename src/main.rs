@@ -3,6 +3,7 @@
 mod cli;
 #[cfg(feature = "simulator")]
 mod demo;
+mod journal_command;
 mod signals;
 
 use std::{
@@ -17,6 +18,7 @@ use clap::Parser as _;
 use followme::{
     app::App,
     config::{Config, ConfigError, Flags, ProcessEnvironment},
+    journal::OpenError,
     telemetry,
 };
 use tokio::runtime::Runtime;
@@ -57,7 +59,10 @@ impl From<telemetry::Error> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self(vec![error.to_string()], 1)
+        let inner = error.get_ref();
+        let is_config = inner.is_some_and(|inner| inner.is::<OpenError>());
+        let status = if is_config { EXIT_CONFIG } else { 1 };
+        Self(vec![error.to_string()], status)
     }
 }
 
@@ -95,6 +100,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let plain = |flags| followme::config::telemetry(flags, &ProcessEnvironment);
     let (telemetry, task): (telemetry::Config, Task) = match cli.command {
         Command::Config(command) => return show_config(command, flags),
+        Command::Journal(command) => return journal_command::run(command, flags),
         Command::Serve(args) => {
             let config = Config::load(&args.flags(flags), &ProcessEnvironment)?;
             (config.telemetry.clone(), Box::pin(serve(config)))
@@ -137,9 +143,12 @@ async fn serve(config: Config) -> io::Result<()> {
 /// Builds the facade, or names the address that cannot be bound.
 async fn build(config: Config) -> io::Result<App> {
     let listen = config.listen;
-    App::build(config)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}")))
+    App::build(config).await.map_err(|error| {
+        if error.get_ref().is_some_and(|inner| inner.is::<OpenError>()) {
+            return error;
+        }
+        io::Error::new(error.kind(), format!("cannot serve on {listen}: {error}"))
+    })
 }
 
 /// Writes to standard output at once.

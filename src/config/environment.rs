@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fmt};
 
 use super::source::{Setting, known_variables};
 
+/// The variables that name directories for state: systemd's, the user's, and the user's home.
+pub(super) const STATE_DIRECTORIES: [&str; 3] = ["STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"];
+
 /// Environment variables. Tests bring their own.
 pub trait Environment {
     /// Returns the value of a variable that is set and not empty.
@@ -43,7 +46,9 @@ pub(super) struct Snapshot(BTreeMap<String, String>);
 impl Snapshot {
     /// Copies the variables of the keys.
     pub(super) fn new(environment: &impl Environment, settings: &[Setting]) -> Self {
-        let names = known_variables(settings).into_iter();
+        let names = known_variables(settings)
+            .into_iter()
+            .chain(STATE_DIRECTORIES);
         let values = names.filter_map(|name| Some((name.to_owned(), environment.variable(name)?)));
         Self(values.collect())
     }

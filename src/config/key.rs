@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::source::{Raw, Setting, Source};
 
-/// The longest duration.
+/// The longest duration, where a key allows no longer one.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A key that is being described. The last call names its type and default, and returns its value:
@@ -15,11 +15,16 @@ const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Key<'s, 'a> {
     source: &'s mut Source<'a>,
     setting: Setting,
+    longest: Duration,
 }
 
 impl<'s, 'a> Key<'s, 'a> {
     pub(super) fn new(source: &'s mut Source<'a>, setting: Setting) -> Self {
-        Self { source, setting }
+        Self {
+            source,
+            setting,
+            longest: MAX_DURATION,
+        }
     }
 
     /// Describes the key for the documentation and the example file.
@@ -49,6 +54,12 @@ impl<'s, 'a> Key<'s, 'a> {
     /// Gives a value for the example file.
     pub(super) fn example(mut self, example: impl Into<toml::Value>) -> Self {
         self.setting.example = Some(example.into());
+        self
+    }
+
+    /// Allows a longer duration than a day.
+    pub(super) fn up_to(mut self, longest: Duration) -> Self {
+        self.longest = longest;
         self
     }
 
@@ -125,7 +136,7 @@ impl<'s, 'a> Key<'s, 'a> {
         self.example(example).kind("path").optional()
     }
 
-    /// Reads a duration: a number with its unit, more than 0, at most a day.
+    /// Reads a duration: a number with its unit, more than 0, at most the longest one.
     pub(super) fn duration(self, default: Duration) -> Duration {
         self.checked_duration(default, |value| {
             let problem = || "must be more than 0".to_owned();
@@ -133,18 +144,20 @@ impl<'s, 'a> Key<'s, 'a> {
         })
     }
 
-    /// Reads a duration that a check accepts: a number with its unit, at most a day.
+    /// Reads a duration that a check accepts: a number with its unit, at most the longest one.
     pub(super) fn checked_duration(
         self,
         default: Duration,
         check: impl FnOnce(&Duration) -> Result<(), String>,
     ) -> Duration {
+        let longest = self.longest;
         let parse = |text: String| {
             let value = humantime::parse_duration(&text).map_err(|error| {
                 format!("must be a duration such as \"2s\" or \"500ms\": {error}")
             })?;
-            if value > MAX_DURATION {
-                return Err("must be at most 1day".to_owned());
+            if value > longest {
+                let longest = humantime::format_duration(longest);
+                return Err(format!("must be at most {longest}"));
             }
             check(&value).map(|()| value)
         };

@@ -18,6 +18,7 @@ mod callers;
 mod calls;
 mod environment;
 mod file;
+mod journal;
 mod key;
 mod print;
 mod reload;
@@ -38,7 +39,9 @@ pub use server::DEFAULT_LISTEN;
 
 use crate::{
     domain::License,
-    grpc, operations,
+    grpc,
+    journal::Location,
+    operations,
     security::{self, Caller, Policy, Tokens},
     telemetry::audit,
 };
@@ -57,6 +60,8 @@ pub struct Config {
     pub upstream: crate::upstream::Config,
     /// The operations.
     pub operations: operations::Config,
+    /// The journal.
+    pub journal: crate::journal::Config,
     /// Metadata of calls that send none.
     pub defaults: grpc::Defaults,
     /// The gRPC server.
@@ -148,11 +153,15 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// How much longer than a process may take to end the next one waits for its journal.
+const LOCK_MARGIN: Duration = Duration::from_secs(5);
+
 /// The sections of the file, as far as they can be read without other files.
 struct Sections {
     server: server::Server,
     upstream: upstream::Upstream,
     calls: operations::Config,
+    journal: journal::Journal,
     telemetry: telemetry::Telemetry,
     tls: tls::Tls,
     callers: callers::Callers,
@@ -163,6 +172,7 @@ impl Sections {
         let server = server::read(source);
         let upstream = upstream::read(source);
         let calls = calls::read(source);
+        let journal = journal::read(source);
         let telemetry = telemetry::read(source);
         let tls = tls::read(source);
         let callers = callers::read(source, tls.client_ca_file.is_some());
@@ -174,6 +184,7 @@ impl Sections {
             server,
             upstream,
             calls,
+            journal,
             telemetry,
             tls,
             callers,
@@ -182,11 +193,26 @@ impl Sections {
 
     /// Returns the configuration with a policy that serves everybody.
     fn into_config(self, telemetry: crate::telemetry::Config) -> Config {
+        let request_ids = self.calls.request_ids;
+        let url = &self.upstream.config.transport.url;
+        let journal = crate::journal::Config {
+            upstream: self.upstream.name.unwrap_or_else(|| journal::name_of(url)),
+            lock_timeout: self.server.config.drain_delay
+                + self.server.config.drain_limit
+                + LOCK_MARGIN,
+            limits: crate::journal::Limits {
+                ttl: request_ids.ttl,
+                entries: request_ids.entries,
+                bytes: request_ids.bytes,
+            },
+            ..self.journal.config
+        };
         Config {
             listen: self.server.listen,
             insecure: self.server.insecure,
             upstream: self.upstream.config,
             operations: self.calls,
+            journal,
             defaults: self.upstream.defaults,
             server: grpc::server::Config {
                 baggage_keys: self.telemetry.baggage_keys,
@@ -213,12 +239,15 @@ impl Sections {
 }
 
 impl Config {
-    /// Returns a configuration of defaults, for an upstream and a License.
+    /// Returns a configuration of defaults, for an upstream and a License, with a journal in
+    /// memory.
     #[must_use]
     pub fn new(url: Url, license: Option<License>) -> Self {
         let environment = Snapshot::default();
         let mut source = Source::new(File::default(), BTreeMap::new(), &environment);
         let mut config = Sections::read(&mut source).into_config(Default::default());
+        config.journal.location = Location::Memory;
+        config.journal.upstream = journal::name_of(&url);
         config.upstream.transport.url = url;
         config.security.policy.anonymous.license = license;
         config

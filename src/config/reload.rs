@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     domain::License,
+    journal::Keys,
     security::{Caller, Policy, Tokens, tls},
     telemetry::audit,
 };
@@ -45,6 +46,7 @@ pub struct Reloader {
     licenses: BTreeMap<(String, PathBuf), Watched<License, 1>>,
     upstream: Watched<UpstreamFiles, 3>,
     audit_key: Watched<Zeroizing<Vec<u8>>, 1>,
+    journal_keys: Watched<Option<Keys>, 1>,
 }
 
 /// What changed since the last poll.
@@ -101,6 +103,7 @@ impl Reloader {
             callers,
             tls,
             telemetry,
+            journal,
             ..
         } = sections;
         Self {
@@ -120,6 +123,7 @@ impl Reloader {
                 "telemetry.audit_key_file",
                 telemetry.audit_key_file.as_ref(),
             )]),
+            journal_keys: Watched::new([("journal.key_file", journal.key_file.as_ref())]),
         }
     }
 
@@ -147,6 +151,17 @@ impl Reloader {
         });
         self.report(poll, errors);
         config.audit.key = self.audit_key.last.take();
+        let poll = self.journal_keys.poll(|[file]| {
+            let Some(file) = file else {
+                return Ok(None);
+            };
+            let path = file.path.display();
+            let keys = Keys::parse(file.text()?);
+            keys.map(Some)
+                .map_err(|problem| vec![(0, format!("{path} {problem}"))])
+        });
+        self.report(poll, errors);
+        config.journal.keys = self.journal_keys.last.take().flatten();
 
         let before = errors.len();
         self.poll_tls(errors);
@@ -200,6 +215,10 @@ impl Reloader {
         let audit_key = self.audit_key.poll(|_| Ok(Zeroizing::default()));
         if !matches!(audit_key, Poll::Unchanged) {
             changes.restart.push("telemetry.audit_key_file".to_owned());
+        }
+        let journal_keys = self.journal_keys.poll(|_| Ok(None));
+        if !matches!(journal_keys, Poll::Unchanged) {
+            changes.restart.push("journal.key_file".to_owned());
         }
         changes
     }

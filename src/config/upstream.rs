@@ -14,8 +14,12 @@ use crate::{
     },
 };
 
+/// The longest name of the service.
+const MAX_NAME_BYTES: usize = 128;
+
 pub(super) struct Upstream {
     pub(super) config: Config,
+    pub(super) name: Option<String>,
     pub(super) defaults: Defaults,
     pub(super) probe_after: Duration,
     pub(super) caller_license: bool,
@@ -57,6 +61,21 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
              service, such as http://127.0.0.1:8080",
         );
     }
+    let name = s
+        .key("name")
+        .meaning(
+            "Stable name of the service in the journal, so that its url can change. By default \
+             scheme, host, port and path of the url: another url is another service.",
+        )
+        .example("porta")
+        .optional_checked(|name: &String| {
+            let is_short = (1..=MAX_NAME_BYTES).contains(&name.len());
+            if is_short && !name.chars().any(char::is_control) {
+                Ok(())
+            } else {
+                Err("must be 1 to 128 bytes without control characters".to_owned())
+            }
+        });
     let license_file = s
         .key("license_file")
         .meaning(
@@ -231,6 +250,7 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
     );
     Upstream {
         config,
+        name,
         defaults,
         probe_after,
         caller_license,

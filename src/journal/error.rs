@@ -81,6 +81,12 @@ pub enum OpenError {
     #[error("the thread of the journal cannot be started")]
     Thread(#[source] io::Error),
     /// SQLite cannot open it.
-    #[error("journal.url: SQLite cannot open the journal")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("journal.url: SQLite cannot open the journal: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }

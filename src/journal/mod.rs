@@ -18,6 +18,7 @@
 
 pub mod body;
 mod clock;
+pub mod command;
 mod config;
 mod error;
 mod operator;
@@ -48,7 +49,7 @@ pub use operator::{Action, OperatorRequest, OperatorRequests};
 pub use record::{OpenWrite, Record, RecordId, State};
 pub use table::Figures;
 
-use crate::domain::AccountId;
+use crate::{domain::AccountId, telemetry::metrics};
 use clock::JournalTime;
 use seal::{Hash, Seal};
 use store::{Change, Row, Store};
@@ -97,6 +98,7 @@ pub struct RequestKey {
 
 /// How a write goes on after it was claimed.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is moved once per write")]
 pub enum Claimed {
     /// It is new: carry it out.
     New(Record),
@@ -191,9 +193,9 @@ impl Journal {
                     // What needs no write goes on.
                     Availability::Unavailable(reason) => match table.replay(&about, now) {
                         Some(id) => (id, Found::Settled),
-                        None => return Err(Error::Unavailable(reason)),
+                        None => return Err(refused(reason)),
                     },
-                    Availability::Poisoned(reason) => return Err(Error::Unavailable(reason)),
+                    Availability::Poisoned(reason) => return Err(refused(reason)),
                 }
             };
             let evicted = evicted.into_iter().map(Change::Delete);
@@ -209,7 +211,10 @@ impl Journal {
                 },
                 Found::InFlight(running) => Claimed::InFlight(InFlight(running)),
                 Found::Conflict => Claimed::Conflict,
-                Found::Full => Claimed::Full,
+                Found::Full => {
+                    metrics::journal_refused("full");
+                    Claimed::Full
+                }
                 Found::Tombstone => Claimed::Tombstone(id),
             });
         }
@@ -318,7 +323,24 @@ impl Journal {
     /// Returns how many records there are, and what they take.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        self.inner.table().figures()
+        Figures {
+            commits: self.inner.store.shared().commits.load(Ordering::Relaxed),
+            ..self.inner.table().figures()
+        }
+    }
+
+    /// Lets the metrics observe the figures, as long as the journal lives.
+    pub(crate) fn observe(&self) {
+        let inner = Arc::downgrade(&self.inner);
+        metrics::observe_journal(move || {
+            let inner = inner.upgrade()?;
+            let figures = Self { inner }.figures();
+            Some(metrics::JournalFigures {
+                records: State::ALL.map(|state| (state.name(), figures.by_state[state as usize])),
+                bytes: figures.bytes,
+                evicted: figures.evicted,
+            })
+        });
     }
 
     /// Returns how many calls of the journal there were. Reading RPCs make none.
@@ -326,6 +348,11 @@ impl Journal {
     pub fn calls(&self) -> u64 {
         self.inner.calls.load(Ordering::Relaxed)
     }
+}
+
+fn refused(reason: Cow<'static, str>) -> Error {
+    metrics::journal_refused("unavailable");
+    Error::Unavailable(reason)
 }
 
 impl fmt::Debug for Journal {
@@ -387,7 +414,10 @@ impl Inner {
     fn open_body(&self, id: RecordId, stored: &[u8]) -> Result<Body, Error> {
         let plain = self.seal.open(id, stored);
         let plain = plain.ok_or(Error::Unreadable(id))?;
-        Body::decode(&plain[..]).map_err(|_| Error::Unreadable(id))
+        Body::read(&plain).map_err(|error| {
+            tracing::error!(%id, %error, "a record of the journal cannot be read");
+            Error::Unreadable(id)
+        })
     }
 
     async fn open_writes(&self, account: &Hash, but: RecordId) -> Result<Vec<OpenWrite>, Error> {

@@ -27,6 +27,21 @@ pub enum Action {
 }
 
 impl Action {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Applied(_) => "applied",
+            Self::NotApplied => "not_applied",
+            Self::Resume => "resume",
+        }
+    }
+
+    pub(super) fn number(self) -> Option<i32> {
+        match self {
+            Self::Applied(number) => number.map(NumberId::value),
+            Self::NotApplied | Self::Resume => None,
+        }
+    }
+
     fn from_stored(name: &str, number: Option<i32>) -> Option<Self> {
         match name {
             "applied" => Some(Self::Applied(number.and_then(NumberId::new))),

@@ -61,7 +61,7 @@ impl FromStr for RecordId {
 }
 
 /// What became of a write, as far as its record tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumIter, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 pub enum State {
@@ -80,6 +80,16 @@ pub enum State {
 }
 
 impl State {
+    /// All states, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Claimed,
+        Self::Begun,
+        Self::Unknown,
+        Self::Incomplete,
+        Self::Settled,
+        Self::Tombstone,
+    ];
+
     /// Returns whether the outcome is open: only proof ends such a record.
     #[must_use]
     pub fn is_open(self) -> bool {

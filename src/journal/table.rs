@@ -59,6 +59,7 @@ pub(super) struct Table {
     /// The open records of each account that has any.
     open: HashMap<Hash, BTreeSet<RecordId>>,
     callers: HashMap<Hash, Use>,
+    by_state: [usize; 6],
     bytes: usize,
     evicted: u64,
 }
@@ -100,6 +101,7 @@ impl Table {
             keys: HashMap::new(),
             open: HashMap::new(),
             callers: HashMap::new(),
+            by_state: [0; 6],
             bytes: 0,
             evicted: 0,
         }
@@ -300,15 +302,12 @@ impl Table {
     }
 
     pub(super) fn figures(&self) -> Figures {
-        let mut figures = Figures {
+        Figures {
+            by_state: self.by_state,
             bytes: self.bytes,
             evicted: self.evicted,
-            ..Figures::default()
-        };
-        for entry in self.entries.values() {
-            figures.by_state[entry.state as usize] += 1;
+            commits: 0,
         }
-        figures
     }
 
     fn link(&mut self, id: RecordId, entry: &Entry) {
@@ -316,6 +315,7 @@ impl Table {
         used.entries += 1;
         used.bytes += entry.bytes();
         self.bytes += entry.bytes();
+        self.by_state[entry.state as usize] += 1;
         if entry.state == State::Settled {
             used.settled.insert((entry.at, id));
         }
@@ -326,6 +326,7 @@ impl Table {
 
     fn unlink(&mut self, id: RecordId, entry: &Entry) {
         self.bytes -= entry.bytes();
+        self.by_state[entry.state as usize] -= 1;
         if let Some(used) = self.callers.get_mut(&entry.about.caller) {
             used.entries -= 1;
             used.bytes -= entry.bytes();
@@ -352,6 +353,8 @@ pub struct Figures {
     pub bytes: usize,
     /// How many settled records were given up before their time, since the process started.
     pub evicted: u64,
+    /// How many commits there were, since the process started.
+    pub commits: u64,
 }
 
 #[expect(

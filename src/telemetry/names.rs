@@ -36,6 +36,8 @@ pub(crate) const NETWORK_IO_DIRECTION: &str = "network.io.direction";
 /// `user` or `system`.
 pub(crate) const CPU_MODE: &str = "cpu.mode";
 
+/// The state of a write record.
+pub(crate) const STATE: &str = "porta.state";
 /// The outcome, by meaning.
 pub(crate) const OUTCOME: &str = "porta.outcome";
 /// `add`, `update`, `delete`, `replace_all`.

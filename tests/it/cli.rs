@@ -38,6 +38,7 @@ impl Process {
         command
             .args(args)
             .env_clear()
+            .env("FOLLOWME_JOURNAL_URL", "sqlite::memory:")
             .envs(environment.iter().copied());
         Self::of(command)
     }

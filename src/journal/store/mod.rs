@@ -2,12 +2,12 @@
 
 pub(super) mod lock;
 pub(super) mod open;
-mod schema;
+pub(super) mod schema;
 mod thread;
 
 use std::{
     borrow::Cow,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::AtomicU64, mpsc},
     time::Duration,
 };
 
@@ -92,6 +92,7 @@ pub(super) struct Store {
 pub(super) struct Shared {
     pub(super) table: Mutex<Table>,
     pub(super) availability: watch::Sender<Availability>,
+    pub(super) commits: AtomicU64,
 }
 
 impl Store {

@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::AtomicU64, mpsc},
 };
 
 use parking_lot::Mutex;
@@ -75,12 +75,15 @@ pub(in super::super) fn open(config: &Config) -> Result<Opened, OpenError> {
         |row| row.get(0),
     )?;
     transaction.commit()?;
+    // What was encrypted or overwritten is not left in the file as it was.
+    connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
     if let Location::File(path) = &config.location {
         announce(path, created, table.all_open().len(), others, last_write);
     }
     let shared = Arc::new(Shared {
         table: Mutex::new(table),
         availability: watch::Sender::new(Availability::Available),
+        commits: AtomicU64::new(0),
     });
     let (jobs, receiver) = mpsc::channel();
     let (requests, outlet) = operator::inbox();
@@ -151,7 +154,14 @@ fn prepare_directory(path: &Path, allow_network_fs: bool) -> Result<(), OpenErro
     let kind = rustix::fs::statfs(directory)
         .map_err(|source| unwritable(directory, source.into()))?
         .f_type;
-    match network_file_system(u32::try_from(kind).unwrap_or_default()) {
+    // The field is wider than the number on some machines, and signed on others.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "32 bits"
+    )]
+    let kind = kind as u32;
+    match network_file_system(kind) {
         Some(kind) if !allow_network_fs => Err(OpenError::NetworkFileSystem {
             path: directory.to_owned(),
             kind,
@@ -295,4 +305,20 @@ fn load(connection: &Connection, config: &Config, table: &mut Table) -> Result<(
         table.insert(RecordId::from_bytes(row.get(0)?), entry);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        const EXT4: u32 = 0xef53;
+        const OVERLAY: u32 = 0x794c_7630;
+        assert_eq!(network_file_system(0x6969), Some("NFS"));
+        assert_eq!(network_file_system(0xfe53_4d42), Some("SMB2"));
+        assert_eq!(network_file_system(0x6573_5546), Some("FUSE"));
+        assert_eq!(network_file_system(EXT4), None);
+        assert_eq!(network_file_system(OVERLAY), None);
+    }
 }

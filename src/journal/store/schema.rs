@@ -73,33 +73,35 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), OpenError> {
 
 /// Makes the tables, or checks that this release reads them. Returns whether they were made.
 pub(super) fn create_or_check(transaction: &Transaction<'_>) -> Result<bool, OpenError> {
-    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables: i64 =
         transaction.query_row("select count(*) from sqlite_schema", [], |row| row.get(0))?;
-    if tables == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        return Ok(true);
+    if tables > 0 {
+        check(transaction)?;
+        return Ok(false);
     }
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    Ok(true)
+}
+
+/// Checks that a file is a journal that this release reads.
+pub(in super::super) fn check(connection: &Connection) -> Result<(), OpenError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if pragma("application_id")? != APPLICATION_ID {
         return Err(OpenError::Damaged("the mark of a journal"));
     }
+    let known = SCHEMA_VERSION;
     let found = pragma("user_version")?;
-    if found > SCHEMA_VERSION {
-        return Err(OpenError::Version {
-            found,
-            known: SCHEMA_VERSION,
-        });
+    if found > known {
+        return Err(OpenError::Version { found, known });
     }
+    let known = i64::from(body::VERSION);
     let found: Option<i64> =
-        transaction.query_row("select max(version) from record", [], |row| row.get(0))?;
+        connection.query_row("select max(version) from record", [], |row| row.get(0))?;
     match found {
-        Some(found) if found > i64::from(body::VERSION) => Err(OpenError::Version {
-            found,
-            known: body::VERSION.into(),
-        }),
-        _ => Ok(false),
+        Some(found) if found > known => Err(OpenError::Version { found, known }),
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
@@ -18,6 +19,7 @@ use super::{
     super::{Error, RecordId, State, clock::JournalTime, operator},
     Change, Job, Row, Shared, schema,
 };
+use crate::telemetry::metrics;
 
 /// How often the thread looks whether the file is still there, an operator asks for something, or the
 /// disk takes writes again.
@@ -133,11 +135,15 @@ impl Writer {
             Err(None)
         } else {
             let changes = jobs.iter().flat_map(|(changes, ..)| changes);
-            self.commit(changes).map_err(Some)
+            let started = Instant::now();
+            let committed = self.commit(changes);
+            metrics::journal_commit(started.elapsed());
+            committed.map_err(Some)
         };
         match result {
             Ok(()) => {
                 kept.dirty = true;
+                self.shared.commits.fetch_add(1, Ordering::Relaxed);
                 {
                     let mut table = self.shared.table.lock();
                     for change in jobs.iter().flat_map(|(changes, ..)| changes) {

@@ -45,6 +45,19 @@ impl Line {
         line
     }
 
+    /// Makes the line of an operator's action.
+    pub(super) fn of_operator(operator: &str, action: &str, record: &str) -> Self {
+        let time = humantime::format_rfc3339_micros(SystemTime::now());
+        let mut line = Self(Map::new());
+        line.put("time", time.to_string());
+        line.put("target", "audit");
+        line.put("phase", "operator");
+        line.put("operator", operator);
+        line.put("action", action);
+        line.put("record", record);
+        line
+    }
+
     pub(super) fn put(&mut self, key: &str, value: impl Into<Value>) {
         self.0.insert(key.to_owned(), value.into());
     }

@@ -257,6 +257,17 @@ impl Audit {
         let _ = self.write(line);
     }
 
+    /// Writes what an operator does to the journal, before it is done.
+    ///
+    /// # Errors
+    /// As [`Audit::begin`].
+    pub fn operator(&self, operator: &str, action: &str, record: &str) -> Result<(), Unavailable> {
+        match self.write(Line::of_operator(operator, action, record)) {
+            Err(error) if self.0.required => Err(Unavailable(error)),
+            _ => Ok(()),
+        }
+    }
+
     fn write(&self, line: Line) -> io::Result<()> {
         self.0.sink.write(&line.into_text()).inspect_err(|error| {
             metrics::audit_failure();

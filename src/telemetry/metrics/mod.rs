@@ -2,6 +2,7 @@
 //! number, or a text that a caller chose.
 
 mod export;
+mod journal;
 mod process;
 mod registrar;
 
@@ -16,6 +17,7 @@ use tonic::Code;
 
 pub(super) use self::export::provider;
 pub use self::export::render;
+pub(crate) use self::journal::JournalFigures;
 use self::registrar::Registrar;
 use super::names;
 
@@ -35,6 +37,8 @@ struct Instruments {
     connections: UpDownCounter<i64>,
     accepted: Counter<u64>,
     bytes: Counter<u64>,
+    journal_commits: Histogram<f64>,
+    journal_refused: Counter<u64>,
 }
 
 static INSTRUMENTS: LazyLock<Instruments> =
@@ -116,6 +120,15 @@ impl Instruments {
                 ],
                 "Bytes of bodies, received and sent.",
             ),
+            journal_commits: metrics.commit_seconds(
+                "porta.journal.commit.duration",
+                "Duration of commits to the journal.",
+            ),
+            journal_refused: metrics.counter(
+                ("porta.journal.refused", ""),
+                &[(names::ERROR_TYPE, &["unavailable", "full"])],
+                "Writes that were refused because the journal did not take them.",
+            ),
         }
     }
 }
@@ -142,8 +155,28 @@ pub fn reference() -> String {
     let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter(METER);
     let mut metrics = Registrar::new(&meter);
     Instruments::register(&mut metrics);
+    journal::register(&mut metrics, || None);
     process::register(&mut metrics);
     metrics.table()
+}
+
+/// Registers the metrics of what the journal holds. They have values as long as there are figures.
+pub(crate) fn observe_journal(
+    figures: impl Fn() -> Option<JournalFigures> + Clone + Send + Sync + 'static,
+) {
+    journal::register(&mut Registrar::new(&global::meter(METER)), figures);
+}
+
+/// Records a commit to the journal, successful or not.
+pub(crate) fn journal_commit(took: Duration) {
+    INSTRUMENTS.journal_commits.record(took.as_secs_f64(), &[]);
+}
+
+/// Records a write that the journal did not take: it was `unavailable`, or `full`.
+pub(crate) fn journal_refused(reason: &'static str) {
+    INSTRUMENTS
+        .journal_refused
+        .add(1, &[KeyValue::new(names::ERROR_TYPE, reason)]);
 }
 
 /// Records a call that has ended.
@@ -327,9 +360,15 @@ mod tests {
         let meter = provider.meter(METER);
         let mut metrics = Registrar::new(&meter);
         let all = Instruments::register(&mut metrics);
+        let figures = JournalFigures {
+            records: [("begun", 1); 6],
+            bytes: 1,
+            evicted: 1,
+        };
+        journal::register(&mut metrics, move || Some(figures));
         process::register(&mut metrics);
         // A metric is exported once it has a value.
-        for histogram in [&all.calls, &all.requests] {
+        for histogram in [&all.calls, &all.requests, &all.journal_commits] {
             histogram.record(1.0, &[]);
         }
         for counter in [
@@ -340,6 +379,7 @@ mod tests {
             &all.audit_failures,
             &all.accepted,
             &all.bytes,
+            &all.journal_refused,
         ] {
             counter.add(1, &[]);
         }

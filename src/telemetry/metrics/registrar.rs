@@ -10,6 +10,11 @@ const SECONDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 
+/// The bounds of histograms of commits to a local disk, in seconds.
+const COMMIT_SECONDS: [f64; 13] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0,
+];
+
 /// A label: its key, and its values where they are few.
 pub(super) type Label = (&'static str, &'static [&'static str]);
 
@@ -64,12 +69,31 @@ impl<'a> Registrar<'a> {
         labels: &'static [Label],
         description: &'static str,
     ) -> Histogram<f64> {
+        self.histogram(name, labels, description, &SECONDS)
+    }
+
+    /// Registers a histogram of the durations of commits, in seconds.
+    pub(super) fn commit_seconds(
+        &mut self,
+        name: &'static str,
+        description: &'static str,
+    ) -> Histogram<f64> {
+        self.histogram(name, &[], description, &COMMIT_SECONDS)
+    }
+
+    fn histogram(
+        &mut self,
+        name: &'static str,
+        labels: &'static [Label],
+        description: &'static str,
+        bounds: &[f64],
+    ) -> Histogram<f64> {
         self.row("histogram", (name, "s"), labels, description);
         self.meter
             .f64_histogram(name)
             .with_unit("s")
             .with_description(description)
-            .with_boundaries(SECONDS.to_vec())
+            .with_boundaries(bounds.to_vec())
             .build()
     }
 

@@ -1,6 +1,14 @@
 //! The journal, by its public API.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bounds;
+mod commands;
+mod contract;
+mod files;
+mod keys;
 mod lifecycle;
+mod settings;
 
 use std::{
     fs,
@@ -11,7 +19,10 @@ use std::{
 
 use followme::{
     domain::AccountId,
-    journal::{Body, Claimed, Config, Journal, Location, NewWrite, Record, RequestKey},
+    journal::{
+        Body, Claimed, Config, Journal, Location, NewWrite, Record, RequestKey, body,
+        command::CommandError,
+    },
 };
 
 use crate::support::scratch;
@@ -29,8 +40,15 @@ pub(crate) fn directory() -> PathBuf {
 }
 
 /// A body that a test tells from others.
-pub(crate) fn body(version: u32) -> Body {
-    Body { version }
+pub(crate) fn body(number: i32) -> Body {
+    Body {
+        version: body::VERSION,
+        origin: Some(body::Origin {
+            account: number,
+            ..body::Origin::default()
+        }),
+        ..Body::default()
+    }
 }
 
 /// A journal in a file, whose lock is waited for as long as the thread of the one before needs to
@@ -41,6 +59,28 @@ pub(crate) fn in_file(directory: &Path) -> Config {
         upstream: "porta".to_owned(),
         lock_timeout: Duration::from_secs(10),
         ..Config::default()
+    }
+}
+
+/// The file of a journal.
+pub(crate) fn path_of(config: &Config) -> &Path {
+    match &config.location {
+        Location::File(path) => path,
+        Location::Memory => panic!("not in a file"),
+    }
+}
+
+/// Repeats a command until the thread of a journal that was dropped has ended.
+pub(crate) fn until_free<T>(
+    command: impl Fn() -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    loop {
+        match command() {
+            Err(CommandError::InUse(_) | CommandError::Unanswered) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
     }
 }
 

@@ -89,6 +89,7 @@ fn the_example_file_loads_with_its_examples_except_for_missing_files() {
             "upstream.client_certificate_file",
             "upstream.client_key_file",
             "telemetry.audit_key_file",
+            "journal.key_file",
             "tls.certificate_file",
             "tls.key_file",
             "tls.client_ca_file",

@@ -32,6 +32,41 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "the_address_and_the_upstream_are_those_of_the_file",
     ),
     (
+        "upstream.name",
+        "journal/settings.rs",
+        "the_records_are_those_of_the_upstreams_name_or_of_its_url",
+    ),
+    (
+        "journal.url",
+        "journal/settings.rs",
+        "the_journal_is_where_the_configuration_says",
+    ),
+    (
+        "journal.timeout",
+        "journal/files.rs",
+        "while_the_disk_does_not_answer_claims_are_refused_and_finishes_are_kept",
+    ),
+    (
+        "journal.caller_share",
+        "journal/bounds.rs",
+        "a_caller_holds_its_share_and_evicts_nobody_elses",
+    ),
+    (
+        "journal.unknown_ttl",
+        "journal/bounds.rs",
+        "an_unknown_write_that_nobody_asks_about_shrinks_and_ends_by_its_documented_limit",
+    ),
+    (
+        "journal.allow_network_fs",
+        "journal/files.rs",
+        "a_journal_on_a_network_file_system_is_refused_unless_that_is_allowed",
+    ),
+    (
+        "journal.key_file",
+        "journal/settings.rs",
+        "the_keys_are_those_of_the_key_file",
+    ),
+    (
         "upstream.license_file",
         "security/effects.rs",
         "the_address_and_the_upstream_are_those_of_the_file",
@@ -377,6 +412,9 @@ fn other_values(dir: &Directory) -> BTreeMap<String, Value> {
                 ("upstream.gateway", _) => false.into(),
                 ("upstream.update_all", _) => "whole-list".into(),
                 ("upstream.post_format", _) => "json".into(),
+                ("upstream.name", _) => "porta".into(),
+                ("journal.url", _) => "sqlite:somewhere".into(),
+                ("journal.key_file", _) => path("journal.key"),
                 ("log_format", _) => "text".into(),
                 ("admin_listen", _) => "127.0.0.3:7".into(),
                 ("telemetry.audit_file", _) => path("audit"),
@@ -445,6 +483,10 @@ fn every_key_of_the_file_is_read_and_printed() {
     dir.write("license", "KEY");
     dir.write("tokens", "");
     dir.write("audit.key", "0123456789abcdef");
+    dir.write(
+        "journal.key",
+        "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    );
     dir.write("ca.pem", &authority.pem);
     dir.identity("server", &authority.sign("localhost"));
     let values = other_values(&dir);
@@ -453,7 +495,9 @@ fn every_key_of_the_file_is_read_and_printed() {
         config: Some(dir.path("followme.toml")),
         ..Flags::default()
     };
-    let config = Config::load(&flags, &variables([])).expect("complete");
+    // The file decides where the journal is.
+    let environment = variables([("FOLLOWME_JOURNAL_URL", "")]);
+    let config = Config::load(&flags, &environment).expect("complete");
     let printed: toml::Table = config.redacted().parse().expect("TOML");
     for (key, value) in &values {
         let place = key

@@ -458,6 +458,7 @@ async fn a_full_disk_refuses_writes_and_leaves_no_half_a_line() {
         .env_clear()
         .env("FOLLOWME_UPSTREAM_URL", &url)
         .env("FOLLOWME_LICENSE", LICENSE)
+        .env("FOLLOWME_JOURNAL_URL", "sqlite::memory:")
         .env("FOLLOWME_TELEMETRY_AUDIT_FILE", &file);
     let mut process = Process::of(command);
     let addr = process.address("grpc listening on");
