@@ -1,9 +1,13 @@
 //! The six RPCs: what each does, its values, its errors.
 
 mod add;
+mod bad_responses;
+mod context;
 mod delete;
 mod errors;
 mod reads;
 mod replace_all;
+mod replace_all_steps;
 mod update;
+mod update_unapplied;
 mod values;

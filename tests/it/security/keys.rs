@@ -73,17 +73,17 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "upstream.caller_license",
-        "rpc/values.rs",
+        "rpc/context.rs",
         "callers_bring_their_own_license_if_configured",
     ),
     (
         "upstream.content_id",
-        "rpc/values.rs",
+        "rpc/context.rs",
         "the_configured_context_is_the_default",
     ),
     (
         "upstream.feature_name",
-        "rpc/values.rs",
+        "rpc/context.rs",
         "the_configured_context_is_the_default",
     ),
     (
@@ -168,7 +168,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "upstream.max_answer_bytes",
-        "rpc/errors.rs",
+        "rpc/bad_responses.rs",
         "an_answer_that_is_too_large_is_refused",
     ),
     (
@@ -208,7 +208,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "calls.write_limit",
-        "rpc/replace_all.rs",
+        "rpc/replace_all_steps.rs",
         "a_step_whose_outcome_is_unknown_stops_the_plan",
     ),
     (
@@ -313,12 +313,12 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     ),
     (
         "telemetry.audit_numbers",
-        "telemetry/audit.rs",
+        "telemetry/audit_lines.rs",
         "numbers_and_names_can_be_masked",
     ),
     (
         "telemetry.audit_key_file",
-        "telemetry/audit.rs",
+        "telemetry/audit_lines.rs",
         "masked_values_match_across_processes_with_a_key_file",
     ),
     (

@@ -2,8 +2,10 @@
 
 pub(crate) mod admin;
 mod audit;
+mod audit_lines;
 mod cost;
 mod export;
+mod faults;
 mod logs;
 mod metrics;
 mod propagation;

@@ -10,7 +10,9 @@ use followme::{
 
 use super::{
     super::log::{Answer, Asked, Call, Change, Failed, Held, Reply},
-    Judge, Judged, check, is_open,
+    Judge, Judged,
+    call::is_open,
+    check,
 };
 
 impl Judge<'_> {
