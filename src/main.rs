@@ -129,7 +129,11 @@ fn show_config(command: ConfigCommand, flags: Flags) -> Result<(), Failure> {
 
 async fn serve(config: Config) -> io::Result<()> {
     let signals = Signals::new()?;
-    let app = build(config).await?;
+    // It may wait for the process that has the journal.
+    let app = tokio::select! {
+        app = build(config) => app?,
+        () = signals.nth(1) => return Ok(()),
+    };
     if let Some(admin) = app.admin_addr()? {
         announce(&format!("admin listening on {admin}"))?;
     }

@@ -207,7 +207,8 @@ impl Journal {
                 Found::Settled => match inner.read_body(id).await? {
                     Some(body) => Claimed::Replay(body),
                     // It was evicted meanwhile.
-                    None => continue,
+                    None if inner.table().get(id).is_none() => continue,
+                    None => return Err(Error::Unreadable(id)),
                 },
                 Found::InFlight(running) => Claimed::InFlight(InFlight(running)),
                 Found::Conflict => Claimed::Conflict,

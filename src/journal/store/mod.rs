@@ -41,6 +41,8 @@ pub(super) enum Change {
     Fact(String, Option<String>),
     /// Answers an operator's request.
     Answer(i64, Result<String, String>),
+    /// Deletes what other upstreams left settled before a time.
+    ExpireOthers(i64),
     /// Changes nothing that anybody reads: whether the disk takes it is the answer.
     Probe,
 }

@@ -92,6 +92,7 @@ pub(in super::super) fn open(config: &Config) -> Result<Opened, OpenError> {
         shared: Arc::clone(&shared),
         time: time.clone(),
         upstream: config.upstream.clone(),
+        ttl: millis(config.limits.ttl),
         file,
         lock,
         requests,

@@ -62,11 +62,12 @@ pub(in super::super) struct Row {
 }
 
 /// Sets a connection up: a commit is on the disk when it returns, and what was deleted is
-/// overwritten.
+/// overwritten. The thread checkpoints itself: SQLite would hide that a sync failed in one.
 pub(super) fn set_up(connection: &Connection) -> Result<(), OpenError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(
-        "pragma journal_mode = wal; pragma synchronous = full; pragma secure_delete = on;",
+        "pragma journal_mode = wal; pragma synchronous = full; pragma secure_delete = on;
+         pragma wal_autocheckpoint = 0;",
     )?;
     Ok(())
 }

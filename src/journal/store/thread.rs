@@ -28,6 +28,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often it expires what is due and shortens the write-ahead log.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// After how many commits the write-ahead log is written into the file.
+const CHECKPOINT: u32 = 500;
+
 /// The most jobs in one commit.
 const BATCH: usize = 1024;
 
@@ -37,6 +40,8 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) time: JournalTime,
     pub(super) upstream: String,
+    /// How long settled records are kept, in milliseconds.
+    pub(super) ttl: i64,
     /// The file, and its device and inode; `None` in memory.
     pub(super) file: Option<(PathBuf, (u64, u64))>,
     /// Held as long as the thread lives.
@@ -52,8 +57,8 @@ struct Kept {
     /// What must not be lost and could not be written yet, in order.
     owed: Vec<(Vec<Change>, Option<Answer>)>,
     poisoned: bool,
-    /// Whether something was written since the write-ahead log was shortened last.
-    dirty: bool,
+    /// How many commits the write-ahead log holds.
+    commits: u32,
 }
 
 impl Writer {
@@ -70,6 +75,9 @@ impl Writer {
             };
             let batch = first.into_iter().chain(jobs.try_iter().take(BATCH - 1));
             self.work(batch.collect(), &mut kept);
+            if kept.commits >= CHECKPOINT {
+                self.checkpoint("passive", &mut kept);
+            }
             let now = Instant::now();
             if now >= tick {
                 tick = now + TICK;
@@ -83,7 +91,7 @@ impl Writer {
         if !kept.owed.is_empty() {
             self.work(Vec::new(), &mut kept);
         }
-        self.shorten_log(&mut kept);
+        self.checkpoint("truncate", &mut kept);
         drop(self.connection);
         // After the connection: who gets the lock finds nobody writing.
         drop(self.lock);
@@ -142,7 +150,7 @@ impl Writer {
         };
         match result {
             Ok(()) => {
-                kept.dirty = true;
+                kept.commits += 1;
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
                 {
                     let mut table = self.shared.table.lock();
@@ -232,6 +240,13 @@ impl Writer {
                         .prepare_cached("update request set done = ?2, answer = ?3 where id = ?1")?
                         .execute(params![id, done, text])?;
                 }
+                Change::ExpireOthers(before) => {
+                    transaction
+                        .prepare_cached(
+                            "delete from record where upstream <> ?1 and state = ?2 and at < ?3",
+                        )?
+                        .execute(params![self.upstream, State::Settled as i64, before])?;
+                }
                 Change::Probe => write_time(&transaction, &self.time)?,
             }
         }
@@ -288,32 +303,35 @@ impl Writer {
     fn sweep(&mut self, kept: &mut Kept) {
         let now = self.time.now();
         let due = self.shared.table.lock().sweep(now);
+        let keeping = [Change::ExpireOthers(now - self.ttl), Change::Probe];
         let deleted = due.delete.into_iter().map(Change::Delete);
         // The time that it was asked about last stays: it ends what is left of it.
         let shrunk = due
             .shrink
             .into_iter()
             .map(|(id, at)| Change::Shrink(id, at));
-        let changes: Vec<_> = deleted.chain(shrunk).chain([Change::Probe]).collect();
-        if kept.dirty || changes.len() > 1 {
+        let changes: Vec<_> = deleted.chain(shrunk).chain(keeping).collect();
+        if kept.commits > 0 || changes.len() > 2 {
             self.commit_all(vec![(changes, true, None)], kept);
         }
-        self.shorten_log(kept);
+        self.checkpoint("truncate", kept);
     }
 
-    fn shorten_log(&mut self, kept: &mut Kept) {
-        if !kept.dirty || kept.poisoned || self.file.is_none() {
+    /// Writes the write-ahead log into the file, so that it does not grow.
+    fn checkpoint(&mut self, mode: &str, kept: &mut Kept) {
+        if kept.commits == 0 || kept.poisoned || self.file.is_none() {
             return;
         }
-        let checkpoint = self
-            .connection
-            .query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()));
-        match checkpoint {
-            Ok(()) => kept.dirty = false,
+        let checkpoint = format!("pragma wal_checkpoint({mode})");
+        match self.connection.query_row(&checkpoint, [], |_| Ok(())) {
+            Ok(()) => kept.commits = 0,
             Err(error) if is_failed_sync(&error) => {
                 self.poison(kept, format!("a sync failed: {error}"));
             }
-            Err(error) => tracing::warn!(%error, "the journal's log cannot be shortened"),
+            Err(error) => {
+                kept.commits = 1;
+                tracing::warn!(%error, "the journal's log cannot be shortened");
+            }
         }
     }
 }
@@ -344,6 +362,7 @@ fn apply(table: &mut super::Table, change: &Change) {
         | Change::Shrink(..)
         | Change::Fact(..)
         | Change::Answer(..)
+        | Change::ExpireOthers(_)
         | Change::Probe => {}
     }
 }

@@ -5,6 +5,7 @@
 mod bounds;
 mod commands;
 mod contract;
+mod cost;
 mod files;
 mod keys;
 mod lifecycle;
