@@ -51,8 +51,14 @@ impl App {
             .map_err(io::Error::other)?;
         journal.observe();
         let authorizer = Arc::new(Authorizer::new(config.security));
-        let operations = Operations::new(client, config.operations, audit, Arc::clone(&authorizer));
-        let operations = Arc::new(operations);
+        let operations = Arc::new(Operations::new(
+            client,
+            config.operations,
+            audit,
+            Arc::clone(&authorizer),
+            journal.clone(),
+        ));
+        operations.recover().await;
         let health = Health::new(
             &["", SERVICE],
             config.readiness_follows_upstream,
@@ -134,6 +140,7 @@ impl App {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
             tokio::spawn(async move { health.watch(operations.client(), &journal).await })
         };
+        let operators = tokio::spawn(Arc::clone(&operations).serve_operators());
         let (stopping, mut stopped) = tokio::sync::watch::channel(false);
         let limit = config.drain_delay + config.drain_limit;
         let serving = server::serve(
@@ -155,9 +162,10 @@ impl App {
                 // The sender is dropped only with the server.
                 let _ = stopped.wait_for(|stopping| *stopping).await;
             } => {
+                operations.stop_replacing();
                 let drained = timeout(limit, async {
                     let result = serving.await;
-                    operations.settled_all().await;
+                    operations.finish_writes().await;
                     result
                 });
                 drained.await.unwrap_or_else(|_| {
@@ -167,6 +175,7 @@ impl App {
             }
         };
         watching.abort();
+        operators.abort();
         for task in [reloading, pages].into_iter().flatten() {
             task.abort();
         }

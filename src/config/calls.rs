@@ -27,6 +27,14 @@ pub(super) fn read(source: &mut Source<'_>) -> Config {
             .key("write_limit")
             .meaning("Time limit of one write, including its verification.")
             .duration(Duration::from_secs(30)),
+        replace_limit: s
+            .key("replace_limit")
+            .meaning(
+                "Time limit of a ReplaceAll that has begun. It ends between two steps, and goes on \
+                 with the same request id.",
+            )
+            .duration(Duration::from_secs(5 * 60)),
+        write_horizon: None,
         max_numbers: s
             .key("max_numbers")
             .meaning("Maximum number of follow-me numbers in a ReplaceAll request.")

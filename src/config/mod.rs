@@ -200,18 +200,17 @@ impl Sections {
             lock_timeout: self.server.config.drain_delay
                 + self.server.config.drain_limit
                 + LOCK_MARGIN,
-            limits: crate::journal::Limits {
-                ttl: request_ids.ttl,
-                entries: request_ids.entries,
-                bytes: request_ids.bytes,
-            },
+            limits: request_ids,
             ..self.journal.config
         };
         Config {
             listen: self.server.listen,
             insecure: self.server.insecure,
             upstream: self.upstream.config,
-            operations: self.calls,
+            operations: operations::Config {
+                write_horizon: self.upstream.write_horizon,
+                ..self.calls
+            },
             journal,
             defaults: self.upstream.defaults,
             server: grpc::server::Config {

@@ -22,6 +22,7 @@ pub(super) struct Upstream {
     pub(super) name: Option<String>,
     pub(super) defaults: Defaults,
     pub(super) probe_after: Duration,
+    pub(super) write_horizon: Option<Duration>,
     pub(super) caller_license: bool,
     pub(super) license: LicenseSource,
     pub(super) ca_file: Option<PathBuf>,
@@ -229,6 +230,14 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
         .key("probe_after")
         .meaning("Time without traffic to upstream after which a health probe is sent.")
         .duration(Duration::from_secs(10));
+    let write_horizon = s
+        .key("write_horizon")
+        .meaning(
+            "Time after which upstream has certainly given up a write whose request was given up: \
+             what does not show by then was not applied. 0s: that is not known, and a write whose \
+             outcome is unknown stays so.",
+        )
+        .checked_duration(Duration::ZERO, |_| Ok(()));
     let ca_file = s
         .key("ca_file")
         .meaning(
@@ -253,6 +262,7 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
         name,
         defaults,
         probe_after,
+        write_horizon: (!write_horizon.is_zero()).then_some(write_horizon),
         caller_license,
         license: license(source, license_file),
         ca_file,

@@ -66,6 +66,12 @@ impl Etag {
         hash.len() == DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
+    /// Takes an etag that was computed before.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Returns the etag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -261,8 +261,8 @@ impl Fields {
     }
 
     /// Returns the fields that differ in meaning: a leading `+` of a redirect number and the case
-    /// of a domain and of a flag do not count, an empty period is `Always`, and an unset integer
-    /// is 0, since a request cannot tell these apart (docs/upstream/wire.md 6).
+    /// of a domain and of a flag do not count, and an empty period is `Always`. An unset integer is
+    /// not 0.
     #[must_use]
     pub fn differences(&self, other: &Self) -> FieldSet {
         FieldSet::all()
@@ -273,7 +273,7 @@ impl Fields {
 
     fn same(&self, other: &Self, field: Field) -> bool {
         match (self.get(field), other.get(field)) {
-            (Value::Integer(one), Value::Integer(other)) => one.unwrap_or(0) == other.unwrap_or(0),
+            (Value::Integer(one), Value::Integer(other)) => one == other,
             (Value::Flag(one), Value::Flag(other)) => {
                 one.unwrap_or(false) == other.unwrap_or(false)
             }

@@ -38,6 +38,7 @@ pub enum Reason {
     FieldsNotApplied,
     UpstreamWroteTooMuch,
     AuditUnavailable,
+    JournalUnavailable,
     WriteNotDone,
     OutcomeUnknown,
     NotSent,

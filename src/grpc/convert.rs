@@ -133,6 +133,12 @@ fn desired(
             "must be 0 for a new number, or the id of the number to replace",
         );
     }
+    if number.number_id == 0 && !number.etag.is_empty() {
+        violations.push(
+            format!("{path}.etag"),
+            "must be empty for a number without number_id: set number_id to the number that it is of",
+        );
+    }
     Desired {
         id: NumberId::new(number.number_id),
         draft: draft(number),

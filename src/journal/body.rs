@@ -101,6 +101,9 @@ pub struct Expectation {
     /// The entry of the audit log.
     #[prost(string, tag = "10")]
     pub entry: String,
+    /// The fields of a repair.
+    #[prost(uint32, tag = "11")]
+    pub unverified: u32,
 }
 
 /// The list before a request to `UpdateFollowmeAll`, and what was posted.

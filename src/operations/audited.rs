@@ -1,6 +1,6 @@
-//! What the audit log and the metrics are told of the end of a write.
+//! The end of a step in the audit log.
 
-use super::{Applied, Error, Operations, effect::Effect};
+use super::{Error, Operations, execute::Applied, expectation::Expectation, task::WriteTask};
 use crate::{
     domain::{FieldSet, List, NumberId},
     telemetry::{
@@ -9,59 +9,30 @@ use crate::{
     },
 };
 
-/// What a step of a write ends with.
-pub(super) trait Ending {
-    /// Says what is known of the number.
-    fn outcome(&self) -> End<'_>;
-}
-
-impl Ending for Applied {
-    fn outcome(&self) -> End<'_> {
-        End {
-            number: Some(self.number.id),
-            after: Some(&self.number.fields),
-            unapplied: self.unapplied,
-            ..End::default()
-        }
-    }
-}
-
-/// The list without a number that was deleted.
-impl Ending for List {
-    fn outcome(&self) -> End<'_> {
-        End::default()
-    }
-}
-
-/// Does what follows the begin of a write, and writes its end.
-pub(super) async fn to_its_end<T: Ending>(
-    entry: Entry,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let result = work.await;
-    end(entry, &result);
-    result
-}
-
-/// Writes the end of a write.
-pub(super) fn end<T: Ending>(entry: Entry, result: &Result<T, Error>) {
+/// Writes the end of a step.
+pub(super) fn end(entry: Entry, result: Result<&Applied, &Error>) {
     entry.end(match result {
-        Ok(ending) => End {
-            outcome: Outcome::Done,
-            ..ending.outcome()
-        },
+        Ok(applied) => {
+            let found = applied.list.find(applied.number);
+            End {
+                outcome: Outcome::Done,
+                number: Some(applied.number),
+                after: found.map(|number| &number.fields),
+                unapplied: applied.unapplied,
+                ..End::default()
+            }
+        }
         Err(error) => failed(error),
     });
 }
 
-/// Writes the end of a write that its caller stopped before it was sent.
-pub(super) fn end_unsent(entry: Entry, error: Error) -> Error {
-    entry.end(failed(&error));
-    error
+/// Writes the end of a step that was not sent, since it has to be planned again.
+pub(super) fn end_stale(entry: Entry) {
+    end_posted(entry, Outcome::NotDone, None);
 }
 
 /// Writes the end of a step that was posted with others.
-pub(super) fn end_step(entry: Entry, outcome: Outcome, number: Option<NumberId>) {
+pub(super) fn end_posted(entry: Entry, outcome: Outcome, number: Option<NumberId>) {
     entry.end(End {
         outcome,
         number,
@@ -74,10 +45,14 @@ fn failed(error: &Error) -> End<'static> {
         Error::OutcomeUnknown { .. } | Error::Panicked { begun: true } => {
             (Outcome::Unknown, None, FieldSet::empty())
         }
-        Error::RestUnknown { fields, effect, .. } => (Outcome::Unknown, effect.number(), *fields),
+        Error::FieldsUnverified {
+            fields,
+            expectation,
+            ..
+        } => (Outcome::Unknown, expectation.number, *fields),
         // What was asked for was written; what else happened is the reason.
         Error::FieldsNotApplied { number, fields } => (Outcome::Done, Some(*number), *fields),
-        Error::WroteTooMuch { .. } | Error::Vanished { .. } => {
+        Error::CollateralChange { .. } | Error::Vanished { .. } => {
             (Outcome::Done, None, FieldSet::empty())
         }
         _ => (Outcome::NotDone, None, FieldSet::empty()),
@@ -92,35 +67,35 @@ fn failed(error: &Error) -> End<'static> {
 }
 
 impl Operations {
-    /// Tells that a write whose outcome was unknown is found to be done.
-    pub(super) fn tell_resolved_later(
+    /// Writes into the audit log and the metrics what became of a write whose outcome was unknown.
+    pub(super) fn audit_resolved(
         &self,
-        run: &super::Run,
-        effect: &Effect,
+        task: &WriteTask,
+        expectation: &Expectation,
+        outcome: Outcome,
         list: &List,
-        id: NumberId,
+        number: Option<NumberId>,
     ) {
-        metrics::write(effect.name(), metrics::WriteOutcome::Settled);
-        self.note_resolved_later(run, effect, list, id, FieldSet::empty());
-    }
-
-    /// Notes that what was unknown of a write is found, and the fields that did not take.
-    pub(super) fn note_resolved_later(
-        &self,
-        run: &super::Run,
-        effect: &Effect,
-        list: &List,
-        id: NumberId,
-        unapplied: FieldSet,
-    ) {
+        let now = number.and_then(|id| list.find(id));
+        if expectation.applied {
+            // The write itself was counted already.
+        } else if outcome == Outcome::Done {
+            metrics::write(expectation.kind.name(), metrics::WriteOutcome::Settled);
+        } else {
+            metrics::write(expectation.kind.name(), metrics::WriteOutcome::NotDone);
+        }
         self.audit.resolved_later(
-            &run.actor,
-            effect.kind(),
+            &task.actor,
+            expectation.kind.into(),
+            &expectation.entry,
             End {
-                outcome: Outcome::Done,
-                number: Some(id),
-                after: list.find(id).map(|number| &number.fields),
-                unapplied,
+                outcome,
+                number,
+                after: now.map(|number| &number.fields),
+                unapplied: match now {
+                    Some(now) if expectation.applied => expectation.unapplied(&now.fields),
+                    _ => FieldSet::empty(),
+                },
                 ..End::default()
             },
         );

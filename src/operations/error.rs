@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use crate::{
     domain::{AccountId, Etag, Field, FieldSet, NumberId, Reason, Violations},
+    journal,
     security::Denied,
     telemetry::audit,
-    upstream,
+    upstream::{self, Tenant},
 };
 
-use super::{effect::Effect, replace_all::Incomplete, request_ids::RequestId};
+use super::{Expectation, Incomplete, RequestId};
 
 /// An operation that did not end as asked. What depends on its kind is in [`Error::row`], and the
 /// gRPC code of each reason in `grpc/status/reasons.rs`.
@@ -30,7 +31,7 @@ pub enum Error {
     /// The list holds elements without an id or of another account: each may be a number of which a
     /// part was lost, so that what is missing cannot be told. Nothing was sent, or only reads.
     #[error("the list lost ids")]
-    IdsLost,
+    UnidentifiedNumbers,
     /// Upstream says that there is no such account.
     #[error("upstream does not know account {account}")]
     AccountNotFound {
@@ -66,7 +67,7 @@ pub enum Error {
     },
     /// The write had no effect, as reading back shows, although upstream did not refuse it.
     #[error("the write had no effect")]
-    NotDone {
+    NotApplied {
         /// What happened to the request, where it failed.
         source: Option<upstream::Error>,
     },
@@ -74,7 +75,7 @@ pub enum Error {
     #[error("the outcome of the write is unknown")]
     OutcomeUnknown {
         /// What was looked for in the list.
-        effect: Box<Effect>,
+        expectation: Box<Expectation>,
         /// The numbers that may be the one that was written.
         candidates: Vec<NumberId>,
         /// What happened to the request, where it failed.
@@ -82,11 +83,11 @@ pub enum Error {
     },
     /// The write was done, but whether upstream took fields that were sent once more is not known.
     #[error("whether fields took is unknown")]
-    RestUnknown {
+    FieldsUnverified {
         /// The fields.
         fields: FieldSet,
         /// What number it is, and what it shall be.
-        effect: Box<Effect>,
+        expectation: Box<Expectation>,
         /// What happened to the request, where it failed.
         source: Option<upstream::Error>,
     },
@@ -102,6 +103,13 @@ pub enum Error {
     /// The audit log cannot be written, and without it nothing is; nothing was sent.
     #[error("the write cannot be noted, so it was not sent")]
     AuditUnavailable(#[from] audit::Unavailable),
+    /// The journal does not take the write, and without it nothing is sent.
+    #[error("the write cannot be recorded, so it was not sent")]
+    JournalUnavailable(#[from] journal::Error),
+    /// The outcome of an earlier attempt was never found out, and what is needed to find it out is
+    /// gone.
+    #[error("the outcome of the write was never found out")]
+    Forgotten,
     /// The caller had to be answered before a read was over.
     #[error("the deadline came during a read")]
     ReadDeadline,
@@ -135,9 +143,9 @@ pub enum Error {
     },
     /// `UpdateFollowmeAll` changed numbers that it was not asked to change.
     #[error("upstream changed other numbers of the account")]
-    WroteTooMuch {
+    CollateralChange {
         /// The numbers that it changed.
-        touched: Vec<NumberId>,
+        affected: Vec<NumberId>,
         /// Those of them that could not be put back.
         not_restored: Vec<NumberId>,
     },
@@ -185,6 +193,14 @@ pub(crate) struct Row {
 }
 
 impl Error {
+    /// Makes an error of a request that had no effect.
+    pub(super) fn from_upstream(tenant: &Tenant, source: upstream::Error) -> Self {
+        Self::Upstream {
+            license_is_callers: tenant.license_is_callers,
+            source,
+        }
+    }
+
     /// Returns the row of this kind of error.
     pub(crate) fn row(&self) -> Row {
         use Proof::{Applied, NotApplied, Nothing};
@@ -207,7 +223,7 @@ impl Error {
                 format!("account {account} has no number {number}; List shows those that it has")
                     .into(),
             ),
-            Self::IdsLost => (
+            Self::UnidentifiedNumbers => (
                 Reason::UpstreamBadResponse,
                 NotApplied,
                 "upstream listed elements without an id, or of another account, so a number that is \
@@ -243,23 +259,23 @@ impl Error {
                  that the account exists and may be changed"
                     .into(),
             ),
-            Self::NotDone { .. } => (
+            Self::NotApplied { .. } => (
                 Reason::WriteNotDone,
                 NotApplied,
                 "the write was sent, and reading back shows that it was not applied; try again"
                     .into(),
             ),
-            Self::OutcomeUnknown { effect, .. } => (
+            Self::OutcomeUnknown { expectation, .. } => (
                 Reason::OutcomeUnknown,
                 Nothing,
                 format!(
                     "the write was sent, and may or may not have been applied: the list does not \
                      show {}; retry with the same request_id, or List the account first",
-                    effect.looked_for()
+                    expectation.looked_for()
                 )
                 .into(),
             ),
-            Self::RestUnknown { fields, .. } => (
+            Self::FieldsUnverified { fields, .. } => (
                 Reason::OutcomeUnknown,
                 Applied,
                 format!(
@@ -308,6 +324,18 @@ impl Error {
                 NotApplied,
                 "the audit log cannot be written, so the write was not sent; try again later".into(),
             ),
+            Self::JournalUnavailable(_) => (
+                Reason::JournalUnavailable,
+                NotApplied,
+                "the journal does not take the write, so it was not sent; try again later".into(),
+            ),
+            Self::Forgotten => (
+                Reason::OutcomeUnknown,
+                Nothing,
+                "the outcome of this write was never found out, and it was asked for too late; List \
+                 the account first"
+                    .into(),
+            ),
             Self::ReadDeadline => (
                 Reason::DeadlineExceeded,
                 NotApplied,
@@ -343,15 +371,15 @@ impl Error {
                 )
                 .into(),
             ),
-            Self::WroteTooMuch { not_restored, .. } => (
+            Self::CollateralChange { not_restored, .. } => (
                 Reason::UpstreamWroteTooMuch,
                 Applied,
                 if not_restored.is_empty() {
                     "upstream's UpdateFollowmeAll changed other numbers of the account as well; they \
-                     were restored, and the route is off until a restart; List the account"
+                     were restored, and the route is off until an operator turns it on again; List the account"
                 } else {
                     "upstream's UpdateFollowmeAll changed other numbers of the account as well, and \
-                     not all of them could be restored; the route is off until a restart; List the \
+                     not all of them could be restored; the route is off until an operator turns it on again; List the \
                      account and correct those in not_restored_number_ids"
                 }
                 .into(),
@@ -419,9 +447,9 @@ impl Error {
         match self {
             Self::AccountNotFound { source, .. } | Self::Upstream { source, .. } => Some(source),
             Self::Refused { source }
-            | Self::NotDone { source }
+            | Self::NotApplied { source }
             | Self::OutcomeUnknown { source, .. }
-            | Self::RestUnknown { source, .. } => source,
+            | Self::FieldsUnverified { source, .. } => source,
             _ => None,
         }
     }

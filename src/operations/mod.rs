@@ -1,70 +1,91 @@
-//! What each RPC does, in terms of the upstream client.
+//! What each RPC does, in terms of the upstream client and the journal.
 //!
-//! Every write goes the same way: read the list, plan, send, settle what became of it by reading
-//! back (`settle`), compare every field, try what did not take a second way (`second_way`).
+//! A write is a plan of steps: Add, Update and Delete have one, ReplaceAll has many. It claims its
+//! record in the journal (`write`), reads the list and plans (`plan`), and carries each step out
+//! (`execute`): audit log, journal, commit point, request, verification (`verify`), repair of the
+//! fields that upstream did not take (`repair`), detection of what else it changed (`collateral`,
+//! `restore`). What an earlier attempt left open is resolved by reading (`resolve`), by a call with
+//! the same request id or at start (`recovery`).
 
-mod add;
+mod account_locks;
 mod audited;
 mod call;
-mod delete;
-mod effect;
+mod collateral;
 mod error;
-mod gate;
-mod guard;
+mod execute;
+mod expectation;
 mod messages;
+mod operator;
+mod plan;
+mod precondition;
 mod read;
+mod record;
+mod recovery;
+mod repair;
 mod replace_all;
-mod request_ids;
-mod second_way;
-mod settle;
-mod turns;
-mod unsettled;
-mod update;
+mod request_id;
+mod resolve;
+mod restore;
+mod single;
+mod task;
+mod verify;
+mod whole_list;
 mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 pub use call::{Call, Fingerprint, Idempotency};
-pub use effect::{Before, Effect};
 pub use error::Error;
+pub use expectation::Expectation;
 pub use messages::{
     AddReply, AddRequest, DeleteReply, DeleteRequest, Etags, GetReply, GetRequest, ListReply,
     ListRequest, NumberView, ReplaceAllReply, ReplaceAllRequest, StepOutcome, StepReport,
     UpdateReply, UpdateRequest,
 };
 pub use replace_all::Incomplete;
-pub use request_ids::{Limits as RequestIdLimits, RequestId};
+pub use request_id::RequestId;
 
+pub use crate::journal::Limits as RequestIdLimits;
 use crate::{
-    domain::{AccountId, Etag, FieldSet, List, Number, NumberId, Rules},
+    domain::{FieldSet, Rules},
+    journal::{Journal, RecordId},
     security::Authorizer,
-    telemetry::{
-        audit::{self, Audit, Change},
-        in_flight::Phase,
-    },
-    upstream::{self, Client, ReadPurpose, RequestOptions},
+    telemetry::{audit::Audit, in_flight::Phase},
+    upstream::Client,
 };
-use gate::Gate;
-use request_ids::RequestIds;
-use turns::Turns;
-use unsettled::UnsettledAdds;
+use account_locks::AccountLocks;
+use recovery::Recovery;
+use write::{Command, Reply};
 
 /// What the operations depend on besides upstream.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Checks and defaults of fields.
     pub rules: Rules,
-    /// How long a single write may take, settling included.
+    /// How long a single write may take, verification included.
     pub write_limit: Duration,
+    /// How long a replace-all may take that has begun; it ends between two steps.
+    pub replace_limit: Duration,
+    /// How long after a request was given up upstream has given it up, too; `None` if that is not
+    /// known.
+    pub write_horizon: Option<Duration>,
+    /// How long and how much is remembered of writes with a request id.
+    pub request_ids: RequestIdLimits,
     /// How many numbers a replace-all may hold.
     pub max_numbers: usize,
     /// The fields of which one that does not take makes a write fail.
     pub strict_fields: FieldSet,
-    /// How long and how much is remembered of writes with a request id.
-    pub request_ids: RequestIdLimits,
 }
 
 /// The operations.
@@ -72,80 +93,46 @@ pub struct Config {
 pub struct Operations {
     client: Client,
     config: Config,
-    turns: Turns,
-    request_ids: RequestIds,
-    unsettled: UnsettledAdds,
-    /// The writes under way.
-    writes: TaskTracker,
     audit: Audit,
     authorizer: Arc<Authorizer>,
-}
-
-/// A write under way.
-#[derive(Debug)]
-struct Run {
-    call: Arc<Call>,
-    /// Their deadline is the caller's before the write has begun, and the write's own after that.
-    options: RequestOptions,
-    gate: Gate,
-    /// Who writes, for the audit log.
-    actor: Arc<audit::Actor>,
-}
-
-impl Run {
-    /// Begins a write, or a further step of one, which has a limit of its own.
-    ///
-    /// # Errors
-    /// [`Error::NotSent`] after the caller has gone.
-    fn begin(&self, limit: Duration) -> Result<Self, Error> {
-        self.gate.begin()?;
-        Ok(self.with_limit(limit))
-    }
-
-    /// Gives what is left to be done a limit of its own.
-    fn with_limit(&self, limit: Duration) -> Self {
-        Self {
-            call: Arc::clone(&self.call),
-            options: RequestOptions {
-                deadline: Some(Instant::now() + limit),
-                purpose: ReadPurpose::Verify,
-                ..self.options.clone()
-            },
-            gate: self.gate.clone(),
-            actor: Arc::clone(&self.actor),
-        }
-    }
-
-    /// Returns until when the write that has begun is to be settled.
-    fn until(&self) -> Instant {
-        self.options.deadline.unwrap_or_else(Instant::now)
-    }
-}
-
-/// A number that was written, and the list as it was read back.
-#[derive(Debug, Clone)]
-struct Applied {
-    /// The number as it was read back.
-    number: Number,
-    /// The fields that did not take.
-    unapplied: FieldSet,
-    /// The list as it was read back.
-    list: List,
+    journal: Journal,
+    locks: AccountLocks,
+    /// The writes under way.
+    writes: TaskTracker,
+    /// Whether the process ends.
+    stopping: AtomicBool,
+    /// When the requests of writes whose outcome is unknown were given up, by this process.
+    closed: Mutex<HashMap<RecordId, Instant>>,
+    /// When this process started.
+    started: Instant,
+    recovery: Recovery,
 }
 
 impl Operations {
-    /// Makes the operations over a client.
+    /// Makes the operations over a client and a journal.
     #[must_use]
-    pub fn new(client: Client, config: Config, audit: Audit, authorizer: Arc<Authorizer>) -> Self {
+    pub fn new(
+        client: Client,
+        config: Config,
+        audit: Audit,
+        authorizer: Arc<Authorizer>,
+        journal: Journal,
+    ) -> Self {
+        if journal.host_fact(restore::UPDATE_ALL).is_some() {
+            client.stop_using_update_all();
+        }
         Self {
             client,
-            turns: Turns::default(),
-            writes: TaskTracker::new(),
-            request_ids: RequestIds::new(config.request_ids),
-            unsettled: UnsettledAdds::new(config.request_ids),
             config,
             audit,
             authorizer,
+            journal,
+            locks: AccountLocks::default(),
+            writes: TaskTracker::new(),
+            stopping: AtomicBool::new(false),
+            closed: Mutex::default(),
+            started: Instant::now(),
+            recovery: Recovery::default(),
         }
     }
 
@@ -155,10 +142,10 @@ impl Operations {
         &self.client
     }
 
-    /// Waits until every write that has begun is finished. None may begin meanwhile.
-    pub async fn settled_all(&self) {
-        self.writes.close();
-        self.writes.wait().await;
+    /// Returns the journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Returns what the operations were made with.
@@ -167,99 +154,142 @@ impl Operations {
         &self.config
     }
 
-    /// Begins a write, or a further step of one: writes into the audit log what it is to change, then
-    /// see [`Run::begin`].
+    /// Lets a replace-all begin no further step.
+    pub fn stop_replacing(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until every write that has begun is finished. None may begin meanwhile.
+    pub async fn finish_writes(&self) {
+        self.stop_replacing();
+        self.writes.close();
+        self.writes.wait().await;
+    }
+
+    /// Adds a number.
     ///
     /// # Errors
-    /// [`Error::AuditUnavailable`], [`Error::NotSent`].
-    fn begin(&self, run: &Run, change: Change<'_>) -> Result<(Run, audit::Entry), Error> {
-        let entry = self.audit.begin(&run.actor, change)?;
-        run.call.progress.enter(Phase::Writing);
-        match run.begin(self.config.write_limit) {
-            Ok(run) => Ok((run, entry)),
-            Err(error) => Err(audited::end_unsent(entry, error)),
+    /// [`Error::DestinationDenied`], [`Error::Invalid`]; [`Error::Upstream`] where nothing was
+    /// written; [`Error::Refused`], [`Error::NotApplied`], [`Error::OutcomeUnknown`],
+    /// [`Error::FieldsNotApplied`], [`Error::FieldsUnverified`], [`Error::CollateralChange`]; those
+    /// of every write.
+    pub async fn add(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: AddRequest,
+    ) -> Result<AddReply, Error> {
+        if request.validate_only {
+            call.progress.enter(Phase::Planning);
+            return call.read(self.plan_add(call, &request)).await;
+        }
+        match self.write(call, Command::Add(request)).await? {
+            Reply::Add(reply) => Ok(reply),
+            _ => Err(other_reply()),
         }
     }
 
-    /// Reads the list, as the first step of a write.
+    /// Changes the fields of a number that the mask names. A number that is as asked is not
+    /// written.
+    ///
+    /// # Errors
+    /// [`Error::NumberNotFound`], [`Error::UnidentifiedNumbers`], [`Error::EtagMismatch`],
+    /// [`Error::Unreadable`], [`Error::Vanished`], and those of [`add`](Self::add).
+    pub async fn update(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: UpdateRequest,
+    ) -> Result<UpdateReply, Error> {
+        if request.validate_only {
+            call.progress.enter(Phase::Planning);
+            return call.read(self.plan_update(call, &request)).await;
+        }
+        match self.write(call, Command::Update(request)).await? {
+            Reply::Update(reply) => Ok(reply),
+            _ => Err(other_reply()),
+        }
+    }
+
+    /// Deletes a number, after checking that the account has it: upstream does not
+    /// (docs/upstream/domain.md 4).
+    ///
+    /// # Errors
+    /// [`Error::NumberNotFound`], unless missing is allowed; [`Error::UnidentifiedNumbers`],
+    /// [`Error::EtagMismatch`], [`Error::Upstream`], [`Error::Refused`], [`Error::NotApplied`],
+    /// [`Error::OutcomeUnknown`]; those of every write.
+    pub async fn delete(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: DeleteRequest,
+    ) -> Result<DeleteReply, Error> {
+        match self.write(call, Command::Delete(request)).await? {
+            Reply::Delete(reply) => Ok(reply),
+            _ => Err(other_reply()),
+        }
+    }
+
+    /// Makes the list of an account the desired one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::UnidentifiedNumbers`], [`Error::EtagMismatch`],
+    /// [`Error::Unreadable`], [`Error::DestinationDenied`], [`Error::Upstream`] before the first
+    /// write; [`Error::ReplaceIncomplete`], [`Error::CollateralChange`]; those of every write.
+    pub async fn replace_all(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        request: ReplaceAllRequest,
+    ) -> Result<ReplaceAllReply, Error> {
+        if request.validate_only {
+            call.progress.enter(Phase::Planning);
+            return call.read(self.plan_replace_all(call, &request)).await;
+        }
+        match self.write(call, Command::ReplaceAll(request)).await? {
+            Reply::ReplaceAll(reply) => Ok(reply),
+            _ => Err(other_reply()),
+        }
+    }
+
     #[tracing::instrument(name = "plan", skip_all)]
-    async fn current(&self, run: &Run) -> Result<List, Error> {
-        run.call.progress.enter(Phase::Planning);
-        self.read_list(&run.call, &run.options).await
-    }
-}
-
-/// Checks that a number or a list is still the one that the caller saw.
-fn check_etag(wanted: Option<&str>, now: Etag, number: Option<&Number>) -> Result<(), Error> {
-    match wanted {
-        Some(wanted) if wanted != now.as_str() => Err(Error::EtagMismatch {
-            etag: Some(now),
-            number: number.map(|number| number.id),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Checks that the caller may forward calls to a redirect number that is new at its place, which the
-/// path names.
-fn check_destination(call: &Call, path: &str, redirect_number: &str) -> Result<(), Error> {
-    if call.destinations().allows(redirect_number) {
-        Ok(())
-    } else {
-        Err(Error::DestinationDenied {
-            field: format!("{path}.redirect_number"),
+    async fn plan_add(&self, call: &Call, request: &AddRequest) -> Result<AddReply, Error> {
+        let planner = self.planner(&call.caller, call.account);
+        let list = self.read_list(call, &call.options()).await?;
+        let step = planner.add(&list, &request.draft)?;
+        Ok(AddReply {
+            number: NumberView::Planned(call.account, step.expectation.target),
+            unapplied: FieldSet::empty(),
+            list_etag: None,
         })
     }
-}
 
-/// Makes an error of a number that is not in the list.
-fn missing(list: &List, account: AccountId, number: NumberId) -> Error {
-    if list.unidentified > 0 {
-        Error::IdsLost
-    } else {
-        Error::NumberNotFound { account, number }
+    #[tracing::instrument(name = "plan", skip_all)]
+    async fn plan_update(
+        &self,
+        call: &Call,
+        request: &UpdateRequest,
+    ) -> Result<UpdateReply, Error> {
+        let planner = self.planner(&call.caller, call.account);
+        let list = self.read_list(call, &call.options()).await?;
+        Ok(UpdateReply {
+            number: planner.update(&list, request)?.number,
+            unapplied: FieldSet::empty(),
+            list_etag: None,
+        })
+    }
+
+    #[tracing::instrument(name = "plan", skip_all)]
+    async fn plan_replace_all(
+        &self,
+        call: &Call,
+        request: &ReplaceAllRequest,
+    ) -> Result<ReplaceAllReply, Error> {
+        let planner = self.planner(&call.caller, call.account);
+        let list = self.read_list(call, &call.options()).await?;
+        let steps = planner.replace_all(&list, &request.desired, &request.etags)?;
+        Ok(replace_all::planned(call.account, &list, steps))
     }
 }
 
-/// Makes an error of a read that failed.
-fn read_error(call: &Call, source: upstream::Error) -> Error {
-    if source.kind() == upstream::Kind::NotFound {
-        Error::AccountNotFound {
-            account: call.account,
-            source,
-        }
-    } else {
-        upstream_error(call, source)
-    }
-}
-
-/// Makes an error of a request that had no effect.
-fn upstream_error(call: &Call, source: upstream::Error) -> Error {
-    Error::Upstream {
-        license_is_callers: call.tenant.license_is_callers,
-        source,
-    }
-}
-
-/// Makes an error of a write that had no effect, as reading back shows.
-fn not_done(call: &Call, sent: Result<upstream::Written, upstream::Error>) -> Error {
-    match sent {
-        Ok(written) if written.success == Some(false) => Error::Refused { source: None },
-        Ok(_) => Error::NotDone { source: None },
-        // Whose License it is decides what the caller can do about it, on a write as on a read.
-        Err(error) if error.kind() == upstream::Kind::Denied => upstream_error(call, error),
-        Err(error)
-            if matches!(
-                error.kind(),
-                upstream::Kind::Refused | upstream::Kind::NotFound
-            ) =>
-        {
-            Error::Refused {
-                source: Some(error),
-            }
-        }
-        Err(error) => Error::NotDone {
-            source: Some(error),
-        },
-    }
+/// The error of a write that was answered with the reply of another RPC. The method is part of the
+/// key of a record, so this does not happen.
+fn other_reply() -> Error {
+    Error::Panicked { begun: true }
 }

@@ -1,12 +1,12 @@
 //! Get and List.
 
 use super::{
-    Call, Error, GetReply, GetRequest, ListReply, ListRequest, Operations, missing, read_error,
+    Call, Error, GetReply, GetRequest, ListReply, ListRequest, Operations, precondition::missing,
 };
 use crate::{
     domain::{Etag, List, Number},
     telemetry::in_flight::Phase,
-    upstream::RequestOptions,
+    upstream::{self, Kind, RequestOptions},
 };
 
 impl Operations {
@@ -44,7 +44,7 @@ impl Operations {
     ///
     /// # Errors
     /// [`Error::NumberNotFound`] where the answer holds a list without it, or says 404;
-    /// [`Error::IdsLost`] where it may be one whose id was lost; [`Error::Upstream`],
+    /// [`Error::UnidentifiedNumbers`] where it may be one whose id was lost; [`Error::Upstream`],
     /// [`Error::ReadDeadline`].
     pub async fn get(&self, call: &Call, request: GetRequest) -> Result<GetReply, Error> {
         call.progress.enter(Phase::Reading);
@@ -92,5 +92,17 @@ impl Operations {
             .list(&call.tenant, call.account, options)
             .await
             .map_err(|source| read_error(call, source))
+    }
+}
+
+/// Makes an error of a read that failed.
+fn read_error(call: &Call, source: upstream::Error) -> Error {
+    if source.kind() == Kind::NotFound {
+        Error::AccountNotFound {
+            account: call.account,
+            source,
+        }
+    } else {
+        Error::from_upstream(&call.tenant, source)
     }
 }

@@ -1,52 +1,28 @@
-//! ReplaceAll: a plan of single writes, one after the other.
+//! ReplaceAll: a plan of many steps, one after the other.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
 use super::{
-    Call, Error, Etags, NumberView, Operations, ReplaceAllReply, ReplaceAllRequest, Run,
-    StepOutcome, StepReport,
-    add::asked,
-    audited::{end_step, to_its_end},
-    check_destination, check_etag,
-    effect::Effect,
-    missing,
-    second_way::Goal,
-    settle::{PATIENCE, is_over, says_done},
-    update::{Way, sendable},
-    write::{Command, Reply, other_reply},
+    Error, NumberView, Operations, ReplaceAllReply, ReplaceAllRequest, StepOutcome, StepReport,
+    execute::{Applied, Executed},
+    expectation::{Expectation, WriteKind},
+    plan::with_ids_of_done,
+    precondition::check_etags,
+    resolve::{Resolved, outcome_unknown},
+    single::Ended,
+    task::{Open, Progress, WriteTask},
+    write::Reply,
 };
 use crate::{
-    domain::{AccountId, Desired, Etag, FieldSet, Fields, List, NumberId, Plan, Step, Violations},
-    telemetry::{
-        audit::{Change, Entry, Outcome},
-        in_flight::Phase,
-        metrics::{self, WriteOutcome},
-    },
-    upstream::{self, UpdateAll},
+    domain::{AccountId, Desired, Etag, FieldSet, List, NumberId, Step, Violations},
+    telemetry::audit::Outcome,
+    upstream::UpdateAll,
 };
 
-impl Etags {
-    fn check(&self, list: &List) -> Result<(), Error> {
-        check_etag(self.list.as_deref(), Etag::of_list(list), None)?;
-        for (id, etag) in &self.numbers {
-            match list.find(*id) {
-                Some(number) => check_etag(Some(etag), Etag::of_number(number), Some(number))?,
-                None => {
-                    return Err(Error::EtagMismatch {
-                        etag: None,
-                        number: Some(*id),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 impl StepReport {
-    fn new(step: Step, outcome: StepOutcome) -> Self {
+    pub(super) fn new(step: Step, outcome: StepOutcome) -> Self {
         let id = match &step {
             Step::Keep { id, .. } | Step::Update { id, .. } | Step::Delete { id } => Some(*id),
             Step::Add { .. } => None,
@@ -59,6 +35,38 @@ impl StepReport {
             unapplied: FieldSet::empty(),
         }
     }
+
+    /// Returns the position in the request; `None` for a delete.
+    pub(super) fn index(&self) -> Option<usize> {
+        match &self.step {
+            Step::Keep { index, .. } | Step::Update { index, .. } | Step::Add { index, .. } => {
+                Some(*index)
+            }
+            Step::Delete { .. } => None,
+        }
+    }
+
+    /// Notes why a step is not done.
+    fn fail(&mut self, error: &Error) {
+        self.reason = error.reason();
+        self.outcome = match error {
+            Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
+            Error::FieldsUnverified { fields, .. } => {
+                self.unapplied = *fields;
+                StepOutcome::Unknown
+            }
+            Error::NotSent
+            | Error::AuditUnavailable(_)
+            | Error::JournalUnavailable(_)
+            | Error::Denied(_) => StepOutcome::NotStarted,
+            Error::FieldsNotApplied { number, fields } => {
+                self.id = Some(*number);
+                self.unapplied = *fields;
+                StepOutcome::Failed
+            }
+            _ => StepOutcome::Failed,
+        };
+    }
 }
 
 /// A replace-all that stopped on its way.
@@ -70,10 +78,20 @@ pub struct Incomplete {
     pub list: Option<List>,
     /// The rules that the values of the failed step break, where that is why.
     pub violations: Option<Violations>,
-    /// What to look for before going on, where the outcome of a step is unknown.
-    pub(super) pending: Option<Effect>,
     /// Whether it changed something, or may have: then the list is not that of the first etags.
     pub(super) wrote: bool,
+    /// Whether the outcome of a step is unknown.
+    pub(super) unknown: bool,
+}
+
+/// A replace-all on its way.
+pub(super) struct Replacing {
+    /// The list as it was read last.
+    pub(super) list: List,
+    /// The desired numbers; those that are done name the number that was made of them.
+    pub(super) desired: Vec<Desired>,
+    /// The steps that are over, in order.
+    pub(super) reports: Vec<StepReport>,
 }
 
 impl Incomplete {
@@ -88,459 +106,327 @@ impl Incomplete {
 }
 
 impl Operations {
-    /// Makes the list of an account the desired one.
+    /// Makes the list of an account the desired one, from where an earlier attempt stopped.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::IdsLost`], [`Error::EtagMismatch`], [`Error::Unreadable`],
-    /// [`Error::DestinationDenied`], [`Error::NotSent`], [`Error::Upstream`] before the first
-    /// write; [`Error::InProgress`]; [`Error::ReplaceIncomplete`] after a step that was not applied,
-    /// whose outcome is unknown, or after which the caller had gone; [`Error::WroteTooMuch`].
-    pub async fn replace_all(
-        self: &Arc<Self>,
-        call: &Arc<Call>,
-        request: ReplaceAllRequest,
-    ) -> Result<ReplaceAllReply, Arc<Error>> {
-        if request.validate_only {
-            return Ok(call.read(self.plan_replace_all(call, &request)).await?);
-        }
-        match &*self.write(call, Command::ReplaceAll(request)).await? {
-            Reply::ReplaceAll(reply) => Ok(reply.clone()),
-            _ => Err(other_reply()),
-        }
-    }
-
-    /// Reads the list and returns what would be done to make it the desired one.
-    #[tracing::instrument(name = "plan", skip_all)]
-    async fn plan_replace_all(
-        &self,
-        call: &Call,
-        request: &ReplaceAllRequest,
-    ) -> Result<ReplaceAllReply, Error> {
-        call.progress.enter(Phase::Planning);
-        let before = self.read_list(call, &call.options()).await?;
-        let plan = self.plan(call, &before, &request.desired, &request.etags)?;
-        Ok(planned(call.account, &before, plan))
-    }
-
-    fn plan(
-        &self,
-        call: &Call,
-        before: &List,
-        desired: &[Desired],
-        etags: &Etags,
-    ) -> Result<Plan, Error> {
-        // A number that was lost would be added a second time, and another one take its place.
-        if before.unidentified > 0 {
-            return Err(Error::IdsLost);
-        }
-        let rules = &self.config.rules;
-        let plan = Plan::new(before, desired, rules);
-        let mut violations = Violations::default();
-        plan.check(desired, rules, &mut violations);
-        violations.into_result().map_err(Error::Invalid)?;
-        etags.check(before)?;
-        // What cannot be sent back, and where calls may not go, is known before anything is written.
-        for step in &plan.steps {
-            let (index, target) = match step {
-                Step::Update {
-                    index,
-                    id,
-                    target,
-                    changed,
-                } => {
-                    let Some(old) = before.find(*id) else {
-                        continue;
-                    };
-                    sendable(old, *changed)?;
-                    // Where calls went already, they may go on.
-                    if old.fields.same_destination(target) {
-                        continue;
-                    }
-                    (index, target)
-                }
-                Step::Add { index, target } => (index, target),
-                Step::Keep { .. } | Step::Delete { .. } => continue,
-            };
-            let path = format!("numbers[{index}]");
-            check_destination(call, &path, &target.redirect_number)?;
-        }
-        Ok(plan)
-    }
-
-    /// Makes the list of an account the desired one, as the task of a write.
-    ///
-    /// `pending` is what an earlier try of the same request left unsettled.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], [`Error::IdsLost`], [`Error::EtagMismatch`], [`Error::Unreadable`],
-    /// [`Error::DestinationDenied`], [`Error::NotSent`], [`Error::Upstream`] before the first
-    /// write; [`Error::ReplaceIncomplete`] after a step that failed, whose outcome is unknown, or
-    /// behind which the caller had gone;
-    /// [`Error::WroteTooMuch`].
+    /// Those of the plan, [`Error::NotSent`], [`Error::Denied`], [`Error::Upstream`] before the
+    /// first write; [`Error::ReplaceIncomplete`] after a step that failed or whose outcome is
+    /// unknown, or that was not begun within `calls.replace_limit`; [`Error::CollateralChange`].
     pub(super) async fn replace_list(
         &self,
-        run: &Run,
-        desired: &[Desired],
-        etags: &Etags,
-        pending: Option<Effect>,
-    ) -> Result<ReplaceAllReply, Error> {
-        // An add that may still come must not be sent a second time.
-        let unsettled = match pending.filter(|effect| !effect.is_idempotent()) {
-            Some(effect) => {
-                let settled = self.settle_later(run, &effect).await;
-                settled.err().map(|error| (effect, error))
-            }
+        task: &mut WriteTask,
+        request: &ReplaceAllRequest,
+    ) -> Result<Ended, Error> {
+        task.progress.get_or_insert_with(|| Progress {
+            desired: request.desired.clone(),
+            etags: request.etags.clone(),
+            ..Progress::default()
+        });
+        self.replace_from_progress(task).await
+    }
+
+    /// Goes on with a replace-all from where it is.
+    pub(super) async fn replace_from_progress(&self, task: &mut WriteTask) -> Result<Ended, Error> {
+        let list = self.current_list(task).await?;
+        let mut replacing = Replacing {
+            list,
+            desired: Vec::new(),
+            reports: Vec::new(),
+        };
+        let left = match task.open.clone() {
+            Some(open) => self.take_up_steps(task, &open, &mut replacing.list).await?,
             None => None,
         };
-        let mut list = self.current(run).await?;
-        let mut steps = self.plan(&run.call, &list, desired, etags)?.steps;
-        let mut reports = Vec::with_capacity(steps.len());
-        if let Some((effect, error)) = unsettled {
-            reports.extend(steps.into_iter().map(|step| {
-                let (outcome, reason) = match &step {
-                    Step::Keep { .. } => (StepOutcome::Done, ""),
-                    Step::Add { target, .. } if effect.adds(target) => {
-                        (StepOutcome::Unknown, error.reason())
-                    }
-                    _ => (StepOutcome::NotStarted, ""),
-                };
-                let mut report = StepReport::new(step, outcome);
-                report.reason = reason;
-                report
-            }));
-            let unknown = Error::OutcomeUnknown {
-                effect: Box::new(effect),
-                candidates: Vec::new(),
-                source: None,
-            };
-            return Err(self.incomplete(run, reports, Some(unknown)).await);
+        let progress = task.progress.clone().unwrap_or_default();
+        replacing.desired = with_ids_of_done(&progress.desired, &progress.made());
+        self.authorize(task)?;
+        let steps = self.planner(&task.caller, task.call.account).replace_all(
+            &replacing.list,
+            &replacing.desired,
+            &progress.etags(),
+        )?;
+        if let Some(error) = left {
+            let open = task.open.clone().unwrap_or_default();
+            let steps = steps.into_iter();
+            replacing
+                .reports
+                .extend(steps.map(|step| report_unknown(step, &open, &error)));
+            return Err(self.incomplete(task, replacing.reports, error).await);
         }
+        let mut steps = steps;
         if self.client.update_all_mode() == UpdateAll::WholeList
             && steps.iter().any(|step| !matches!(step, Step::Keep { .. }))
         {
-            (list, steps) = self
-                .post_list(run, desired, list, steps, &mut reports)
-                .await?;
+            steps = self.post_list(task, &mut replacing, steps).await?;
         }
         let mut steps = steps.into_iter();
         while let Some(step) = steps.next() {
             let mut report = StepReport::new(step, StepOutcome::Done);
-            let error = match self.step(run, desired, &list, &mut report).await {
-                Ok(now) => {
-                    list = now.unwrap_or(list);
-                    reports.push(report);
+            let error = match self.replace_one(task, &mut replacing, &mut report).await {
+                Ok(()) => {
+                    replacing.reports.push(report);
                     continue;
                 }
-                Err(error @ Error::WroteTooMuch { .. }) => return Err(error),
-                Err(error @ (Error::NotSent | Error::AuditUnavailable(_))) if !run.gate.begun() => {
+                Err(error @ Error::CollateralChange { .. }) => {
+                    self.note_written(task, report.id);
                     return Err(error);
                 }
+                Err(error) if !task.commit.is_committed() => return Err(error),
                 Err(error) => error,
             };
-            report.reason = error.reason();
-            report.outcome = match &error {
-                Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
-                Error::RestUnknown { fields, .. } => {
-                    report.unapplied = *fields;
-                    StepOutcome::Unknown
-                }
-                Error::NotSent | Error::AuditUnavailable(_) => StepOutcome::NotStarted,
-                Error::FieldsNotApplied { fields, .. } => {
-                    report.unapplied = *fields;
-                    StepOutcome::Failed
-                }
-                _ => StepOutcome::Failed,
-            };
+            report.fail(&error);
+            if error.write_was_done() {
+                self.note_written(task, report.id);
+            }
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 upstream = error.upstream().and_then(|error| error.detail()),
                 "a step of a replace-all was not done"
             );
-            reports.push(report);
-            reports.extend(steps.map(|step| StepReport::new(step, StepOutcome::NotStarted)));
-            return Err(self.incomplete(run, reports, Some(error)).await);
+            replacing.reports.push(report);
+            let not_started = steps.map(|step| StepReport::new(step, StepOutcome::NotStarted));
+            replacing.reports.extend(not_started);
+            return Err(self.incomplete(task, replacing.reports, error).await);
         }
-        Ok(ReplaceAllReply {
-            list_etag: Some(Etag::of_list(&list)),
-            numbers: list.numbers.into_iter().map(NumberView::Stored).collect(),
-            settings: list.settings,
-            steps: reports,
-        })
+        let numbers = replacing.list.numbers.iter().cloned();
+        Ok(Ended::Reply(Box::new(Reply::ReplaceAll(ReplaceAllReply {
+            numbers: numbers.map(NumberView::Stored).collect(),
+            settings: replacing.list.settings.clone(),
+            list_etag: Some(Etag::of_list(&replacing.list)),
+            steps: replacing.reports,
+        }))))
     }
 
-    /// Does one step. Returns the list after it, where it wrote.
-    async fn step(
-        &self,
-        run: &Run,
-        desired: &[Desired],
-        list: &List,
-        report: &mut StepReport,
-    ) -> Result<Option<List>, Error> {
-        let applied = match report.step.clone() {
-            Step::Keep { .. } => return Ok(None),
-            Step::Delete { id } => {
-                let Some(old) = list.find(id) else {
-                    return match missing(list, run.call.account, id) {
-                        Error::NumberNotFound { .. } => Ok(None),
-                        error => Err(error),
-                    };
-                };
-                let (run, entry) = self.begin(run, Change::delete(old))?;
-                let list = to_its_end(entry, self.delete_one(&run, list, id, false)).await?;
-                return Ok(Some(list));
-            }
-            Step::Update {
-                index,
-                id,
-                target,
-                changed,
-            } => {
-                let old =
-                    list.find(id)
-                        .ok_or_else(|| match missing(list, run.call.account, id) {
-                            Error::NumberNotFound { number, .. } => Error::Vanished { number },
-                            error => error,
-                        })?;
-                sendable(old, changed)?;
-                let (run, entry) = self.begin(run, Change::update(old, &target))?;
-                let run = &run;
-                let path = format!("numbers[{index}]");
-                let first = match self.client.update_all_mode() {
-                    // The list was posted already: single writes do what that did not.
-                    UpdateAll::WholeList => Way::Get,
-                    UpdateAll::One | UpdateAll::Off => Way::Post,
-                };
-                to_its_end(entry, async {
-                    let (list, _) = self
-                        .update_one(run, list, old, &target, first, &path)
-                        .await?;
-                    let goal = Goal {
-                        id,
-                        old: &old.fields,
-                        target: &target,
-                        asked: changed,
-                    };
-                    self.finish(run, goal, first == Way::Post, list).await
-                })
-                .await?
-            }
-            Step::Add { index, target } => {
-                let (run, entry) = self.begin(run, Change::add(&target))?;
-                let run = &run;
-                let path = format!("numbers[{index}]");
-                let asked = desired
-                    .get(index)
-                    .map_or(FieldSet::all(), |desired| asked(&desired.draft, &target));
-                to_its_end(entry, async {
-                    let (list, id) = self.add_one(run, list, &target, &path).await?;
-                    report.id = Some(id);
-                    let goal = Goal {
-                        id,
-                        old: &Fields::default(),
-                        target: &target,
-                        asked,
-                    };
-                    self.finish(run, goal, false, list).await
-                })
-                .await?
-            }
-        };
-        report.unapplied = applied.unapplied;
-        Ok(Some(applied.list))
+    fn note_written(&self, task: &mut WriteTask, number: Option<NumberId>) {
+        if let Some(progress) = &mut task.progress {
+            progress.written.extend(number);
+        }
     }
 
-    /// Posts the whole desired list as one CSV, and reports what reading back shows to be done.
-    /// Returns the list after it, and the steps that are still to be done one by one.
-    async fn post_list(
+    /// Resolves the steps that an earlier attempt sent. Returns the error of one whose outcome is
+    /// still unknown; only those stay open.
+    async fn take_up_steps(
         &self,
-        run: &Run,
-        desired: &[Desired],
-        before: List,
-        steps: Vec<Step>,
-        reports: &mut Vec<StepReport>,
-    ) -> Result<(List, Vec<Step>), Error> {
-        let numbers = whole_list(&before, &steps);
-        if numbers.is_empty() {
-            // A CSV without records is an object without values (docs/upstream/wire.md 7), not an
-            // empty list.
-            return Ok((before, steps));
-        }
-        let (run, entries) = self.begin_steps(run, &before, &steps)?;
-        let run = &run;
-        let sent = self
-            .client
-            .update_all(&run.call.tenant, run.call.account, &numbers, &run.options)
-            .await;
-        if sent.as_ref().is_err_and(upstream::Error::nothing_ran) {
-            for entry in entries.into_iter().flatten() {
-                end_step(entry, Outcome::NotDone, None);
-            }
-            return Ok((before, steps));
-        }
-        // Of an unanswered post, only the whole list proves that it is over.
-        let over = sent.as_ref().err().is_none_or(is_over);
-        let done = |list: &List| Plan::new(list, desired, &self.config.rules).writes_nothing();
-        // What upstream says it took may show late, and would be added again.
-        let patient_until = Instant::now() + PATIENCE;
-        let given_up = || !says_done(&sent) || Instant::now() >= patient_until;
-        let wanted = |list: &List| done(list) || over && given_up();
-        let Some(list) = self.read_until(run, wanted).await else {
-            metrics::write("replace_all", WriteOutcome::Unknown);
-            for entry in entries.into_iter().flatten() {
-                end_step(entry, Outcome::Unknown, None);
-            }
-            reports.extend(steps.into_iter().map(|step| {
-                if let Step::Add { target, .. } = &step {
-                    let effect = Effect::add(&before, target);
-                    self.unsettled.remember(run, &effect);
+        task: &mut WriteTask,
+        open: &Open,
+        list: &mut List,
+    ) -> Result<Option<Error>, Error> {
+        self.detect_earlier_collateral_change(task, list).await?;
+        let mut left = Vec::new();
+        let mut error = None;
+        for resolved in self.resolve(task, open, list).await {
+            match resolved {
+                Resolved::Applied {
+                    expectation,
+                    number,
+                    repairable,
+                } => {
+                    let (index, kind) = (expectation.index, expectation.kind);
+                    let finished = self
+                        .finish_resolved(task, expectation, list.clone(), number, repairable)
+                        .await;
+                    match finished {
+                        Ok(applied) => {
+                            list.clone_from(&applied.list);
+                            note_done(task, report_applied(kind, index, &applied));
+                        }
+                        // The plan shows what is left of it.
+                        Err(failed) if failed.write_was_done() => {
+                            if let Error::FieldsUnverified { expectation, .. } = &failed {
+                                left.push((**expectation).clone());
+                                error.get_or_insert(failed);
+                            } else {
+                                self.note_written(task, Some(number));
+                            }
+                        }
+                        Err(failed) => return Err(failed),
+                    }
                 }
-                let mut report = StepReport::new(step, StepOutcome::Unknown);
-                report.reason = "OUTCOME_UNKNOWN";
-                report
-            }));
-            let reports = std::mem::take(reports);
-            return Err(self.incomplete(run, reports, None).await);
-        };
-        metrics::write(
-            "replace_all",
-            if sent.is_ok() {
-                WriteOutcome::Done
-            } else {
-                WriteOutcome::Settled
-            },
-        );
-        if let Err(error) = &sent {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                "the whole list was posted without a good answer"
-            );
-        }
-        let rest = Plan::new(&list, desired, &self.config.rules).steps;
-        for (step, entry) in steps.into_iter().zip(entries) {
-            let adds = matches!(step, Step::Add { .. });
-            let report = shown(&list, &rest, step);
-            if adds && let Some(id) = report.as_ref().and_then(|report| report.id) {
-                self.unsettled.tell_of(run, id);
-            }
-            if let Some(entry) = entry {
-                let outcome = if report.is_some() {
-                    Outcome::Done
-                } else {
-                    Outcome::NotDone
-                };
-                end_step(entry, outcome, report.as_ref().and_then(|report| report.id));
-            }
-            reports.extend(report);
-        }
-        let rest = rest
-            .into_iter()
-            .filter(|step| !matches!(step, Step::Keep { .. }))
-            .collect();
-        Ok((list, rest))
-    }
-
-    /// Begins the steps that are posted together. A step that writes nothing has no entry.
-    fn begin_steps(
-        &self,
-        run: &Run,
-        before: &List,
-        steps: &[Step],
-    ) -> Result<(Run, Vec<Option<Entry>>), Error> {
-        let mut entries = Vec::with_capacity(steps.len());
-        let noted = steps.iter().try_for_each(|step| {
-            let change = match step {
-                Step::Keep { .. } => None,
-                Step::Add { target, .. } => Some(Change::add(target)),
-                Step::Update { id, target, .. } => {
-                    before.find(*id).map(|old| Change::update(old, target))
+                Resolved::Never(expectation) => {
+                    self.audit_resolved(task, &expectation, Outcome::NotDone, list, None);
                 }
-                Step::Delete { id } => before.find(*id).map(Change::delete),
-            };
-            let entry = change.map(|change| self.audit.begin(&run.actor, change));
-            entries.push(entry.transpose()?);
-            Ok(())
+                Resolved::Again => {}
+                Resolved::Unknown {
+                    expectation,
+                    candidates,
+                } => {
+                    left.push(expectation.clone());
+                    error.get_or_insert(outcome_unknown(expectation, candidates));
+                }
+            }
+        }
+        task.open = (!left.is_empty()).then(|| Open {
+            expectations: left,
+            ..open.clone()
         });
-        run.call.progress.enter(Phase::Writing);
-        // One post is one beginning: what comes before it has begun nothing.
-        let begun = noted.and_then(|()| run.begin(self.config.write_limit));
-        match begun {
-            Ok(run) => Ok((run, entries)),
-            Err(error) => {
-                for entry in entries.into_iter().flatten() {
-                    end_step(entry, Outcome::NotDone, None);
+        Ok(error)
+    }
+
+    /// Does one step, planned anew from the list that was read last.
+    async fn replace_one(
+        &self,
+        task: &mut WriteTask,
+        replacing: &mut Replacing,
+        report: &mut StepReport,
+    ) -> Result<(), Error> {
+        if matches!(report.step, Step::Keep { .. }) {
+            return Ok(());
+        }
+        if let Some(done) = done_before(task, report) {
+            report.unapplied = done;
+            return Ok(());
+        }
+        loop {
+            self.may_go_on(task)?;
+            self.authorize(task)?;
+            let etags = task.progress.as_ref().map(Progress::etags);
+            check_etags(&etags.unwrap_or_default(), &replacing.list)?;
+            let planner = self.planner(&task.caller, task.call.account);
+            let (list, desired) = (&replacing.list, &replacing.desired);
+            let Some(step) = planner.step(list, desired, &report.step)? else {
+                return Ok(());
+            };
+            let wrote = set_wrote(task, true);
+            match self.execute(task, list, step).await {
+                Ok(Executed::Applied(applied)) => {
+                    report.id = Some(applied.number);
+                    report.unapplied = applied.unapplied;
+                    replacing.list = applied.list;
+                    task.open = None;
+                    note_done(task, report.clone());
+                    return Ok(());
                 }
-                Err(error)
+                Ok(Executed::Stale(now)) => {
+                    set_wrote(task, wrote);
+                    replacing.list = now;
+                }
+                Err(error) => {
+                    if error.says_not_done() {
+                        set_wrote(task, wrote);
+                    }
+                    if !matches!(
+                        error,
+                        Error::OutcomeUnknown { .. } | Error::FieldsUnverified { .. }
+                    ) {
+                        task.open = None;
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// Reads back where a replace-all stands that stopped.
-    async fn incomplete(&self, run: &Run, reports: Vec<StepReport>, cause: Option<Error>) -> Error {
-        let wrote = !cause.as_ref().is_some_and(Error::says_not_done)
-            || reports.iter().any(|report| {
-                report.outcome == StepOutcome::Done && !matches!(report.step, Step::Keep { .. })
-            });
-        let (pending, violations) = match cause {
-            Some(Error::OutcomeUnknown { effect, .. }) => (Some(*effect), None),
-            Some(Error::Invalid(violations)) => (None, Some(violations)),
-            _ => (None, None),
+    /// Ends a replace-all that has begun between two steps: at its limit, or with the process.
+    ///
+    /// # Errors
+    /// [`Error::NotSent`].
+    fn may_go_on(&self, task: &WriteTask) -> Result<(), Error> {
+        let over = task.ends.is_some_and(|ends| Instant::now() >= ends);
+        if over || task.commit.is_committed() && self.stopping.load(Ordering::Relaxed) {
+            return Err(Error::NotSent);
+        }
+        Ok(())
+    }
+
+    /// Reads back how far a replace-all came that stopped.
+    pub(super) async fn incomplete(
+        &self,
+        task: &mut WriteTask,
+        reports: Vec<StepReport>,
+        cause: Error,
+    ) -> Error {
+        let wrote = !cause.says_not_done()
+            || task
+                .progress
+                .as_ref()
+                .is_some_and(|progress| progress.wrote);
+        let unknown = matches!(
+            cause,
+            Error::OutcomeUnknown { .. } | Error::FieldsUnverified { .. }
+        );
+        let violations = match cause {
+            Error::Invalid(violations) => Some(violations),
+            _ => None,
         };
-        let run = run.with_limit(self.config.write_limit);
-        let list = self
-            .client
-            .list(&run.call.tenant, run.call.account, &run.options)
-            .await
-            .ok();
+        task.limit(self.config.write_limit);
+        let list = self.read(task).await.ok();
         Error::ReplaceIncomplete(Box::new(Incomplete {
             reports,
             list,
             violations,
-            pending,
             wrote,
+            unknown,
         }))
     }
 }
 
-/// Returns the whole desired list, in the order of the request.
-fn whole_list<'a>(before: &'a List, steps: &'a [Step]) -> Vec<(Option<NumberId>, &'a Fields)> {
-    let mut numbers: Vec<(usize, Option<NumberId>, &Fields)> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Keep { index, id } => Some((*index, Some(*id), &before.find(*id)?.fields)),
-            Step::Update {
-                index, id, target, ..
-            } => Some((*index, Some(*id), target)),
-            Step::Add { index, target } => Some((*index, None, target)),
-            Step::Delete { .. } => None,
-        })
-        .collect();
-    numbers.sort_by_key(|(index, _, _)| *index);
-    numbers
-        .into_iter()
-        .map(|(_, id, fields)| (id, fields))
-        .collect()
+/// Notes whether a replace-all changed something. Returns what was noted before.
+pub(super) fn set_wrote(task: &mut WriteTask, wrote: bool) -> bool {
+    task.progress
+        .as_mut()
+        .is_some_and(|progress| std::mem::replace(&mut progress.wrote, wrote))
 }
 
-/// Reports a step as done where the list shows it. `rest` is what is left to be done.
-fn shown(list: &List, rest: &[Step], step: Step) -> Option<StepReport> {
-    let id = match &step {
-        Step::Keep { index, .. } | Step::Update { index, .. } | Step::Add { index, .. } => {
-            rest.iter().find_map(|left| match left {
-                Step::Keep { index: kept, id } if kept == index => Some(*id),
-                _ => None,
-            })
+pub(super) fn note_done(task: &mut WriteTask, report: StepReport) {
+    if let Some(progress) = &mut task.progress {
+        progress.wrote = true;
+        progress.done.push(report);
+    }
+}
+
+/// Returns what upstream did not take of a number that an earlier attempt wrote.
+fn done_before(task: &WriteTask, report: &StepReport) -> Option<FieldSet> {
+    let progress = task.progress.as_ref()?;
+    let mut done = progress.done.iter();
+    let known = done.find(|done| {
+        done.index().is_some() && done.index() == report.index() && done.id == report.id
+    })?;
+    Some(known.unapplied)
+}
+
+pub(super) fn report_applied(
+    kind: WriteKind,
+    index: Option<usize>,
+    applied: &Applied,
+) -> StepReport {
+    let id = applied.number;
+    let index = index.unwrap_or_default();
+    let step = match kind {
+        WriteKind::Delete => Step::Delete { id },
+        WriteKind::Add | WriteKind::Update => Step::Keep { index, id },
+    };
+    StepReport {
+        unapplied: applied.unapplied,
+        ..StepReport::new(step, StepOutcome::Done)
+    }
+}
+
+/// Reports a step while the outcome of one of them is unknown.
+fn report_unknown(step: Step, open: &Open, error: &Error) -> StepReport {
+    let is_open = |expectation: &Expectation| match &step {
+        Step::Add { index, target } => {
+            expectation.index == Some(*index) || expectation.adds(target)
         }
-        Step::Delete { id } => list.find(*id).is_none().then_some(*id),
-    }?;
-    let mut report = StepReport::new(step, StepOutcome::Done);
-    report.id = Some(id);
-    Some(report)
+        Step::Keep { id, .. } | Step::Update { id, .. } | Step::Delete { id } => {
+            expectation.number == Some(*id)
+        }
+    };
+    let (outcome, reason) = match &step {
+        step if open.expectations.iter().any(is_open) && !matches!(step, Step::Keep { .. }) => {
+            (StepOutcome::Unknown, error.reason())
+        }
+        Step::Keep { .. } => (StepOutcome::Done, ""),
+        _ => (StepOutcome::NotStarted, ""),
+    };
+    StepReport {
+        reason,
+        ..StepReport::new(step, outcome)
+    }
 }
 
 /// Shows what a plan would do.
-fn planned(account: AccountId, before: &List, plan: Plan) -> ReplaceAllReply {
-    let mut numbers: Vec<(Option<i32>, Option<NumberId>, NumberView)> = plan
-        .steps
+pub(super) fn planned(account: AccountId, before: &List, steps: Vec<Step>) -> ReplaceAllReply {
+    let mut numbers: Vec<(Option<i32>, Option<NumberId>, NumberView)> = steps
         .iter()
         .filter_map(|step| match step {
             Step::Keep { id, .. } => {
@@ -564,8 +450,7 @@ fn planned(account: AccountId, before: &List, plan: Plan) -> ReplaceAllReply {
         numbers: numbers.into_iter().map(|(_, _, view)| view).collect(),
         settings: before.settings.clone(),
         list_etag: None,
-        steps: plan
-            .steps
+        steps: steps
             .into_iter()
             .map(|step| StepReport::new(step, StepOutcome::NotStarted))
             .collect(),

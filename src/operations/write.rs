@@ -1,26 +1,32 @@
-//! The way of every write: its request id, its turn at the account, a task of its own, the caller's
-//! deadline.
+//! The course of every write around its steps: the journal, the account lock, a permit, a task of
+//! its own, the caller's deadline.
 
 use std::sync::Arc;
 
+use tokio::time::{Instant, sleep_until};
 use tracing::Instrument as _;
 
 use super::{
-    AddReply, AddRequest, Applied, Call, DeleteReply, DeleteRequest, Error, Etags, NumberView,
-    Operations, ReplaceAllReply, ReplaceAllRequest, Run, UpdateReply, UpdateRequest,
-    effect::{Effect, Judgement},
-    gate::Gate,
-    request_ids::{Entered, Key, Memory},
-    second_way::Goal,
-    upstream_error,
+    AddReply, AddRequest, Call, DeleteReply, DeleteRequest, Error, Operations, ReplaceAllReply,
+    ReplaceAllRequest, UpdateReply, UpdateRequest,
+    account_locks::AccountLockGuard,
+    plan::Planner,
+    record::{replayed, unknown_of},
+    single::{Ended, Single},
+    task::{CommitPoint, WriteTask},
 };
 use crate::{
-    domain::{Etag, FieldSet, Fields, List, Method, NumberId},
-    telemetry::metrics::{self, RequestIdHit},
-    upstream::{self, Permit, RequestOptions, Route},
+    domain::{AccountId, List},
+    journal::{Claimed, NewWrite, Record, RequestKey},
+    security::Caller,
+    telemetry::{
+        in_flight::Phase,
+        metrics::{self, RequestIdHit},
+    },
+    upstream::{Permit, Route},
 };
 
-/// A write: what is asked of an operation that writes.
+/// What is asked of an operation that writes.
 #[derive(Debug)]
 pub(super) enum Command {
     Add(AddRequest),
@@ -29,7 +35,7 @@ pub(super) enum Command {
     ReplaceAll(ReplaceAllRequest),
 }
 
-/// The reply of a write, as it is remembered by request id.
+/// The reply of a write.
 #[derive(Debug, Clone)]
 pub(super) enum Reply {
     Add(AddReply),
@@ -38,300 +44,300 @@ pub(super) enum Reply {
     ReplaceAll(ReplaceAllReply),
 }
 
-impl Reply {
-    /// Makes the reply of an add or an update.
-    fn applied(method: Method, applied: Applied) -> Self {
-        let list_etag = Some(Etag::of_list(&applied.list));
-        let (number, unapplied) = (applied.number, applied.unapplied);
-        match method {
-            Method::Update => Self::Update(UpdateReply {
-                number,
-                unapplied,
-                list_etag,
-            }),
-            _ => Self::Add(AddReply {
-                number: NumberView::Stored(number),
-                unapplied,
-                list_etag,
-            }),
-        }
-    }
-
-    fn deleted(list: &List) -> Self {
-        Self::Delete(DeleteReply {
-            list_etag: Etag::of_list(list),
-        })
-    }
-
-    /// About how much memory it takes.
-    pub(super) fn bytes(&self) -> usize {
-        let view = |view: &NumberView| match view {
-            NumberView::Stored(number) => number.fields.bytes(),
-            NumberView::Planned(_, fields) => fields.bytes(),
-        };
-        match self {
-            Self::Add(reply) => view(&reply.number),
-            Self::Update(reply) => reply.number.fields.bytes(),
-            Self::Delete(_) => 0,
-            Self::ReplaceAll(reply) => reply.numbers.iter().map(view).sum(),
-        }
-    }
-}
-
-/// The error of a write that was answered with the reply of another RPC. The method is part of the
-/// key that replies are remembered by, so this does not happen.
-pub(super) fn other_reply() -> Arc<Error> {
-    Arc::new(Error::Panicked { begun: true })
+/// A write that is claimed in the journal.
+struct Claim {
+    record: Record,
+    /// Whether an earlier attempt left it open.
+    taken_up: bool,
 }
 
 impl Operations {
     /// Does a write.
     ///
-    /// Once the first byte may have gone upstream, the write is finished in a task of its own,
-    /// whatever becomes of the caller; dropping the future before that stops it.
+    /// From its commit point on the write is finished in a task of its own, whatever becomes of the
+    /// caller; dropping the future before that cancels it.
     ///
     /// # Errors
     /// Those of the operation; [`Error::NotSent`] and [`Error::InProgress`] where the caller has to
-    /// be answered before it is over; [`Error::RequestIdConflict`], [`Error::TooManyRequestIds`].
+    /// be answered before it is over; [`Error::RequestIdConflict`], [`Error::TooManyRequestIds`],
+    /// [`Error::JournalUnavailable`], [`Error::Denied`].
     pub(super) async fn write(
         self: &Arc<Self>,
         call: &Arc<Call>,
         command: Command,
-    ) -> Result<Arc<Reply>, Arc<Error>> {
-        self.authorizer
-            .authorize_write(&call.caller, call.account)
-            .map_err(Error::from)?;
-        let gate = Gate::default();
-        let _gone = gate.close_on_drop();
-        let work = self.enter(call, command, gate.clone());
+    ) -> Result<Reply, Error> {
+        let commit = CommitPoint::default();
+        let _cancel = commit.cancel_on_drop();
+        let work = self.claim_and_spawn(call, Arc::new(command), commit.clone());
         let Some(reply_by) = call.reply_by else {
             return work.await;
         };
         tokio::select! {
             biased;
             result = work => result,
-            () = tokio::time::sleep_until(reply_by) => Err(Arc::new(if gate.close() {
+            () = sleep_until(reply_by) => Err(if commit.cancel() {
                 Error::InProgress {
                     request_id: call.request_id().cloned(),
                 }
             } else {
                 Error::NotSent
-            })),
+            }),
         }
     }
 
-    /// Takes the request id, the turn and a permit, then does the write in a task.
-    async fn enter(
+    /// Claims the write, acquires the account lock and a permit, then does the write in a task.
+    /// Nobody waits for an earlier one of these while holding a later one.
+    async fn claim_and_spawn(
         self: &Arc<Self>,
         call: &Arc<Call>,
-        command: Command,
-        gate: Gate,
-    ) -> Result<Arc<Reply>, Arc<Error>> {
-        let mut entered = None;
-        if let Some(idempotency) = &call.idempotency {
-            let key = Key {
-                caller: call.caller.name.to_string(),
-                license: call.tenant.license.clone(),
-                method: call.method,
-                id: idempotency.request_id.clone(),
+        command: Arc<Command>,
+        commit: CommitPoint,
+    ) -> Result<Reply, Error> {
+        loop {
+            let claim = match self.claim(call, &commit).await? {
+                Ok(claim) => claim,
+                Err(answer) => return *answer,
             };
-            loop {
-                match self.request_ids.enter(&key, idempotency.fingerprint, &gate) {
-                    Entered::Do(ticket, memory) => {
-                        if memory.is_some() {
-                            metrics::request_id_hit(RequestIdHit::Resumed);
-                        }
-                        gate.sent_earlier(memory.is_some());
-                        entered = Some((ticket, memory));
-                        break;
-                    }
-                    Entered::Answer(answer) => {
-                        metrics::request_id_hit(RequestIdHit::Answered);
-                        return answer;
-                    }
-                    Entered::Wait(mut running) => {
-                        gate.sent_earlier(true);
-                        metrics::request_id_hit(RequestIdHit::Waited);
-                        // An error means that it is over.
-                        let _ = running.changed().await;
-                    }
-                    Entered::Conflict => {
-                        metrics::request_id_hit(RequestIdHit::Conflict);
-                        return Err(Arc::new(Error::RequestIdConflict));
-                    }
-                    Entered::Full => return Err(Arc::new(Error::TooManyRequestIds)),
+            if !claim.taken_up {
+                self.authorizer
+                    .authorize_write(&call.caller, call.account)?;
+                self.recovered(call.account).await;
+            }
+            let lock = self.locks.lock(call.account).await;
+            // Acquired here and not in the task, so that a caller who goes holds nobody up. And
+            // before anything is read: so no waiting comes between the checks and the write, in
+            // which somebody else could change what was checked.
+            let permit = self.client.acquire(&call.fairness_key, Route::List).await;
+            let permit = permit.map_err(|error| Error::from_upstream(&call.tenant, error));
+            let permit = match permit {
+                Ok(permit) => permit,
+                Err(error) if claim.taken_up => {
+                    return Err(self.unknown_still(call, claim, error).await);
+                }
+                Err(error) => return Err(error),
+            };
+            let (operations, call, command) =
+                (Arc::clone(self), Arc::clone(call), Arc::clone(&command));
+            let task = operations.perform(call, command, commit.clone(), claim, lock, permit);
+            match self.writes.spawn(task.in_current_span()).await {
+                Ok(Ok(Ended::Reply(reply))) => return Ok(*reply),
+                Ok(Ok(Ended::Anew)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    return Err(Error::Panicked {
+                        begun: commit.is_committed(),
+                    });
                 }
             }
         }
-        let (ticket, memory) = entered.unzip();
-        let turn = self.turns.wait(&call.tenant.license, call.account).await;
-        // Waited for here and not in the task, so that a caller who goes holds nobody up. And before
-        // anything is read: so no waiting comes between the checks and the write, in which somebody
-        // else could change what was checked.
-        let permit = self.client.acquire(&call.fairness_key, Route::List).await;
-        let operations = Arc::clone(self);
-        let call = Arc::clone(call);
-        let begun = gate.clone();
-        let task = async move {
-            let result = operations
-                .perform(call, command, permit, memory.flatten(), gate)
-                .await;
-            let result = result.map(Arc::new).map_err(Arc::new);
-            if let Some(ticket) = ticket {
-                ticket.tell(&result);
-            }
-            drop(turn);
-            result
+    }
+
+    /// Claims the write in the journal; returns the answer where that needs no write.
+    async fn claim(
+        &self,
+        call: &Call,
+        commit: &CommitPoint,
+    ) -> Result<Result<Claim, Box<Result<Reply, Error>>>, Error> {
+        let request = call.idempotency.as_ref().map(|idempotency| RequestKey {
+            tenant: call.tenant.name(),
+            method: call.method.name(),
+            request_id: idempotency.request_id.as_str().to_owned(),
+            fingerprint: idempotency.fingerprint,
+        });
+        let write = NewWrite {
+            request,
+            caller: call.caller.name.to_string(),
+            account: call.account,
         };
-        match self.writes.spawn(task.in_current_span()).await {
-            Ok(result) => result,
-            Err(_) => Err(Arc::new(Error::Panicked {
-                begun: begun.begun(),
-            })),
+        loop {
+            return match self.journal.claim(&write).await? {
+                Claimed::New(record) => Ok(Ok(Claim {
+                    record,
+                    taken_up: false,
+                })),
+                Claimed::TakenUp(record) => {
+                    metrics::request_id_hit(RequestIdHit::Resumed);
+                    commit.may_have_run_before(true);
+                    Ok(Ok(Claim {
+                        record,
+                        taken_up: true,
+                    }))
+                }
+                Claimed::Replay(body) => {
+                    metrics::request_id_hit(RequestIdHit::Answered);
+                    let answer = replayed(body, call.method, call.account);
+                    Ok(Err(Box::new(answer)))
+                }
+                Claimed::InFlight(in_flight) => {
+                    commit.may_have_run_before(true);
+                    metrics::request_id_hit(RequestIdHit::Waited);
+                    in_flight.ended().await;
+                    commit.may_have_run_before(false);
+                    continue;
+                }
+                Claimed::Conflict => {
+                    metrics::request_id_hit(RequestIdHit::Conflict);
+                    Err(Error::RequestIdConflict)
+                }
+                Claimed::Full if call.idempotency.is_some() => Err(Error::TooManyRequestIds),
+                Claimed::Full => Err(Error::JournalUnavailable(
+                    crate::journal::Error::Unavailable("it is full".into()),
+                )),
+                Claimed::Tombstone(_) => Err(Error::Forgotten),
+            };
         }
     }
 
-    /// Does a write. An earlier try whose outcome is unknown may have been done, or may still be,
-    /// whatever becomes of this one: until one of them is proved done, that is the answer.
-    async fn perform(
-        &self,
-        call: Arc<Call>,
-        command: Command,
-        permit: Result<Permit, upstream::Error>,
-        memory: Option<Memory>,
-        gate: Gate,
-    ) -> Result<Reply, Error> {
-        let result = self
-            .settle_and_perform(call, command, permit, memory.clone(), gate)
-            .await;
-        match (result, memory) {
-            (Err(error), Some(Memory::Unknown(Some(effect)))) if error.says_not_done() => {
-                Err(Error::OutcomeUnknown {
-                    effect: Box::new(effect),
+    /// Makes the error of a write that an earlier attempt left open, and that this one cannot take
+    /// up.
+    async fn unknown_still(&self, call: &Call, mut claim: Claim, error: Error) -> Error {
+        match claim.record.stored().await {
+            Ok((_, body)) => match body.and_then(|body| unknown_of(body, call.account)) {
+                Some(expectation) => Error::OutcomeUnknown {
+                    expectation: Box::new(expectation),
                     candidates: Vec::new(),
                     source: error.into_upstream(),
-                })
-            }
-            (Err(error), Some(Memory::Rest(effect, fields))) if error.says_not_done() => {
-                Err(rest_unknown(effect, fields, error.into_upstream()))
-            }
-            (result, _) => result,
-        }
-    }
-
-    /// Settles what is left unsettled from before, then does what is left to do.
-    async fn settle_and_perform(
-        &self,
-        call: Arc<Call>,
-        command: Command,
-        permit: Result<Permit, upstream::Error>,
-        memory: Option<Memory>,
-        gate: Gate,
-    ) -> Result<Reply, Error> {
-        let permit = permit.map_err(|source| upstream_error(&call, source))?;
-        let run = Run {
-            options: RequestOptions {
-                permit: Some(Arc::new(permit)),
-                ..call.options()
+                },
+                None => error,
             },
+            Err(unreadable) => unreadable.into(),
+        }
+    }
+
+    /// Does the write, and keeps what became of it in the journal before anybody is answered.
+    async fn perform(
+        self: Arc<Self>,
+        call: Arc<Call>,
+        command: Arc<Command>,
+        commit: CommitPoint,
+        claim: Claim,
+        lock: AccountLockGuard,
+        permit: Permit,
+    ) -> Result<Ended, Error> {
+        let mut options = call.options();
+        options.permit = Some(Arc::new(permit));
+        let mut task = WriteTask {
             actor: Arc::new(call.actor()),
+            caller: Arc::clone(&call.caller),
+            options,
             call,
-            gate,
+            commit,
+            record: claim.record,
+            begun: false,
+            taken_up: claim.taken_up,
+            open: None,
+            progress: None,
+            ends: None,
         };
-        let run = &run;
-        let resumed = matches!(memory, Some(Memory::Incomplete(_)));
-        let pending = match memory {
-            Some(Memory::Unknown(None)) => return Err(Error::Panicked { begun: true }),
-            Some(Memory::Unknown(effect) | Memory::Incomplete(effect)) => effect,
-            Some(Memory::Rest(effect, fields)) => {
-                return self.finish_rest(run, effect, fields).await;
-            }
-            Some(Memory::Final(_)) | None => None,
-        };
-        if let Some(effect) = &pending
-            && !resumed
-            && let Some((list, id)) = self.settle_later(run, effect).await?
-        {
-            return self.settled_reply(run, &command, effect, list, id).await;
+        let result = self.do_write(&mut task, &command).await;
+        let result = self.finish(task, result).await;
+        drop(lock);
+        result
+    }
+
+    async fn do_write(&self, task: &mut WriteTask, command: &Command) -> Result<Ended, Error> {
+        if task.taken_up {
+            let (_, body) = task.record.stored().await?;
+            task.restore(body.ok_or(Error::Forgotten)?);
         }
-        let applied = |applied| Reply::applied(run.call.method, applied);
-        match command {
-            Command::Add(add) => self.add_number(run, &add.draft).await.map(applied),
-            Command::Update(update) => self.update_number(run, &update).await.map(applied),
-            Command::Delete(delete) => self
-                .delete_number(run, &delete)
-                .await
-                .map(|list| Reply::deleted(&list)),
-            Command::ReplaceAll(replace) => {
-                // One that goes on has changed what its etags were of.
-                let etags = if resumed {
-                    Etags::default()
+        match (command, Single::of(command)) {
+            (_, Some(write)) => self.write_one(task, write).await,
+            (Command::ReplaceAll(request), None) => self.replace_list(task, request).await,
+            (_, None) => Err(Error::Panicked { begun: false }),
+        }
+    }
+
+    /// Keeps in the journal what became of a write. A final answer leaves only after that.
+    pub(super) async fn finish(
+        &self,
+        mut task: WriteTask,
+        result: Result<Ended, Error>,
+    ) -> Result<Ended, Error> {
+        task.options.permit = None;
+        let rules = &self.config.rules;
+        let id = task.record.id();
+        let result = match result {
+            Ok(Ended::Anew) => {
+                self.closed.lock().remove(&id);
+                let _ = task.record.forget().await;
+                return Ok(Ended::Anew);
+            }
+            Ok(Ended::Reply(reply)) => Ok(*reply),
+            Err(error) => Err(error),
+        };
+        let committed = task.commit.is_committed();
+        let kept = match &result {
+            Err(Error::OutcomeUnknown { .. } | Error::FieldsUnverified { .. }) => {
+                if committed {
+                    self.closed.lock().insert(id, Instant::now());
+                }
+                let body = task.body(rules);
+                task.record.leave_unknown(&body).await
+            }
+            Err(Error::ReplaceIncomplete(incomplete)) if incomplete.wrote || task.taken_up => {
+                if incomplete.unknown && committed {
+                    self.closed.lock().insert(id, Instant::now());
+                }
+                let body = task.body(rules);
+                task.record.leave_incomplete(&body).await
+            }
+            // Its first steps are done, and it can go on.
+            Err(Error::CollateralChange { .. }) if task.progress.is_some() => {
+                task.open = None;
+                let body = task.body(rules);
+                task.record.leave_incomplete(&body).await
+            }
+            Err(error) if !error.write_was_done() => {
+                // Of this attempt nothing is left. What an earlier one left stays, unless this one
+                // wrote after resolving it.
+                if committed {
+                    task.record.forget().await
                 } else {
-                    replace.etags
-                };
-                self.replace_list(run, &replace.desired, &etags, pending)
-                    .await
-                    .map(Reply::ReplaceAll)
+                    task.record.release().await
+                }
             }
+            result => {
+                let body = task.answer_body(rules, result);
+                self.closed.lock().remove(&id);
+                task.record.settle(&body).await
+            }
+        };
+        match (kept, result) {
+            (Ok(()), result) => result.map(Box::new).map(Ended::Reply),
+            // What was not kept would be answered otherwise the next time.
+            (Err(_), Ok(_)) => Err(Error::Panicked { begun: true }),
+            (Err(_), Err(error)) if error.write_was_done() => Err(Error::Panicked { begun: true }),
+            (Err(_), Err(error)) => Err(error),
         }
     }
 
-    /// Answers a write whose effect was found later.
-    async fn settled_reply(
-        &self,
-        run: &Run,
-        command: &Command,
-        effect: &Effect,
-        list: List,
-        id: NumberId,
-    ) -> Result<Reply, Error> {
-        let run = &run.with_limit(self.config.write_limit);
-        let goal = match (effect, command) {
-            (Effect::Add { target, .. }, Command::Add(AddRequest { draft, .. })) => Some(Goal {
-                id,
-                old: &Fields::default(),
-                target,
-                asked: super::add::asked(draft, target),
-            }),
-            (effect, _) => effect.goal(),
-        };
-        let Some(goal) = goal else {
-            return Ok(Reply::deleted(&list));
-        };
-        let applied = self.finish_later(run, goal, list).await?;
-        Ok(Reply::applied(run.call.method, applied))
+    /// Reads the list, as the first step of a plan.
+    ///
+    /// # Errors
+    /// [`Error::AccountNotFound`], [`Error::Upstream`].
+    #[tracing::instrument(name = "plan", skip_all)]
+    pub(super) async fn current_list(&self, task: &WriteTask) -> Result<List, Error> {
+        task.call.progress.enter(Phase::Planning);
+        self.read_list(&task.call, &task.options).await
     }
 
-    /// Answers a write that was done, but for fields of which nobody knew whether they took.
-    async fn finish_rest(
-        &self,
-        run: &Run,
-        effect: Effect,
-        fields: FieldSet,
-    ) -> Result<Reply, Error> {
-        let list = self.current(run).await?;
-        let goal = match (effect.judge(&list, None, true), effect.goal()) {
-            (Judgement::Done(_), Some(goal)) => goal,
-            // The list lost ids: the number may be among them.
-            _ => return Err(rest_unknown(effect, fields, None)),
-        };
-        let run = &run.with_limit(self.config.write_limit);
-        // What is sent again has an entry of its own in the audit log.
-        if let Some(now) = list.find(goal.id)
-            && !self.sends_again(goal, now)
-        {
-            let unapplied = goal.unapplied(&now.fields);
-            self.note_resolved_later(run, &effect, &list, goal.id, unapplied);
+    pub(super) fn planner<'a>(&'a self, caller: &'a Caller, account: AccountId) -> Planner<'a> {
+        Planner {
+            account,
+            rules: &self.config.rules,
+            destinations: &caller.destinations,
         }
-        let applied = self.finish_later(run, goal, list).await?;
-        Ok(Reply::applied(run.call.method, applied))
     }
-}
 
-fn rest_unknown(effect: Effect, fields: FieldSet, source: Option<upstream::Error>) -> Error {
-    Error::RestUnknown {
-        fields,
-        effect: Box::new(effect),
-        source,
+    /// Authorizes the write again, by what is configured now.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(super) fn authorize(&self, task: &mut WriteTask) -> Result<(), Error> {
+        let call = &task.call;
+        task.caller = self
+            .authorizer
+            .reauthorize(&call.caller, call.method, call.account)?;
+        Ok(())
     }
 }

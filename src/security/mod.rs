@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 pub use caller::{Caller, Methods};
 pub use tokens::{Token, Tokens};
 
-use crate::domain::{AccountId, Reason};
+use crate::domain::{AccountId, Method, Reason};
 use rate_limit::RateLimiter;
 use tls::Tls;
 
@@ -227,6 +227,37 @@ impl Authorizer {
             Some(tls) if tls.still_trusts(certificate) => Ok(Arc::clone(caller)),
             _ => Err(Unauthenticated::InvalidCertificate),
         }
+    }
+
+    /// Returns a caller by its name, as it is configured now.
+    #[must_use]
+    pub fn caller(&self, name: &str) -> Option<Arc<Caller>> {
+        let policy = self.policy();
+        if policy.callers_only {
+            policy.caller(name)
+        } else {
+            name.is_empty().then(|| Arc::new(policy.anonymous.clone()))
+        }
+    }
+
+    /// Authorizes a write once more, right before a step of it is sent, by what is configured now.
+    /// Returns the caller as it is configured now.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn reauthorize(
+        &self,
+        caller: &Caller,
+        method: Method,
+        account: AccountId,
+    ) -> Result<Arc<Caller>, Denied> {
+        if self.policy().read_only {
+            return Err(Denied::ReadOnly);
+        }
+        let caller = self.caller(&caller.name).ok_or(Unauthenticated::NoCaller)?;
+        caller.authorize_method(method.name())?;
+        caller.authorize_account(account)?;
+        Ok(caller)
     }
 
     /// Authorizes a write, and counts it against the rate limit.

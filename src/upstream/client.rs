@@ -70,6 +70,12 @@ impl Client {
         })
     }
 
+    /// Returns how long a request that writes may take.
+    #[must_use]
+    pub fn write_timeout(&self) -> Duration {
+        self.config.write_timeout
+    }
+
     /// Returns what `UpdateFollowmeAll` may be used for: as configured, and nothing after
     /// [`Client::stop_using_update_all`].
     #[must_use]

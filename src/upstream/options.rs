@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::Permit;
@@ -18,6 +19,20 @@ pub struct Tenant {
     pub content_id: Option<i32>,
     /// The portal context of the caller (docs/upstream/domain.md 2).
     pub feature_name: Option<String>,
+}
+
+impl Tenant {
+    /// Returns a name that stays the same when a License that is configured is rotated: a caller has
+    /// one configured License at most. One that the caller sends is named by its hash.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if !self.license_is_callers {
+            return "configured".to_owned();
+        }
+        let hash = Sha256::digest(self.license.expose());
+        let digits = hash[..16].iter().map(|byte| format!("{byte:02x}"));
+        digits.collect()
+    }
 }
 
 /// What a read is for.

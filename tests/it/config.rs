@@ -175,9 +175,12 @@ fn every_key_of_the_file_is_applied() {
     assert_eq!(calls.max_numbers, 7);
     let strict: FieldSet = [Field::Name, Field::Status].into_iter().collect();
     assert_eq!(calls.strict_fields, strict);
-    assert_eq!(calls.request_ids.ttl, Duration::from_secs(2 * 60 * 60));
-    assert_eq!(calls.request_ids.entries, 10);
-    assert_eq!(calls.request_ids.bytes, 4096);
+    assert_eq!(
+        config.operations.request_ids.ttl,
+        Duration::from_secs(2 * 60 * 60)
+    );
+    assert_eq!(config.operations.request_ids.entries, 10);
+    assert_eq!(config.operations.request_ids.bytes, 4096);
     assert_eq!(upstream.read_retries, 0);
     assert_eq!(
         upstream.transport.max_connection_age,

@@ -106,11 +106,17 @@ fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
         Error::OutcomeUnknown { candidates, .. } => {
             status.with_ids("candidate_number_ids", candidates)
         }
-        Error::RestUnknown { fields, effect, .. } => status
+        Error::FieldsUnverified {
+            fields,
+            expectation,
+            ..
+        } => status
             .with("unapplied_fields", names(*fields))
-            .with_some("number_id", effect.number()),
+            .with_some("number_id", expectation.number()),
         Error::RequestIdConflict => status.detail(bad_request([("request_id", &*text)])),
-        Error::TooManyRequestIds => status.retry_after(Some(RETRY_DELAY)),
+        Error::TooManyRequestIds | Error::JournalUnavailable(_) => {
+            status.retry_after(Some(RETRY_DELAY))
+        }
         Error::EtagMismatch { etag, number } => {
             let subject = number.map_or("the list".to_owned(), |id| format!("number {id}"));
             status
@@ -122,11 +128,11 @@ fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
             .with("number_id", number)
             .with("unapplied_fields", names(*fields))
             .detail(precondition(row.reason, &names(*fields), &text)),
-        Error::WroteTooMuch {
-            touched,
+        Error::CollateralChange {
+            affected,
             not_restored,
         } => status
-            .with_ids("touched_number_ids", touched)
+            .with_ids("touched_number_ids", affected)
             .with_ids("not_restored_number_ids", not_restored),
         Error::Vanished { number } => status.with("number_id", number),
         Error::Unreadable { field } => status.detail(precondition(row.reason, field.name(), &text)),

@@ -171,6 +171,12 @@ pub(super) fn row(reason: Reason) -> Row {
             "",
             "retry later",
         ),
+        Reason::JournalUnavailable => (
+            Code::Unavailable,
+            "the journal does not take the write, so it was not sent; a step of a ReplaceAll can have it too",
+            "`RetryInfo`",
+            "retry after the delay",
+        ),
         Reason::WriteNotDone => (
             Code::Aborted,
             "the write was sent, and reading back shows that it was not applied",

@@ -249,9 +249,12 @@ impl Audit {
     }
 
     /// Writes the outcome of a write that was unknown until now.
-    pub fn resolved_later(&self, actor: &Arc<Actor>, kind: Kind, end: End<'_>) {
+    pub fn resolved_later(&self, actor: &Arc<Actor>, kind: Kind, entry: &str, end: End<'_>) {
         let mut line = Line::new("end", actor, kind, end.number);
         line.put("later", true);
+        if !entry.is_empty() {
+            line.put("entry", entry);
+        }
         line.put_end(end, &self.0.masker);
         // The error is logged; the write is over, and cannot be refused any more.
         let _ = self.write(line);
@@ -292,6 +295,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Returns the id that its lines share.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     fn line(&self, phase: &str) -> Line {
         let mut line = Line::new(phase, &self.actor, self.kind, self.number);
         line.put("entry", self.id.as_str());

@@ -109,7 +109,7 @@ fn two_adds() -> pb::ReplaceAllRequest {
 }
 
 #[tokio::test]
-async fn a_replace_all_starts_no_step_after_its_deadline_and_goes_on_under_its_id() {
+async fn a_replace_all_that_has_begun_is_finished_after_its_deadline() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let late = failure(patient(&world).replace_all(within(two_adds(), SHORT)).await);
@@ -118,6 +118,23 @@ async fn a_replace_all_starts_no_step_after_its_deadline_and_goes_on_under_its_i
     world.assert_fired("hold");
     world.handle.release();
     writes_are_over(&world, 1003).await;
+    assert_eq!(names(&world, 1003), ["A", "B"]);
+    let first = world.replace_all(two_adds()).await.expect("its answer");
+    assert_eq!(first.numbers.len(), 2);
+    assert_eq!(adds(&world), 2);
+}
+
+#[tokio::test]
+async fn a_replace_all_ends_between_two_steps_at_its_limit_and_goes_on_under_its_id() {
+    let world = World::configured(|config| {
+        config.operations.replace_limit = Duration::from_millis(1);
+    })
+    .await;
+    let stopped = failure(world.replace_all(two_adds()).await);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    let steps = stopped.incomplete().steps;
+    assert_eq!(steps[0].outcome(), pb::replace_step::Outcome::NotStarted);
+    assert_eq!(steps[0].reason, "NOT_SENT");
     assert_eq!(names(&world, 1003), ["A"]);
     world.replace_all(two_adds()).await.expect("it goes on");
     assert_eq!(names(&world, 1003), ["A", "B"]);
@@ -125,7 +142,7 @@ async fn a_replace_all_starts_no_step_after_its_deadline_and_goes_on_under_its_i
 }
 
 #[tokio::test]
-async fn a_replace_all_that_is_cancelled_finishes_its_step_and_starts_no_other() {
+async fn a_replace_all_that_has_begun_is_finished_after_its_caller_has_gone() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let call = tokio::spawn({
@@ -138,7 +155,7 @@ async fn a_replace_all_that_is_cancelled_finishes_its_step_and_starts_no_other()
     world.read(1002).await;
     world.handle.release();
     writes_are_over(&world, 1003).await;
-    assert_eq!(names(&world, 1003), ["A"]);
+    assert_eq!(names(&world, 1003), ["A", "B"]);
 }
 
 #[tokio::test]

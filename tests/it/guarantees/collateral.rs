@@ -598,3 +598,92 @@ async fn a_whole_list_whose_answer_is_lost_is_settled_by_reading() {
     assert_eq!(answer.numbers.len(), 2);
     assert_eq!(world.writes().len(), 1);
 }
+
+#[tokio::test]
+async fn a_collateral_change_behind_a_lost_answer_is_found_by_the_next_call() {
+    let options = Options {
+        knobs: every(),
+        ..demo()
+    };
+    let world = World::with(options, |config| {
+        config.upstream.write_timeout = crate::support::SOON;
+        config.operations.write_limit = crate::support::SOON;
+    })
+    .await;
+    let others: Vec<StoredNumber> = [("b", 80002), ("c", 80003)]
+        .into_iter()
+        .zip(2..)
+        .map(|((name, id), order)| StoredNumber {
+            id,
+            ..stored_number(name, &format!("1555010{order}"), order)
+        })
+        .collect();
+    let mut numbers = others.clone();
+    numbers.push(StoredNumber {
+        id: 70001,
+        ..stored_number("Desk", "15550101", 1)
+    });
+    world.seed(1001, numbers);
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        ..clear_domain()
+    };
+    let when = followme::simulator::When::After;
+    world.arm(FaultKind::Reset { when }, Route::UpdateAll);
+    let reads_fail = async {
+        world.handle.wait_for_fired("reset", 1).await;
+        world.handle.arm(
+            Fault::once(FaultKind::NullList)
+                .on(Route::GetAll)
+                .times(1000),
+        );
+    };
+    let (unknown, ()) = tokio::join!(world.update(request.clone()), reads_fail);
+    assert_eq!(failure(unknown).reason, "OUTCOME_UNKNOWN");
+    world.handle.disarm_all();
+    for _ in 0..2 {
+        let failed = failure(world.update(request.clone()).await);
+        assert_eq!(failed.reason, "UPSTREAM_WROTE_TOO_MUCH");
+        assert_eq!(failed.meta("touched_number_ids"), Some("80002,80003"));
+        assert_eq!(failed.meta("not_restored_number_ids"), None);
+    }
+    for other in others {
+        assert_eq!(world.stored(1001, other.id), other);
+    }
+}
+
+#[tokio::test]
+async fn an_equal_value_that_somebody_set_on_another_number_is_left() {
+    let world = World::start().await;
+    let mut numbers = world.read(1001).await.numbers;
+    for number in &mut numbers {
+        number.etag.clear();
+    }
+    numbers[0].ring_timeout = crate::support::seconds(41);
+    world.arm(
+        FaultKind::Hold {
+            when: followme::simulator::When::After,
+        },
+        Route::UpdateAll,
+    );
+    let somebody_else = async {
+        world.handle.wait_for_fired("hold", 1).await;
+        let mut numbers = world.handle.numbers(LICENSE, 1001).expect("seeded");
+        numbers[1].timeout = Some(41);
+        world.seed(1001, numbers);
+        world.handle.release();
+    };
+    numbers[1].ring_timeout = None;
+    let (replaced, ()) = tokio::join!(world.replace_all(replace(1001, numbers)), somebody_else);
+    replaced.expect("it is replaced");
+    assert_eq!(world.stored(1001, 70002).timeout, Some(41));
+    // The route is still used.
+    let before = posts(&world).len();
+    world.update(clear_domain()).await.expect("it is updated");
+    world
+        .update(give_domain("pbx.example.com"))
+        .await
+        .expect("it is updated");
+    world.update(clear_domain()).await.expect("it is updated");
+    assert!(posts(&world).len() > before);
+}

@@ -7,7 +7,9 @@ use followme::{
 };
 
 use super::{add_with_id, adds, impatient};
-use crate::support::{LICENSE, SOON, World, add_to, failure, new_number, replace, stored_number};
+use crate::support::{
+    LICENSE, SOON, World, add_to, failure, new_number, replace, stored_number, update,
+};
 
 /// The number of [`add_with_id`] as the service keeps it.
 fn late(id: i32) -> StoredNumber {
@@ -130,21 +132,6 @@ async fn a_step_that_adds_the_same_is_not_told_done_by_an_add_that_comes_late() 
 }
 
 #[tokio::test]
-async fn an_unsettled_add_is_forgotten_after_the_time_of_request_ids() {
-    let world = World::configured(|config| {
-        config.operations.write_limit = SOON;
-        config.operations.request_ids.ttl = std::time::Duration::from_nanos(1);
-    })
-    .await;
-    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
-    let unknown = failure(world.add(add_with_id("", "Desk")).await);
-    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
-    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
-    world.add(add_with_id("", "Desk")).await.expect("found");
-    assert_eq!(world.handle.fired_count("reset"), 2);
-}
-
-#[tokio::test]
 async fn an_add_that_shows_without_the_word_of_upstream_is_doubtful_beside_an_equal_one() {
     let world = after_an_unknown_add("").await;
     world.arm(FaultKind::Reset { when: When::After }, Route::Add);
@@ -154,7 +141,7 @@ async fn an_add_that_shows_without_the_word_of_upstream_is_doubtful_beside_an_eq
     assert_eq!(unknown.meta("candidate_number_ids"), Some(id.as_str()));
 }
 
-/// Sends an add without an id of which nobody knows whether it was done. It was not.
+/// Sends an add without an id whose outcome is unknown. It was not done.
 async fn another_unknown_add(world: &World, name: &str) {
     let fired = world.handle.fired_count("reset");
     world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
@@ -165,44 +152,30 @@ async fn another_unknown_add(world: &World, name: &str) {
 }
 
 #[tokio::test]
-async fn what_was_told_to_another_is_known_as_long_as_the_request_id() {
+async fn an_unknown_add_is_never_evicted_and_writes_are_refused_when_they_fill_the_journal() {
     let world = World::configured(|config| {
         config.operations.write_limit = SOON;
-        config.operations.request_ids.entries = 2;
+        config.journal.limits.entries = 4;
     })
     .await;
     world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
     let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
     assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
-    world.add(add_with_id("id-2", "Desk")).await.expect("added");
-    for name in ["A", "B", "C"] {
-        another_unknown_add(&world, name).await;
+    // Settled records make space for others, an unknown one does not.
+    for index in 0..8 {
+        let request = pb::UpdateRequest {
+            request_id: format!("update-{index}"),
+            ..update(70001, &["name"], new_number(&format!("Desk {index}"), ""))
+        };
+        world.update(request).await.expect("updated");
     }
-    // The number is that of the other one.
     let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
     assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
-    assert_eq!(unknown.meta("candidate_number_ids"), None);
-    assert_eq!(adds(&world), 1);
-}
-
-#[tokio::test]
-async fn the_unsettled_adds_take_no_more_memory_than_request_ids_may() {
-    let world = World::configured(|config| {
-        config.operations.write_limit = SOON;
-        config.operations.request_ids.bytes = 4096;
-    })
-    .await;
-    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
-    let unknown = failure(world.add(add_with_id("", "Desk")).await);
-    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
-    let numbers = (1..=1500).map(|id| StoredNumber {
-        id,
-        ..stored_number("Many", "15550132", id)
-    });
-    world.seed(1002, numbers.collect());
+    assert_eq!(adds(&world), 0);
     another_unknown_add(&world, "A").await;
-    another_unknown_add(&world, "B").await;
-    // The oldest is forgotten.
-    world.arm(FaultKind::Reset { when: When::After }, Route::Add);
-    world.add(add_with_id("", "Desk")).await.expect("found");
+    let full = failure(world.add(add_with_id("id-2", "Van")).await);
+    assert_eq!(full.reason, "TOO_MANY_REQUEST_IDS");
+    let full = failure(world.add(add_to(1003, new_number("Van", "15550139"))).await);
+    assert_eq!(full.reason, "JOURNAL_UNAVAILABLE");
+    world.read(1003).await;
 }

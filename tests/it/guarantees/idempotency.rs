@@ -200,7 +200,7 @@ async fn ids_are_one_to_sixty_four_visible_characters() {
 
 #[tokio::test]
 async fn the_oldest_ids_are_forgotten_first() {
-    let world = World::configured(|config| config.operations.request_ids.entries = 2).await;
+    let world = World::configured(|config| config.journal.limits.entries = 2).await;
     for id in ["id-1", "id-2", "id-3"] {
         world.add(add_with_id(id, "Desk")).await.expect("added");
     }
@@ -216,7 +216,7 @@ async fn the_oldest_ids_are_forgotten_first() {
 #[tokio::test]
 async fn an_id_is_forgotten_after_its_time() {
     let world = World::configured(|config| {
-        config.operations.request_ids.ttl = Duration::from_nanos(1);
+        config.journal.limits.ttl = Duration::from_nanos(1);
     })
     .await;
     world.add(add_with_id("id-1", "Desk")).await.expect("added");
@@ -229,7 +229,7 @@ async fn an_id_is_forgotten_after_its_time() {
 
 #[tokio::test]
 async fn ids_that_are_all_running_refuse_one_more() {
-    let world = World::configured(|config| config.operations.request_ids.entries = 1).await;
+    let world = World::configured(|config| config.journal.limits.entries = 1).await;
     hold(&world, Route::Add, When::Before);
     let first = tokio::spawn({
         let mut client = world.client();
@@ -377,7 +377,7 @@ async fn what_was_done_and_not_as_asked_is_remembered() {
 
 #[tokio::test]
 async fn outcomes_take_no_more_memory_than_they_may() {
-    let world = World::configured(|config| config.operations.request_ids.bytes = 1).await;
+    let world = World::configured(|config| config.journal.limits.bytes = 1).await;
     for id in ["id-1", "id-2"] {
         world.add(add_with_id(id, "Desk")).await.expect("added");
     }

@@ -2,12 +2,15 @@
 
 mod cancellation;
 mod collateral;
+mod crash;
 mod equal_adds;
 mod etags;
 mod idempotency;
 mod order;
 mod repair;
+mod replace_all;
 mod retry_after_unknown;
+mod stored_differently;
 mod unknown_outcomes;
 mod verification;
 

@@ -127,6 +127,39 @@ async fn an_update_or_delete_that_came_late_is_found_and_not_sent_again() {
 }
 
 #[tokio::test]
+async fn an_unknown_add_is_done_anew_once_the_write_horizon_has_passed() {
+    let world = World::configured(|config| {
+        config.operations.write_limit = Duration::from_millis(400);
+        config.upstream.write_timeout = Duration::from_millis(150);
+        config.operations.write_horizon = Some(Duration::from_millis(1));
+    })
+    .await;
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
+    assert_unknown(&failure(world.add(add_with_id("id-1", "Desk")).await));
+    world.assert_fired("reset");
+    let added = world.add(add_with_id("id-1", "Desk")).await.expect("added");
+    let again = world.add(add_with_id("id-1", "Desk")).await.expect("added");
+    assert_eq!(added, again);
+    assert_eq!(adds(&world), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_update_is_not_done_again_over_a_change_of_another_field() {
+    let world = impatient().await;
+    let request = pb::UpdateRequest {
+        request_id: "id-1".to_owned(),
+        ..update(70001, &["name"], new_number("Desk 2", ""))
+    };
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Update);
+    assert_unknown(&failure(world.update(request.clone()).await));
+    world.assert_fired("reset");
+    changed_by_others(&world, 70001, |number| number.timeout = Some(55));
+    assert_unknown(&failure(world.update(request).await));
+    assert_eq!(world.writes().len(), 1);
+    assert_eq!(world.stored(1001, 70001).timeout, Some(55));
+}
+
+#[tokio::test]
 async fn a_call_that_waits_for_one_that_is_cancelled_does_the_write() {
     let world = World::start().await;
     hold(&world, Route::GetAll, When::Before);

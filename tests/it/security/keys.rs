@@ -212,6 +212,16 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
         "a_step_whose_outcome_is_unknown_stops_the_plan",
     ),
     (
+        "calls.replace_limit",
+        "guarantees/cancellation.rs",
+        "a_replace_all_ends_between_two_steps_at_its_limit_and_goes_on_under_its_id",
+    ),
+    (
+        "upstream.write_horizon",
+        "guarantees/retry_after_unknown.rs",
+        "an_unknown_add_is_done_anew_once_the_write_horizon_has_passed",
+    ),
+    (
         "calls.max_numbers",
         "rpc/replace_all.rs",
         "the_list_itself_is_checked_before_any_request",

@@ -176,7 +176,7 @@ async fn a_call_is_one_trace_from_the_caller_to_each_upstream_request() {
     assert_eq!(status("error.type").as_deref(), Some("503"));
 
     // The steps of a write.
-    for step in ["plan", "settle"] {
+    for step in ["plan", "verify"] {
         let span = spans
             .iter()
             .find(|span| span.name == step)

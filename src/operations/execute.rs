@@ -1,0 +1,365 @@
+//! One step of a write, from the audit log to the verified result. Nothing else sends a write.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Error, Operations,
+    audited::{end, end_stale},
+    collateral::Posted,
+    expectation::{Expectation, Verdict, WriteKind},
+    plan::{PlannedStep, UpdateRoute},
+    precondition,
+    record::{could_have_made, exclude_from},
+    task::{Open, WriteTask},
+    verify::{Sent, is_acknowledged, not_applied},
+};
+use crate::{
+    domain::{Etag, FieldSet, Fields, List, Number, NumberId},
+    telemetry::{audit::Change, in_flight::Phase, metrics},
+    upstream::{Kind, UpdateAll, Written},
+};
+
+/// How old a list may be when a write is sent that was planned from it.
+pub(super) const MAX_PLAN_AGE: Duration = Duration::from_millis(250);
+
+/// What became of a step.
+#[derive(Debug)]
+pub(super) enum Executed {
+    /// It was applied.
+    Applied(Box<Applied>),
+    /// It was not sent: writing it down took so long that the list is another one now. It has to be
+    /// planned again.
+    Stale(List),
+}
+
+/// A step that was applied.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// The list as it was read back.
+    pub(super) list: List,
+    /// The number.
+    pub(super) number: NumberId,
+    /// The fields that upstream did not take, or changed without being asked.
+    pub(super) unapplied: FieldSet,
+}
+
+impl<'a> From<&'a Expectation> for Change<'a> {
+    fn from(expectation: &'a Expectation) -> Self {
+        let adds = expectation.kind == WriteKind::Add;
+        let deletes = expectation.kind == WriteKind::Delete;
+        Self {
+            kind: expectation.kind.into(),
+            number: expectation.number,
+            before: (!adds).then_some(&expectation.old),
+            after: (!deletes).then_some(&expectation.target),
+        }
+    }
+}
+
+impl Operations {
+    /// Carries out one step that was planned from a list that was just read.
+    ///
+    /// # Errors
+    /// [`Error::AuditUnavailable`], [`Error::JournalUnavailable`], [`Error::NotSent`] where nothing
+    /// was sent; [`Error::Invalid`] where the values fit no request; [`Error::Upstream`] where
+    /// nothing was written; [`Error::Refused`], [`Error::NotApplied`], [`Error::OutcomeUnknown`];
+    /// those of [`finish_fields`](Self::finish_fields).
+    pub(super) async fn execute(
+        &self,
+        task: &mut WriteTask,
+        list: &List,
+        mut step: PlannedStep,
+    ) -> Result<Executed, Error> {
+        let planned = Instant::now();
+        let entry = self.audit.begin(&task.actor, (&step.expectation).into())?;
+        entry.id().clone_into(&mut step.expectation.entry);
+        let result = self.send_and_verify(task, list, &step, planned).await;
+        match &result {
+            Ok(Executed::Stale(_)) => end_stale(entry),
+            Ok(Executed::Applied(applied)) => end(entry, Ok(applied)),
+            Err(error) => end(entry, Err(error)),
+        }
+        result
+    }
+
+    async fn send_and_verify(
+        &self,
+        task: &mut WriteTask,
+        list: &List,
+        step: &PlannedStep,
+        planned: Instant,
+    ) -> Result<Executed, Error> {
+        task.call.progress.enter(Phase::Writing);
+        let earlier = task.open.take();
+        task.open = Some(self.open(list, step));
+        if let Err(error) = self.write_record(task).await {
+            task.open = earlier;
+            return Err(error);
+        }
+        if planned.elapsed() > MAX_PLAN_AGE {
+            let now = self.read_list(&task.call, &task.options).await?;
+            if Etag::of_list(&now) != Etag::of_list(list) {
+                return Ok(Executed::Stale(now));
+            }
+        }
+        task.commit(self.config.write_limit, self.config.replace_limit)?;
+        let (sent, route) = self.transmit(task, list, step).await?;
+        let mut expectation = step.expectation.clone();
+        let verified = self
+            .verify(task, &sent, std::slice::from_ref(&expectation), false)
+            .await;
+        if let Some(open) = &mut task.open {
+            open.acknowledged = is_acknowledged(&sent);
+        }
+        metrics::write(expectation.kind.name(), verified.outcome(&sent));
+        let verdict = verified.verdict();
+        if let Some(list) = &verified.list {
+            self.detect_collateral_change(task, list).await?;
+        }
+        let unknown = |expectation, candidates, sent: Sent| Error::OutcomeUnknown {
+            expectation: Box::new(expectation),
+            candidates,
+            source: sent.err(),
+        };
+        let (list, number, repairable) = match (verdict, verified.list) {
+            (Verdict::Applied(id), Some(list)) => (list, id, true),
+            (Verdict::AppliedDifferently(id), Some(list)) => (list, id, false),
+            (Verdict::NotApplied, _) => return Err(not_applied(&task.call.tenant, sent)),
+            (Verdict::Inconclusive(candidates), _) => {
+                return Err(unknown(expectation, candidates, sent));
+            }
+            (Verdict::Applied(id) | Verdict::AppliedDifferently(id), None) => {
+                return Err(unknown(expectation, vec![id], sent));
+            }
+        };
+        if expectation.is_open_add()
+            && let Some(found) = list.find(number)
+            && !self
+                .is_this_adds(task, found, is_acknowledged(&sent), !repairable)
+                .await
+        {
+            return Err(unknown(expectation, vec![number], sent));
+        }
+        if expectation.kind == WriteKind::Delete {
+            return Ok(Executed::Applied(Box::new(Applied {
+                list,
+                number,
+                unapplied: FieldSet::empty(),
+            })));
+        }
+        expectation.number = Some(number);
+        let applied = self
+            .finish_fields(task, expectation, list, repairable.then_some(route))
+            .await?;
+        Ok(Executed::Applied(Box::new(applied)))
+    }
+
+    fn open(&self, list: &List, step: &PlannedStep) -> Open {
+        let posts = step.expectation.kind == WriteKind::Update
+            && self.routes(step.route).first() == Some(&UpdateRoute::Post);
+        Open {
+            posted: posts.then(|| posted(list, &step.expectation)).flatten(),
+            ..Open::one(step.expectation.clone())
+        }
+    }
+
+    /// Writes what the task is at into its record: durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::JournalUnavailable`].
+    pub(super) async fn write_record(&self, task: &mut WriteTask) -> Result<(), Error> {
+        let body = task.body(&self.config.rules);
+        if task.begun {
+            task.record.update(&body).await?;
+        } else {
+            task.record.begin(&body).await?;
+        }
+        task.begun = true;
+        Ok(())
+    }
+
+    /// Returns the routes by which a number can be updated, in order.
+    pub(super) fn routes(&self, first: UpdateRoute) -> &'static [UpdateRoute] {
+        match (first, self.client.update_all_mode()) {
+            // A list that is posted whole was posted already.
+            (_, UpdateAll::Off) => &[UpdateRoute::Get],
+            (UpdateRoute::Get, _) | (UpdateRoute::Post, UpdateAll::WholeList) => {
+                &[UpdateRoute::Get, UpdateRoute::Post]
+            }
+            (UpdateRoute::Post, UpdateAll::One) => &[UpdateRoute::Post, UpdateRoute::Get],
+        }
+    }
+
+    /// Sends a step; takes the other route of an update after the proof that nothing ran.
+    ///
+    /// # Errors
+    /// The failure that proves that nothing ran.
+    async fn transmit(
+        &self,
+        task: &mut WriteTask,
+        list: &List,
+        step: &PlannedStep,
+    ) -> Result<(Sent, UpdateRoute), Error> {
+        let expectation = &step.expectation;
+        let routes = match expectation.kind {
+            WriteKind::Update => self.routes(step.route),
+            WriteKind::Add | WriteKind::Delete => &[UpdateRoute::Get],
+        };
+        let mut refused = None;
+        for route in routes {
+            let unwritten = |task: &WriteTask| {
+                let open = task.open.as_ref();
+                *route == UpdateRoute::Post && open.is_some_and(|open| open.posted.is_none())
+            };
+            if unwritten(task) {
+                if let Some(open) = &mut task.open {
+                    open.posted = posted(list, expectation);
+                }
+                self.write_record(task).await?;
+            }
+            let sent = self
+                .send(task, list, expectation, *route, step.delete_forward)
+                .await;
+            match sent {
+                Err(error) if error.nothing_ran() => {
+                    // What the first route says of the values is what the caller can act on.
+                    let connect = error.kind() == Kind::Connect;
+                    refused.get_or_insert(error);
+                    if connect {
+                        break;
+                    }
+                }
+                sent => return Ok((sent, *route)),
+            }
+        }
+        let Some(error) = refused else {
+            return Err(Error::NotApplied { source: None });
+        };
+        let violations = precondition::violations(error.kind(), &expectation.target, &step.path);
+        Err(match violations {
+            Some(violations) => Error::Invalid(violations),
+            None => Error::from_upstream(&task.call.tenant, error),
+        })
+    }
+
+    /// Sends one request that writes. The record of the task holds it already.
+    pub(super) async fn send(
+        &self,
+        task: &WriteTask,
+        list: &List,
+        expectation: &Expectation,
+        route: UpdateRoute,
+        delete_forward: bool,
+    ) -> Sent {
+        let (call, options) = (&task.call, &task.options);
+        let (tenant, account) = (&call.tenant, call.account);
+        let fields = &expectation.target;
+        match (expectation.kind, expectation.number) {
+            (WriteKind::Update, Some(id)) => match route {
+                UpdateRoute::Get => {
+                    let update = self.client.update(tenant, account, id, fields, options);
+                    update.await
+                }
+                UpdateRoute::Post => {
+                    let numbers = self.numbers_to_post(list, id, fields);
+                    self.post(task, &numbers).await
+                }
+            },
+            (WriteKind::Delete, Some(id)) => {
+                let forward = delete_forward;
+                let delete = self.client.delete(tenant, account, id, forward, options);
+                delete.await
+            }
+            _ => self.client.add(tenant, account, fields, options).await,
+        }
+    }
+
+    /// Posts numbers. The record of the task holds them already.
+    pub(super) async fn post(
+        &self,
+        task: &WriteTask,
+        numbers: &[(Option<NumberId>, &Fields)],
+    ) -> Result<Written, crate::upstream::Error> {
+        let call = &task.call;
+        self.client
+            .update_all(&call.tenant, call.account, numbers, &task.options)
+            .await
+    }
+
+    /// Returns what is posted to write one number. A host that takes the whole list would take a
+    /// single record for the whole list.
+    fn numbers_to_post<'a>(
+        &self,
+        list: &'a List,
+        id: NumberId,
+        fields: &'a Fields,
+    ) -> Vec<(Option<NumberId>, &'a Fields)> {
+        if self.client.update_all_mode() != UpdateAll::WholeList {
+            return vec![(Some(id), fields)];
+        }
+        let numbers = list.numbers.iter();
+        numbers
+            .map(|number| {
+                let own = number.id == id;
+                (Some(number.id), if own { fields } else { &number.fields })
+            })
+            .collect()
+    }
+
+    /// Returns true if a number that was found for an add is that one's and no other's, and notes so
+    /// in the records of the others.
+    ///
+    /// Another add of the account may have made it if its outcome is unknown and its values fit,
+    /// unless upstream said that it did this one.
+    pub(super) async fn is_this_adds(
+        &self,
+        task: &WriteTask,
+        found: &Number,
+        acknowledged: bool,
+        differently: bool,
+    ) -> bool {
+        let others = match task.record.open_writes().await {
+            Ok(others) => others,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the other open writes of the account cannot be read"
+                );
+                return false;
+            }
+        };
+        let bodies = || others.iter().filter_map(|other| other.body.as_ref());
+        let doubtful = !acknowledged || differently;
+        if doubtful && bodies().any(|body| could_have_made(body, found, differently)) {
+            return false;
+        }
+        for other in &others {
+            let Some(mut body) = other.body.clone() else {
+                continue;
+            };
+            if exclude_from(&mut body, found)
+                && let Err(error) = self.journal.amend(other.id, &body).await
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what an add made cannot be noted in the record of another one"
+                );
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Returns what is kept of a request to `UpdateFollowmeAll` to compare with.
+pub(super) fn posted(list: &List, expectation: &Expectation) -> Option<Posted> {
+    Some(Posted {
+        number: expectation.number?,
+        fields: expectation.target.clone(),
+        before: List {
+            settings: None,
+            ..list.clone()
+        },
+        restored: Vec::new(),
+    })
+}

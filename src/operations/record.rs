@@ -1,0 +1,514 @@
+//! Between what a write is at and the body of its record in the journal.
+
+use super::{
+    AddReply, DeleteReply, Error, Etags, NumberView, ReplaceAllReply, StepOutcome, StepReport,
+    UpdateReply,
+    collateral::Posted,
+    expectation::{Baseline, Expectation, WriteKind},
+    task::{Open, Progress, WriteTask},
+    write::Reply,
+};
+use crate::{
+    domain::{
+        AccountId, Desired, Draft, Etag, Field, FieldSet, Fields, List, Method, Number, NumberId,
+        Rules, Settings, Step,
+    },
+    journal::body::{self, Body},
+};
+
+impl WriteTask {
+    /// Makes the body of the record from what the write is at.
+    pub(super) fn body(&self, rules: &Rules) -> Body {
+        let call = &self.call;
+        Body {
+            version: body::VERSION,
+            origin: Some(body::Origin {
+                caller: call.caller.name.to_string(),
+                method: call.method.name().to_owned(),
+                account: call.account.value(),
+                request_id: call
+                    .request_id()
+                    .map_or_else(String::new, |id| id.as_str().to_owned()),
+                tenant: call.tenant.name(),
+                content_id: call.tenant.content_id,
+                feature_name: call.tenant.feature_name.clone(),
+            }),
+            open: self.open.as_ref().map(open_to_body),
+            replace: self
+                .progress
+                .as_ref()
+                .map(|progress| progress_to_body(progress, rules)),
+            answer: None,
+        }
+    }
+
+    /// Makes the body of a final answer.
+    pub(super) fn answer_body(&self, rules: &Rules, result: &Result<Reply, Error>) -> Body {
+        Body {
+            open: None,
+            replace: None,
+            answer: Some(answer_to_body(result)),
+            ..self.body(rules)
+        }
+    }
+
+    /// Takes up what an earlier attempt left.
+    pub(super) fn restore(&mut self, body: Body) {
+        let account = self.call.account;
+        self.open = body.open.map(|open| open_from_body(open, account));
+        self.progress = body.replace.map(progress_from_body);
+    }
+}
+
+fn answer_to_body(result: &Result<Reply, Error>) -> body::Answer {
+    let etag = |etag: &Option<Etag>| {
+        etag.as_ref()
+            .map_or_else(String::new, |etag| etag.as_str().to_owned())
+    };
+    match result {
+        Ok(Reply::Add(reply)) => body::Answer {
+            list_etag: etag(&reply.list_etag),
+            numbers: vec![view_to_body(&reply.number)],
+            unapplied: bits(reply.unapplied),
+            ..Default::default()
+        },
+        Ok(Reply::Update(reply)) => body::Answer {
+            list_etag: etag(&reply.list_etag),
+            numbers: vec![number_to_body(&reply.number)],
+            unapplied: bits(reply.unapplied),
+            ..Default::default()
+        },
+        Ok(Reply::Delete(reply)) => body::Answer {
+            list_etag: reply.list_etag.as_str().to_owned(),
+            ..Default::default()
+        },
+        Ok(Reply::ReplaceAll(reply)) => body::Answer {
+            list_etag: etag(&reply.list_etag),
+            numbers: reply.numbers.iter().map(view_to_body).collect(),
+            settings: reply.settings.as_ref().map(settings_to_body),
+            steps: reply.steps.iter().map(report_to_body).collect(),
+            ..Default::default()
+        },
+        Err(error) => {
+            let mut answer = body::Answer {
+                reason: error.reason().to_owned(),
+                ..Default::default()
+            };
+            match error {
+                Error::FieldsNotApplied { number, fields } => {
+                    answer.number = number.value();
+                    answer.unapplied = bits(*fields);
+                }
+                Error::CollateralChange {
+                    affected,
+                    not_restored,
+                } => {
+                    answer.affected = values(affected);
+                    answer.not_restored = values(not_restored);
+                }
+                Error::Vanished { number } => answer.number = number.value(),
+                _ => {}
+            }
+            answer
+        }
+    }
+}
+
+/// Returns the answer of a settled write of a method once more.
+pub(super) fn replayed(body: Body, method: Method, account: AccountId) -> Result<Reply, Error> {
+    // A body of this release without an answer is not settled.
+    let answer = body.answer.unwrap_or_default();
+    if !answer.reason.is_empty() {
+        return Err(replayed_error(answer));
+    }
+    let list_etag = (!answer.list_etag.is_empty()).then(|| Etag::from_stored(&answer.list_etag));
+    let unapplied = set(answer.unapplied);
+    let mut numbers = answer
+        .numbers
+        .into_iter()
+        .map(|number| view_from_body(number, account));
+    Ok(match method {
+        Method::Delete => Reply::Delete(DeleteReply {
+            list_etag: Etag::from_stored(&answer.list_etag),
+        }),
+        Method::ReplaceAll => Reply::ReplaceAll(ReplaceAllReply {
+            numbers: numbers.collect(),
+            settings: answer.settings.map(settings_from_body),
+            list_etag,
+            steps: answer.steps.iter().filter_map(report_from_body).collect(),
+        }),
+        method => match (method, numbers.next()) {
+            (Method::Update, Some(NumberView::Stored(number))) => Reply::Update(UpdateReply {
+                number,
+                unapplied,
+                list_etag,
+            }),
+            (_, Some(number)) => Reply::Add(AddReply {
+                number,
+                unapplied,
+                list_etag,
+            }),
+            (_, None) => return Err(Error::Panicked { begun: true }),
+        },
+    })
+}
+
+fn replayed_error(answer: body::Answer) -> Error {
+    let number = NumberId::new(answer.number);
+    match (answer.reason.as_str(), number) {
+        ("FIELDS_NOT_APPLIED", Some(number)) => Error::FieldsNotApplied {
+            number,
+            fields: set(answer.unapplied),
+        },
+        ("NUMBER_VANISHED", Some(number)) => Error::Vanished { number },
+        ("UPSTREAM_WROTE_TOO_MUCH", _) => Error::CollateralChange {
+            affected: ids(&answer.affected),
+            not_restored: ids(&answer.not_restored),
+        },
+        _ => Error::Panicked { begun: true },
+    }
+}
+
+fn open_to_body(open: &Open) -> body::Open {
+    body::Open {
+        expectations: open.expectations.iter().map(expectation_to_body).collect(),
+        posted: open.posted.as_ref().map(|posted| body::Posted {
+            number: posted.number.value(),
+            fields: Some(fields_to_body(&posted.fields)),
+            before: posted.before.numbers.iter().map(number_to_body).collect(),
+            unidentified: count(posted.before.unidentified),
+            restored: values(&posted.restored),
+        }),
+        acknowledged: open.acknowledged,
+    }
+}
+
+pub(super) fn open_from_body(open: body::Open, account: AccountId) -> Open {
+    let expectations = open.expectations.into_iter();
+    Open {
+        expectations: expectations.filter_map(expectation_from_body).collect(),
+        posted: open.posted.and_then(|posted| {
+            let numbers = posted.before.into_iter();
+            Some(Posted {
+                number: NumberId::new(posted.number)?,
+                fields: fields_from_body(posted.fields),
+                before: List::new(
+                    numbers
+                        .filter_map(|number| number_from_body(number, account))
+                        .collect(),
+                    None,
+                    posted.unidentified as usize,
+                ),
+                restored: ids(&posted.restored),
+            })
+        }),
+        acknowledged: open.acknowledged,
+    }
+}
+
+fn expectation_to_body(expectation: &Expectation) -> body::Expectation {
+    body::Expectation {
+        kind: expectation.kind.name().to_owned(),
+        number: expectation.number.map_or(0, NumberId::value),
+        index: expectation
+            .index
+            .and_then(|index| i32::try_from(index).ok())
+            .unwrap_or(-1),
+        known: values(&expectation.baseline.ids),
+        unidentified: count(expectation.baseline.unidentified),
+        old: Some(fields_to_body(&expectation.old)),
+        target: Some(fields_to_body(&expectation.target)),
+        asked: bits(expectation.asked),
+        applied: expectation.applied,
+        entry: expectation.entry.clone(),
+        unverified: bits(expectation.unverified),
+    }
+}
+
+fn expectation_from_body(expectation: body::Expectation) -> Option<Expectation> {
+    Some(Expectation {
+        kind: expectation.kind.parse::<WriteKind>().ok()?,
+        number: NumberId::new(expectation.number),
+        baseline: Baseline {
+            ids: ids(&expectation.known),
+            unidentified: expectation.unidentified as usize,
+        },
+        old: fields_from_body(expectation.old),
+        target: fields_from_body(expectation.target),
+        asked: set(expectation.asked),
+        applied: expectation.applied,
+        index: usize::try_from(expectation.index).ok(),
+        entry: expectation.entry,
+        unverified: set(expectation.unverified),
+    })
+}
+
+/// Notes in the body of another write that a number is not what its adds made. Returns false if
+/// that was noted before, or if none of them could have made it.
+pub(super) fn exclude_from(body: &mut Body, found: &Number) -> bool {
+    let Some(open) = &mut body.open else {
+        return false;
+    };
+    let mut changed = false;
+    for stored in &mut open.expectations {
+        let Some(expectation) = expectation_from_body(stored.clone()) else {
+            continue;
+        };
+        if expectation.could_match(found, true) {
+            stored.known.push(found.id.value());
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// Returns true if a number can be one that an open add of another write made.
+pub(super) fn could_have_made(body: &Body, found: &Number, differently: bool) -> bool {
+    let open = body.open.iter();
+    open.flat_map(|open| &open.expectations)
+        .filter_map(|expectation| expectation_from_body(expectation.clone()))
+        .any(|expectation| expectation.could_match(found, differently))
+}
+
+/// Returns what an earlier attempt left open of a write of one step.
+pub(super) fn unknown_of(body: Body, account: AccountId) -> Option<Expectation> {
+    if body.replace.is_some() {
+        return None;
+    }
+    let open = open_from_body(body.open?, account);
+    open.expectations.into_iter().next()
+}
+
+fn progress_to_body(progress: &Progress, rules: &Rules) -> body::Replace {
+    let etags = &progress.etags;
+    body::Replace {
+        desired: progress
+            .desired
+            .iter()
+            .map(|desired| body::Desired {
+                id: desired.id.map_or(0, NumberId::value),
+                fields: Some(fields_to_body(&desired.draft.to_fields(rules))),
+            })
+            .collect(),
+        list_etag: etags.list.clone().unwrap_or_default(),
+        number_etags: etags
+            .numbers
+            .iter()
+            .map(|(number, etag)| body::NumberEtag {
+                number: number.value(),
+                etag: etag.clone(),
+            })
+            .collect(),
+        done: progress.done.iter().map(report_to_body).collect(),
+        wrote: progress.wrote,
+        written: values(&progress.written),
+    }
+}
+
+fn progress_from_body(replace: body::Replace) -> Progress {
+    Progress {
+        desired: replace
+            .desired
+            .into_iter()
+            .map(|desired| Desired {
+                id: NumberId::new(desired.id),
+                draft: Draft {
+                    fields: fields_from_body(desired.fields),
+                    unrepresentable: Vec::new(),
+                },
+            })
+            .collect(),
+        etags: Etags {
+            list: (!replace.list_etag.is_empty()).then_some(replace.list_etag),
+            numbers: replace
+                .number_etags
+                .into_iter()
+                .filter_map(|etag| Some((NumberId::new(etag.number)?, etag.etag)))
+                .collect(),
+        },
+        done: replace.done.iter().filter_map(report_from_body).collect(),
+        wrote: replace.wrote,
+        written: ids(&replace.written),
+    }
+}
+
+fn report_to_body(report: &StepReport) -> body::Report {
+    let kind = match &report.step {
+        Step::Keep { .. } => "keep",
+        Step::Update { .. } => "update",
+        Step::Add { .. } => "add",
+        Step::Delete { .. } => "delete",
+    };
+    body::Report {
+        kind: kind.to_owned(),
+        index: report
+            .index()
+            .and_then(|index| i32::try_from(index).ok())
+            .unwrap_or(-1),
+        number: report.id.map_or(0, NumberId::value),
+        unapplied: bits(report.unapplied),
+    }
+}
+
+/// Only steps that are done are kept.
+fn report_from_body(report: &body::Report) -> Option<StepReport> {
+    let id = NumberId::new(report.number)?;
+    let index = usize::try_from(report.index).unwrap_or_default();
+    let step = match report.kind.as_str() {
+        "keep" => Step::Keep { index, id },
+        "update" => Step::Update {
+            index,
+            id,
+            target: Fields::default(),
+            changed: FieldSet::empty(),
+        },
+        "add" => Step::Add {
+            index,
+            target: Fields::default(),
+        },
+        "delete" => Step::Delete { id },
+        _ => return None,
+    };
+    Some(StepReport {
+        step,
+        id: Some(id),
+        outcome: StepOutcome::Done,
+        reason: "",
+        unapplied: set(report.unapplied),
+    })
+}
+
+fn view_to_body(view: &NumberView) -> body::Number {
+    match view {
+        NumberView::Stored(number) => number_to_body(number),
+        NumberView::Planned(_, fields) => body::Number {
+            fields: Some(fields_to_body(fields)),
+            ..Default::default()
+        },
+    }
+}
+
+fn view_from_body(number: body::Number, account: AccountId) -> NumberView {
+    let fields = number.fields.clone();
+    match number_from_body(number, account) {
+        Some(number) => NumberView::Stored(number),
+        None => NumberView::Planned(account, fields_from_body(fields)),
+    }
+}
+
+fn number_to_body(number: &Number) -> body::Number {
+    body::Number {
+        id: number.id.value(),
+        follow_me_id: number.follow_me_id,
+        fields: Some(fields_to_body(&number.fields)),
+        unreadable: number
+            .unreadable
+            .iter()
+            .map(|(field, text)| body::Unreadable {
+                field: (*field).to_owned(),
+                text: text.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn number_from_body(number: body::Number, account: AccountId) -> Option<Number> {
+    Some(Number {
+        account_id: account,
+        id: NumberId::new(number.id)?,
+        follow_me_id: number.follow_me_id,
+        fields: fields_from_body(number.fields),
+        unreadable: number
+            .unreadable
+            .into_iter()
+            .filter_map(|raw| Some((unreadable_field(&raw.field)?, raw.text)))
+            .collect(),
+    })
+}
+
+/// Upstream's names of the fields that can be unreadable.
+fn unreadable_field(name: &str) -> Option<&'static str> {
+    ["i_follow_me", "i_follow_order", "timeout", "status"]
+        .into_iter()
+        .find(|known| *known == name)
+}
+
+fn settings_to_body(settings: &Settings) -> body::Settings {
+    body::Settings {
+        follow_me_id: settings.follow_me_id,
+        sequence: settings.sequence.clone(),
+        ring_timeout: settings.ring_timeout,
+        sip_status: settings.sip_status,
+    }
+}
+
+fn settings_from_body(settings: body::Settings) -> Settings {
+    Settings {
+        follow_me_id: settings.follow_me_id,
+        sequence: settings.sequence,
+        ring_timeout: settings.ring_timeout,
+        sip_status: settings.sip_status,
+    }
+}
+
+fn fields_to_body(fields: &Fields) -> body::Fields {
+    body::Fields {
+        name: fields.name.clone(),
+        redirect_number: fields.redirect_number.clone(),
+        domain: fields.domain.clone(),
+        order: fields.order,
+        ring_timeout: fields.ring_timeout,
+        active: fields.active.clone(),
+        keep_original_cld: fields.keep_original_cld.clone(),
+        keep_original_cli: fields.keep_original_cli.clone(),
+        period: fields.period.clone(),
+        period_description: fields.period_description.clone(),
+        status: fields.status,
+    }
+}
+
+fn fields_from_body(fields: Option<body::Fields>) -> Fields {
+    let fields = fields.unwrap_or_default();
+    Fields {
+        name: fields.name,
+        redirect_number: fields.redirect_number,
+        domain: fields.domain,
+        order: fields.order,
+        ring_timeout: fields.ring_timeout,
+        active: fields.active,
+        keep_original_cld: fields.keep_original_cld,
+        keep_original_cli: fields.keep_original_cli,
+        period: fields.period,
+        period_description: fields.period_description,
+        status: fields.status,
+    }
+}
+
+/// Returns a set as bits, by the order of the contract, which only grows.
+fn bits(fields: FieldSet) -> u32 {
+    let all = FieldSet::all();
+    all.iter()
+        .enumerate()
+        .filter(|(_, field)| fields.contains(*field))
+        .fold(0, |bits, (at, _)| bits | 1 << at)
+}
+
+fn set(bits: u32) -> FieldSet {
+    let all = FieldSet::all();
+    let set = all.iter().enumerate();
+    set.filter(|(at, _)| bits & 1 << at != 0)
+        .map(|(_, field): (usize, Field)| field)
+        .collect()
+}
+
+fn values(ids: &[NumberId]) -> Vec<i32> {
+    ids.iter().map(|id| id.value()).collect()
+}
+
+fn ids(values: &[i32]) -> Vec<NumberId> {
+    values.iter().filter_map(|id| NumberId::new(*id)).collect()
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

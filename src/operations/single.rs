@@ -1,0 +1,251 @@
+//! Add, Update and Delete: plans of one step.
+
+use super::{
+    AddReply, DeleteReply, DeleteRequest, Error, NumberView, Operations, UpdateReply,
+    UpdateRequest,
+    execute::{Applied, Executed},
+    expectation::{Expectation, WriteKind},
+    plan::PlannedStep,
+    resolve::{Resolved, outcome_unknown},
+    task::{Open, WriteTask},
+    write::{Command, Reply},
+};
+use crate::{
+    domain::{Draft, Etag, FieldSet, List, Number, NumberId},
+    telemetry::audit::Outcome,
+};
+
+/// How a write of one step ends.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// With a reply.
+    Reply(Box<Reply>),
+    /// What an earlier attempt sent is given up: the write begins anew, with another record.
+    Anew,
+}
+
+/// A write of one step.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Single<'a> {
+    Add(&'a Draft),
+    Update(&'a UpdateRequest),
+    Delete(&'a DeleteRequest),
+}
+
+impl Operations {
+    /// Adds, updates or deletes a number, after what an earlier attempt sent is resolved.
+    ///
+    /// # Errors
+    /// Those of the plan and of [`execute`](Self::execute); [`Error::OutcomeUnknown`],
+    /// [`Error::FieldsUnverified`] as long as an earlier attempt may still be applied.
+    pub(super) async fn write_one(
+        &self,
+        task: &mut WriteTask,
+        write: Single<'_>,
+    ) -> Result<Ended, Error> {
+        let Some(open) = task.open.clone() else {
+            return self.plan_and_execute(task, write).await;
+        };
+        let result = self.take_up(task, write, &open).await;
+        match (result, open.expectations.into_iter().next()) {
+            // An earlier attempt may have been applied, or may still be, whatever becomes of this
+            // one: until one of them is proved, that is the answer.
+            (Err(error), Some(expectation)) if error.says_not_done() => {
+                let source = error.into_upstream();
+                Err(match expectation.number.filter(|_| expectation.applied) {
+                    Some(_) => Error::FieldsUnverified {
+                        fields: expectation.unverified,
+                        expectation: Box::new(expectation),
+                        source,
+                    },
+                    None => Error::OutcomeUnknown {
+                        expectation: Box::new(expectation),
+                        candidates: Vec::new(),
+                        source,
+                    },
+                })
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// Resolves what an earlier attempt sent, then does what is left to do.
+    async fn take_up(
+        &self,
+        task: &mut WriteTask,
+        write: Single<'_>,
+        open: &Open,
+    ) -> Result<Ended, Error> {
+        let list = self.current_list(task).await?;
+        if open.posted.is_some() {
+            self.detect_earlier_collateral_change(task, &list).await?;
+        }
+        let Some(resolved) = self.resolve(task, open, &list).await.pop() else {
+            return Err(Error::Panicked { begun: true });
+        };
+        match resolved {
+            Resolved::Applied {
+                expectation,
+                number,
+                repairable,
+            } => {
+                let kind = expectation.kind;
+                let applied = self
+                    .finish_resolved(task, expectation, list, number, repairable)
+                    .await?;
+                Ok(Ended::Reply(Box::new(reply(kind, applied)?)))
+            }
+            Resolved::Never(expectation) => {
+                self.audit_resolved(task, &expectation, Outcome::NotDone, &list, None);
+                Ok(Ended::Anew)
+            }
+            Resolved::Again => self.plan_and_execute(task, write).await,
+            Resolved::Unknown {
+                expectation,
+                candidates,
+            } => Err(outcome_unknown(expectation, candidates)),
+        }
+    }
+
+    /// Restores what an earlier attempt changed besides its number, if this call may write.
+    pub(super) async fn detect_earlier_collateral_change(
+        &self,
+        task: &mut WriteTask,
+        list: &List,
+    ) -> Result<(), Error> {
+        let posted = task.open.as_ref().and_then(|open| open.posted.as_ref());
+        let changed = posted
+            .is_some_and(|posted| !posted.affected(list).is_empty() || !posted.restored.is_empty());
+        if !changed {
+            return Ok(());
+        }
+        self.authorize(task)?;
+        self.detect_collateral_change(task, list).await
+    }
+
+    /// Finishes a step that an earlier attempt sent, and that a list shows.
+    pub(super) async fn finish_resolved(
+        &self,
+        task: &mut WriteTask,
+        mut expectation: Expectation,
+        list: List,
+        number: NumberId,
+        repairable: bool,
+    ) -> Result<Applied, Error> {
+        let needs_repair = list.find(number).is_some_and(|now| {
+            let mut found = expectation.clone();
+            found.number = Some(number);
+            !found.repairable(&now.fields).is_empty()
+        });
+        // A repair has an entry of its own in the audit log.
+        if !expectation.applied || !needs_repair {
+            self.audit_resolved(task, &expectation, Outcome::Done, &list, Some(number));
+        }
+        if expectation.kind == WriteKind::Delete {
+            return Ok(Applied {
+                list,
+                number,
+                unapplied: FieldSet::empty(),
+            });
+        }
+        expectation.number = Some(number);
+        if repairable {
+            self.finish_fields_later(task, expectation, list).await
+        } else {
+            self.finish_fields(task, expectation, list, None).await
+        }
+    }
+
+    async fn plan_and_execute(
+        &self,
+        task: &mut WriteTask,
+        write: Single<'_>,
+    ) -> Result<Ended, Error> {
+        let mut list = self.current_list(task).await?;
+        loop {
+            self.authorize(task)?;
+            let step = match self.plan_one(task, &list, write)? {
+                Planned::Step(step) => step,
+                Planned::Nothing(reply) => return Ok(Ended::Reply(reply)),
+            };
+            let kind = step.expectation.kind;
+            match self.execute(task, &list, *step).await? {
+                Executed::Applied(applied) => {
+                    return Ok(Ended::Reply(Box::new(reply(kind, *applied)?)));
+                }
+                Executed::Stale(now) => list = now,
+            }
+        }
+    }
+
+    fn plan_one(&self, task: &WriteTask, list: &List, write: Single<'_>) -> Result<Planned, Error> {
+        let planner = self.planner(&task.caller, task.call.account);
+        let nothing = |reply| Ok(Planned::Nothing(Box::new(reply)));
+        let step = match write {
+            Single::Add(draft) => planner.add(list, draft)?,
+            Single::Update(request) => {
+                let planned = planner.update(list, request)?;
+                match planned.step {
+                    Some(step) => step,
+                    None => {
+                        return nothing(Reply::Update(UpdateReply {
+                            number: planned.number,
+                            unapplied: FieldSet::empty(),
+                            list_etag: Some(Etag::of_list(list)),
+                        }));
+                    }
+                }
+            }
+            Single::Delete(request) => match planner.delete(list, request)? {
+                Some(step) => step,
+                None => {
+                    return nothing(Reply::Delete(DeleteReply {
+                        list_etag: Etag::of_list(list),
+                    }));
+                }
+            },
+        };
+        Ok(Planned::Step(Box::new(step)))
+    }
+}
+
+enum Planned {
+    Step(Box<PlannedStep>),
+    /// Nothing is to be written.
+    Nothing(Box<Reply>),
+}
+
+impl<'a> Single<'a> {
+    /// Returns the write of a command, unless it is a replace-all.
+    pub(super) fn of(command: &'a Command) -> Option<Self> {
+        match command {
+            Command::Add(request) => Some(Self::Add(&request.draft)),
+            Command::Update(request) => Some(Self::Update(request)),
+            Command::Delete(request) => Some(Self::Delete(request)),
+            Command::ReplaceAll(_) => None,
+        }
+    }
+}
+
+/// Makes the reply of a write of one step.
+pub(super) fn reply(kind: WriteKind, applied: Applied) -> Result<Reply, Error> {
+    let list_etag = Etag::of_list(&applied.list);
+    let number = || -> Result<Number, Error> {
+        let number = applied.number;
+        let found = applied.list.find(number).cloned();
+        found.ok_or(Error::Vanished { number })
+    };
+    Ok(match kind {
+        WriteKind::Add => Reply::Add(AddReply {
+            number: NumberView::Stored(number()?),
+            unapplied: applied.unapplied,
+            list_etag: Some(list_etag),
+        }),
+        WriteKind::Update => Reply::Update(UpdateReply {
+            number: number()?,
+            unapplied: applied.unapplied,
+            list_etag: Some(list_etag),
+        }),
+        WriteKind::Delete => Reply::Delete(DeleteReply { list_etag }),
+    })
+}

@@ -1,0 +1,305 @@
+//! A process that is killed behind each step of a write, and another one on the same journal.
+
+use std::path::PathBuf;
+
+use followme::{
+    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient, replace_step::Outcome},
+    simulator::{EffectKind, Fault, FaultKind, Handle, Knobs, Options, Route, Simulator, When},
+};
+use tokio::task::JoinSet;
+use tonic::{Status, transport::Channel};
+
+use super::add_with_id;
+use crate::{
+    cli::Process,
+    config::file,
+    support::{LICENSE, channel, demo, failure, new_number, replace, scratch, update},
+};
+
+/// A simulator in this process, and facades in their own, one after the other, over one journal.
+struct Crash {
+    handle: Handle,
+    _tasks: JoinSet<()>,
+    journal: PathBuf,
+}
+
+/// A facade.
+struct Facade {
+    process: Process,
+    client: FollowMeServiceClient<Channel>,
+}
+
+impl Crash {
+    async fn new(name: &str, knobs: Knobs) -> Self {
+        let options = Options { knobs, ..demo() };
+        let simulator = Simulator::bind(options)
+            .await
+            .expect("a loopback port is free");
+        let handle = simulator.handle();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(simulator.run(std::future::pending()));
+        let directory = scratch().join(format!("crash-{name}"));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).expect("it can be made");
+        Self {
+            handle,
+            _tasks: tasks,
+            journal: directory.join("journal"),
+        }
+    }
+
+    async fn start(&self) -> Facade {
+        let config = file(
+            "crash.toml",
+            "[upstream]\nwrite_timeout = \"700ms\"\n[calls]\nwrite_limit = \"1s\"\n",
+        );
+        let config = config.to_str().expect("a path in UTF-8");
+        let journal = format!("sqlite:{}", self.journal.display());
+        let upstream = format!("http://{}/", self.handle.local_addr());
+        let mut process = Process::start(
+            &["serve", "--config", config, "--listen", "127.0.0.1:0"],
+            &[
+                ("FOLLOWME_LICENSE", LICENSE),
+                ("FOLLOWME_UPSTREAM_URL", &upstream),
+                ("FOLLOWME_JOURNAL_URL", &journal),
+            ],
+        );
+        let addr = process.address("grpc listening on");
+        Facade {
+            process,
+            client: FollowMeServiceClient::new(channel(addr).await),
+        }
+    }
+
+    /// Kills a facade while a call of it is held, and starts another one.
+    async fn restart_while_held(&self, facade: Facade) -> Facade {
+        self.handle.wait_for_fired("hold", 1).await;
+        self.restart(facade).await
+    }
+
+    async fn restart(&self, mut facade: Facade) -> Facade {
+        facade.process.signal("KILL");
+        facade.process.end();
+        self.start().await
+    }
+
+    fn hold(&self, route: Route, when: When, skip: u32) {
+        let hold = Fault::once(FaultKind::Hold { when });
+        self.handle.arm(hold.on(route).after(skip));
+    }
+
+    fn adds(&self) -> usize {
+        let effects = self.handle.effects();
+        let adds = effects.iter();
+        adds.filter(|effect| effect.kind == EffectKind::Add).count()
+    }
+}
+
+impl Facade {
+    async fn add(&self, request: pb::AddRequest) -> Result<pb::AddResponse, Status> {
+        let added = self.client.clone().add(request).await;
+        added.map(tonic::Response::into_inner)
+    }
+
+    /// Sends a call whose answer nobody waits for.
+    fn send(&self, request: pb::AddRequest) {
+        let mut client = self.client.clone();
+        tokio::spawn(async move { client.add(request).await });
+    }
+
+    async fn replace_all(
+        &self,
+        request: pb::ReplaceAllRequest,
+    ) -> Result<pb::ReplaceAllResponse, Status> {
+        let replaced = self.client.clone().replace_all(request).await;
+        replaced.map(tonic::Response::into_inner)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_claimed_and_not_begun_is_done_by_the_next_process() {
+    let crash = Crash::new("claimed", Knobs::default()).await;
+    let facade = crash.start().await;
+    crash.hold(Route::GetAll, When::Before, 0);
+    facade.send(add_with_id("id-1", "Desk"));
+    let facade = crash.restart_while_held(facade).await;
+    crash.handle.release();
+    facade
+        .add(add_with_id("id-1", "Desk"))
+        .await
+        .expect("added");
+    assert_eq!(crash.adds(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_add_that_was_sent_is_not_sent_again_by_the_next_process_and_found_when_it_comes() {
+    let crash = Crash::new("sent", Knobs::default()).await;
+    let facade = crash.start().await;
+    crash.hold(Route::Add, When::Before, 0);
+    facade.send(add_with_id("id-1", "Desk"));
+    let facade = crash.restart_while_held(facade).await;
+    for _ in 0..2 {
+        let unknown = failure(facade.add(add_with_id("id-1", "Desk")).await);
+        assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    }
+    crash.handle.release();
+    crash.handle.wait_for_effects(1).await;
+    let found = facade.add(add_with_id("id-1", "Desk")).await;
+    assert_eq!(found.expect("found").number.expect("one").name, "Desk");
+    // And by the one after that.
+    let facade = crash.restart(facade).await;
+    facade
+        .add(add_with_id("id-1", "Desk"))
+        .await
+        .expect("known");
+    assert_eq!(crash.adds(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_applied_and_not_answered_is_ok_in_the_next_process() {
+    let crash = Crash::new("applied", Knobs::default()).await;
+    let facade = crash.start().await;
+    crash.hold(Route::Add, When::After, 0);
+    facade.send(add_with_id("id-1", "Desk"));
+    let facade = crash.restart_while_held(facade).await;
+    crash.handle.release();
+    let found = facade.add(add_with_id("id-1", "Desk")).await;
+    assert_eq!(found.expect("found").number.expect("one").name, "Desk");
+    assert_eq!(crash.adds(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_being_verified_is_ok_in_the_next_process() {
+    let crash = Crash::new("verified", Knobs::default()).await;
+    let facade = crash.start().await;
+    crash.hold(Route::GetAll, When::Before, 1);
+    facade.send(add_with_id("id-1", "Desk"));
+    let facade = crash.restart_while_held(facade).await;
+    crash.handle.release();
+    facade
+        .add(add_with_id("id-1", "Desk"))
+        .await
+        .expect("found");
+    assert_eq!(crash.adds(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_that_was_being_sent_is_finished_in_the_next_process() {
+    for when in [When::Before, When::After] {
+        let knobs = Knobs {
+            query_values: false,
+            ..Knobs::default()
+        };
+        let crash = Crash::new(&format!("repair-{when:?}"), knobs).await;
+        let facade = crash.start().await;
+        crash.hold(Route::UpdateAll, when, 0);
+        let mut request = add_with_id("id-1", "Desk");
+        request.number.as_mut().expect("a number").period = "wd{tu}".to_owned();
+        facade.send(request.clone());
+        let facade = crash.restart_while_held(facade).await;
+        crash.handle.release();
+        let found = facade.add(request).await.expect("found");
+        assert_eq!(found.unapplied_fields, [""; 0], "{when:?}");
+        assert_eq!(found.number.expect("one").period, "wd{tu}", "{when:?}");
+        assert_eq!(crash.adds(), 1, "{when:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_the_same_in_the_next_process() {
+    let crash = Crash::new("answered", Knobs::default()).await;
+    let facade = crash.start().await;
+    let added = facade
+        .add(add_with_id("id-1", "Desk"))
+        .await
+        .expect("added");
+    let facade = crash.restart(facade).await;
+    let again = facade
+        .add(add_with_id("id-1", "Desk"))
+        .await
+        .expect("known");
+    assert_eq!(added, again);
+    let conflict = failure(facade.add(add_with_id("id-1", "Van")).await);
+    assert_eq!(conflict.reason, "REQUEST_ID_CONFLICT");
+    assert_eq!(crash.adds(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_add_without_an_id_makes_an_equal_one_of_the_next_process_doubtful() {
+    let crash = Crash::new("anonymous", Knobs::default()).await;
+    let facade = crash.start().await;
+    crash.hold(Route::Add, When::Before, 0);
+    facade.send(add_with_id("", "Desk"));
+    let facade = crash.restart_while_held(facade).await;
+    let fault = FaultKind::Reset { when: When::After };
+    crash.handle.arm(Fault::once(fault).on(Route::Add));
+    let unknown = failure(facade.add(add_with_id("id-2", "Desk")).await);
+    assert_eq!(crash.handle.fired_count("reset"), 1);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    assert!(unknown.meta("candidate_number_ids").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_was_sent_is_done_anew_only_while_the_number_reads_as_before() {
+    for changed in [false, true] {
+        let crash = Crash::new(&format!("update-{changed}"), Knobs::default()).await;
+        let facade = crash.start().await;
+        let fault = FaultKind::Hold { when: When::Before };
+        crash.handle.arm(Fault::once(fault).on(Route::Update));
+        let request = pb::UpdateRequest {
+            request_id: "id-1".to_owned(),
+            ..update(70001, &["name"], new_number("Ours", ""))
+        };
+        let mut client = facade.client.clone();
+        let sent = request.clone();
+        tokio::spawn(async move { client.update(sent).await });
+        let facade = crash.restart_while_held(facade).await;
+        if changed {
+            let mut numbers = crash.handle.numbers(LICENSE, 1001).expect("seeded");
+            numbers[0].timeout = Some(55);
+            crash
+                .handle
+                .seed(LICENSE, 1001, numbers, Default::default());
+        }
+        let result = facade.client.clone().update(request).await;
+        if changed {
+            assert_eq!(failure(result).reason, "OUTCOME_UNKNOWN");
+        } else {
+            let number = result.expect("done").into_inner().number;
+            assert_eq!(number.expect("one").name, "Ours");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replace_all_goes_on_in_the_next_process_and_adds_nothing_twice() {
+    let crash = Crash::new("replace", Knobs::default()).await;
+    let facade = crash.start().await;
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..replace(
+            1003,
+            vec![
+                new_number("A", "15550140"),
+                new_number("B", "15550141"),
+                new_number("C", "15550142"),
+            ],
+        )
+    };
+    crash.hold(Route::Add, When::Before, 1);
+    let mut client = facade.client.clone();
+    let sent = request.clone();
+    tokio::spawn(async move { client.replace_all(sent).await });
+    let facade = crash.restart_while_held(facade).await;
+    let stopped = failure(facade.replace_all(request.clone()).await);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    let steps = stopped.incomplete().steps;
+    let unknown = steps.iter().find(|step| step.outcome() == Outcome::Unknown);
+    assert_eq!(unknown.expect("one is unknown").index, 1);
+    assert_eq!(crash.adds(), 1);
+    crash.handle.release();
+    crash.handle.wait_for_effects(2).await;
+    let replaced = facade.replace_all(request).await.expect("goes on");
+    assert_eq!(replaced.numbers.len(), 3);
+    assert_eq!(crash.adds(), 3);
+}
