@@ -1,8 +1,8 @@
 //! The admin pages: liveness, readiness, metrics, configuration, log filter, calls in flight.
 //!
-//! Plain text and JSON over HTTP/1.1, without scripts, cookies or a way to write anything but the log
-//! filter. They are not authenticated, so the address is loopback unless the configuration says
-//! otherwise. Nothing here is personal, and no page holds a secret.
+//! Plain text and JSON over HTTP/1.1, without scripts and cookies; only the log filter can be written.
+//! They are not authenticated, so the address is loopback unless the configuration says otherwise.
+//! No page holds a secret or personal data.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -117,7 +117,7 @@ pub(super) fn read_table(
         s.error("certificate_names", problem);
     }
     if !certificate_names.is_empty() && !has_client_ca {
-        let problem = "needs tls.client_ca_file, against which client certificates are verified";
+        let problem = "requires tls.client_ca_file, which verifies client certificates";
         s.error("certificate_names", problem);
     }
     for name in certificate_names

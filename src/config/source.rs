@@ -239,7 +239,7 @@ impl<'a> Section<'_, 'a> {
         for ((key, value), (missing, other)) in [(one, other), (other, one)] {
             if value.is_some() && other.is_none() {
                 let missing = self.full(missing);
-                self.error(key, format!("needs {missing} beside it"));
+                self.error(key, format!("requires {missing}"));
             }
         }
     }

@@ -146,7 +146,7 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
             .duration(Duration::from_secs(10)),
         read_retries: s
             .key("read_retries")
-            .meaning("Maximum number of retries of a read that failed in a way that may pass.")
+            .meaning("Maximum number of retries of a read after a transient failure.")
             .within(0..=10, 2),
         limits: ConcurrencyConfig {
             requests: s
@@ -155,13 +155,15 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
                 .within(1..=100_000, 64),
             queue: s
                 .key("max_queue")
-                .meaning("Queue length: calls that wait for one of the concurrent requests.")
+                .meaning(
+                    "Maximum number of calls that wait while max_requests requests are in flight.",
+                )
                 .within(0..=1_000_000, 256),
             caller_share: s
                 .key("caller_share")
                 .meaning(
-                    "Share of requests and queue that one caller can hold, above 0 and up to 1; \
-                     one connection where callers are not authenticated.",
+                    "Fraction of max_requests and of max_queue that one caller can use, above 0 \
+                     and up to 1. Without callers, it applies to each connection.",
                 )
                 .checked(0.5, |share| {
                     let problem = || "must be more than 0 and at most 1".to_owned();
@@ -200,15 +202,16 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
         gateway: s
             .key("gateway")
             .meaning(
-                "Whether a proxy, load balancer or mesh may answer in place of the service. If \
-                 false, every HTTP answer proves that the service is done with the request.",
+                "Whether a proxy, load balancer or mesh between followme and the service may \
+                 answer requests itself. If false, every HTTP answer proves that the service is \
+                 done with the request.",
             )
             .value(true),
         null_list: s
             .key("null_list")
             .meaning(
-                "Meaning of an empty list field with success=True: \"empty\" for an empty list, \
-                 \"refused\" for a refusal.",
+                "Meaning of an empty list field with success=True: \"empty\" for a list without \
+                 numbers, \"refused\" for a refusal.",
             )
             .one_of(&["empty", "refused"], NullList::default()),
         update_all: s
@@ -222,7 +225,7 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
             .key("post_format")
             .meaning(
                 "Body format of UpdateFollowmeAll: \"auto\" tries JSON, then CSV, then a form, \
-                 until the host accepts one. A text with [ { } or a quote never goes by CSV.",
+                 until the host accepts one. A text with [ { } or a quote is never sent as CSV.",
             )
             .one_of(&["auto", "csv", "json", "form"], PostFormat::default()),
     };

@@ -37,7 +37,7 @@ impl DestinationPolicy {
         })
     }
 
-    /// Tells whether calls may be forwarded to a redirect number.
+    /// Returns whether calls may be forwarded to a redirect number.
     #[must_use]
     pub fn allows(&self, redirect_number: &str) -> bool {
         let number = dialled(redirect_number);

@@ -56,7 +56,7 @@ impl Etag {
         Self(text)
     }
 
-    /// Tells whether a text has the form of an etag of any version; the first had no prefix.
+    /// Returns whether a text has the form of an etag of any version; the first had no prefix.
     #[must_use]
     pub fn is_well_formed(text: &str) -> bool {
         let hash = match text.strip_prefix('v').and_then(|rest| rest.split_once('.')) {

@@ -113,7 +113,7 @@ struct Spec {
     column: &'static str,
     /// The letters that have a meaning; empty where every text has one.
     letters: &'static [&'static str],
-    /// Maps a text to the one that stands for all texts of the same meaning.
+    /// Maps a text to its canonical form, which is the same for all texts of one meaning.
     canonical: fn(&str) -> Cow<'_, str>,
     check: fn(&Fields, &Rules) -> Result<(), String>,
     /// How many of the last characters a masked text shows; `None` where it is not personal.
@@ -185,7 +185,7 @@ impl Field {
         self.spec().column
     }
 
-    /// Tells whether the field holds any text, and not one of a few letters.
+    /// Returns whether the field holds any text, and not one of a few letters.
     #[must_use]
     pub fn is_free_text(self) -> bool {
         let is_text = matches!((self.spec().value)(&Fields::default()), Value::Text(_));
@@ -229,7 +229,7 @@ impl Fields {
         (field.spec().check)(self, rules)
     }
 
-    /// Tells whether a field is set.
+    /// Returns whether a field is set.
     #[must_use]
     pub fn is_set(&self, field: Field) -> bool {
         match self.get(field) {
@@ -239,7 +239,7 @@ impl Fields {
         }
     }
 
-    /// Tells whether a field holds a value that has a meaning, or none at all.
+    /// Returns whether a field holds a value that has a meaning, or none at all.
     #[must_use]
     pub fn is_recognized(&self, field: Field) -> bool {
         match self.get(field) {
@@ -251,8 +251,8 @@ impl Fields {
         }
     }
 
-    /// Returns the text of a field in the form that stands for all of the same meaning. Integers
-    /// and booleans have none.
+    /// Returns the canonical form of a field's text, which is the same for all texts of one
+    /// meaning. Integers and booleans have none.
     pub(super) fn canonical(&self, field: Field) -> Cow<'_, str> {
         match self.get(field) {
             Value::Text(text) => (field.spec().canonical)(text),
@@ -281,7 +281,7 @@ impl Fields {
         }
     }
 
-    /// Tells whether two numbers forward to the same destination.
+    /// Returns whether two numbers forward to the same destination.
     #[must_use]
     pub fn same_destination(&self, other: &Self) -> bool {
         self.same(other, Field::RedirectNumber) && self.same(other, Field::Domain)

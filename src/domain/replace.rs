@@ -130,7 +130,7 @@ impl Plan {
         Self { steps }
     }
 
-    /// Tells whether the plan writes nothing.
+    /// Returns whether the plan writes nothing.
     #[must_use]
     pub fn writes_nothing(&self) -> bool {
         self.steps

@@ -53,7 +53,7 @@ impl CallBuilder {
     /// Returns the message, in which output-only fields are cleared.
     ///
     /// # Errors
-    /// The status of a caller who may not name the account.
+    /// The status of a caller who may not access the account.
     pub(super) fn new<M: RequestMessage>(
         request: Request<M>,
         defaults: &Defaults,

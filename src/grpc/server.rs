@@ -33,7 +33,7 @@ use crate::{
 pub struct Config {
     /// The limits of connections.
     pub accept: incoming::Config,
-    /// Whether reflection is served. It tells no more than the contract does.
+    /// Whether reflection is served. It reveals no more than the contract.
     pub reflection: bool,
     /// The timeout of a call that sets none.
     pub default_deadline: Duration,

@@ -70,7 +70,7 @@ pub enum Denied {
     #[error("the caller may not call this method")]
     Method,
     /// The caller is not authorized for the account.
-    #[error("the caller may not name account {account}")]
+    #[error("the caller may not access account {account}")]
     Account {
         /// The account.
         account: AccountId,

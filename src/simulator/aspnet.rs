@@ -1,5 +1,5 @@
-//! What stands in front of the service under ASP.NET: nginx as in the captures, and ASP.NET's own
-//! refusals (docs/upstream/wire.md 5). All of them come before the service runs.
+//! ASP.NET, with nginx in front of it as in the captures: decodes the path, or refuses the request
+//! before the service runs (docs/upstream/wire.md 5).
 
 use super::{
     parameters::{MalformedEscape, Parameters, decode_path},

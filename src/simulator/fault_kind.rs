@@ -18,8 +18,8 @@ pub enum When {
     /// The effect has happened.
     #[default]
     After,
-    /// The effect happens when the answer or the end of the connection is out; for a hold, after
-    /// the release.
+    /// The effect happens after the answer has been sent or the connection has ended; for a hold,
+    /// after the release.
     Late {
         /// How many milliseconds later.
         ms: u64,
@@ -59,7 +59,7 @@ pub(crate) enum Behaviour {
     Normal,
     /// It changes nothing, and answers success.
     Idle,
-    /// It changes this field besides when it updates a number.
+    /// It changes this field as well when it updates a number.
     Unasked(Unasked),
 }
 
@@ -190,7 +190,7 @@ pub enum FaultKind {
         /// How long, in milliseconds.
         ms: u64,
     },
-    /// Waits until the handle releases it, then serves as usual.
+    /// Waits until `Handle::release` or `POST /_simulator/release`, then serves as usual.
     Hold {
         /// On which side of the effect it waits.
         #[serde(default)]
@@ -331,7 +331,7 @@ pub enum FaultKind {
     Doubled,
     /// Answers success and does nothing.
     NoEffect,
-    /// Changes a field besides when it updates a number.
+    /// Changes one more field than asked when it updates a number.
     ChangesUnasked {
         /// The field.
         field: Unasked,

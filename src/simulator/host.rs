@@ -1,4 +1,4 @@
-//! The host that stands before the framework: HTTP.sys or Mono's listener, or nginx and ASP.NET
+//! The host in front of the framework: HTTP.sys or Mono's listener, or nginx and ASP.NET
 //! (docs/upstream/wire.md 5).
 
 use super::{

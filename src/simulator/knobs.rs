@@ -52,7 +52,7 @@ knobs! {
     reads_csv_bodies: Option<bool> = None;
     /// Cuts a name that is stored to this many characters.
     name_limit: Option<usize> = None;
-    /// Whether a run of blanks in a stored text becomes one, and those at its ends go.
+    /// Whether a run of blanks in a stored text becomes one, and blanks at its ends are removed.
     folds_blanks: bool = false;
     /// Whether a stored redirect number loses its `-`.
     drops_dashes: bool = false;
@@ -62,7 +62,7 @@ knobs! {
     lag_reads: u32 = 0;
     /// For how many milliseconds after a write reads still show the list as before it.
     lag_ms: u64 = 0;
-    /// Whether a hop in front writes the standard reason phrase in place of the service's own
+    /// Whether a hop in front writes the standard reason phrase instead of the service's own
     /// (docs/upstream/wire.md 12.4).
     standard_reasons: bool = false;
 }

@@ -1,9 +1,9 @@
 //! The simulator: a real HTTP/1.1 server that answers as PortaFollowMe does.
 //!
 //! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md 2
-//! to 9) in three dialects, keeps numbers per License and account, and fails on demand. A knob
-//! stands for each unknown of the live service. Shares only [`crate::format`] and the accept loop
-//! with the rest of the crate.
+//! to 9) in three dialects, keeps numbers per License and account, and fails on demand. Each
+//! unknown of the live service has a knob. Shares only [`crate::format`] and the accept loop with
+//! the rest of the crate.
 //!
 //! Life of a request: `server` reads it, `host` admits it, `framework` binds it with `routing`,
 //! `request_object` and `body`, `service` changes the `store`, `fault_effects` lets a fault change

@@ -184,7 +184,7 @@ pub(crate) fn predefined(path: &str, dialect: Dialect) -> Option<Predefined<'_>>
     };
     Some(match (known, operation.trim_end_matches('/')) {
         (false, _) => Predefined::Unknown,
-        // Without an operation the framework takes what stands there for its name.
+        // If the operation is missing, the framework takes the rest of the path for its name.
         (true, "") => Predefined::Operation(endpoint, rest),
         (true, operation) => Predefined::Operation(endpoint, operation),
     })

@@ -72,7 +72,7 @@ pub(crate) async fn connection(stream: TcpStream, number: u64, handle: Handle) {
             }
         }
     });
-    // An error here is the peer's or was wished for; nothing is left to do on the connection.
+    // The peer or a fault caused the error; nothing is left to do on the connection.
     let _ = hyper::server::conn::http1::Builder::new()
         .title_case_headers(true)
         .timer(TokioTimer::new())

@@ -1,9 +1,9 @@
 //! The service behind the framework: what each operation does to the store
 //! (docs/upstream/domain.md 2, 4).
 //!
-//! The real handlers are unknown. These do what the routes most probably mean, and the knobs change
-//! what they do. An integer of 0 cannot be told from one that was not given, so an order or timeout
-//! of 0 is stored as unset.
+//! The real handlers are unknown. These do what the routes most probably do, and knobs change that.
+//! An integer of 0 looks like one that the request does not set, so an order or timeout of 0 is
+//! stored as unset.
 
 use serde::{Deserialize, Serialize};
 

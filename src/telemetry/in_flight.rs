@@ -39,8 +39,8 @@ impl Phase {
     }
 }
 
-/// The progress of a call, shared by all that works for it: a write goes on after its caller has
-/// gone. The default one belongs to no call.
+/// The progress of a call, shared by all its tasks: a write continues after its caller is gone.
+/// The default one belongs to no call.
 #[derive(Clone, Default)]
 pub struct Progress(Option<Arc<State>>);
 

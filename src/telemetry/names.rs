@@ -100,7 +100,7 @@ pub(crate) fn code(code: tonic::Code) -> &'static str {
     }
 }
 
-/// Tells whether a code is the server's failure, by the conventions for gRPC spans of servers.
+/// Returns whether a code is the server's failure, by the conventions for gRPC spans of servers.
 pub(crate) fn is_server_error(code: tonic::Code) -> bool {
     use tonic::Code;
     matches!(

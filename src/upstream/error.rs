@@ -23,7 +23,7 @@ pub struct Error {
 
 /// The kinds of failure. What depends on each is in [`Kind::facts`].
 ///
-/// Reads of every kind can be repeated without harm, a write only when [`Error::nothing_ran`].
+/// A read can be repeated after any of them, a write only if [`Error::nothing_ran`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -149,7 +149,7 @@ impl Kind {
                 Reason::UpstreamBadResponse,
                 false,
                 "bad_response",
-                "upstream did not reply as the service does",
+                "the upstream reply is not one of PortaFollowMe",
                 "report it to the operator: the log of followme says more",
             ),
             Self::TooLarge => (

@@ -1,4 +1,4 @@
-//! For whom and how requests are made.
+//! The tenant and the options of upstream requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,11 +49,11 @@ pub enum ReadPurpose {
 /// How the requests of a call are made.
 #[derive(Debug, Clone)]
 pub struct RequestOptions {
-    /// Until when replies are awaited; the timeouts of the configuration hold besides.
+    /// When requests time out, unless the timeouts of the configuration end them before.
     pub deadline: Option<Instant>,
     /// The share of the concurrency limiter that permits are acquired from.
     pub fairness_key: Arc<str>,
-    /// The permit that is held already. Without one, each read acquires its own.
+    /// The permit of the call. Without one, each read acquires its own.
     pub permit: Option<Arc<Permit>>,
     /// What reads are for.
     pub purpose: ReadPurpose,
@@ -62,7 +62,7 @@ pub struct RequestOptions {
 }
 
 impl RequestOptions {
-    /// Returns until when a reply is awaited to a request that is sent now and may take `cap`.
+    /// Returns when a request that is sent now times out: after `cap`, or at the deadline.
     pub(super) fn until(&self, cap: Duration) -> Instant {
         let cap = Instant::now() + cap;
         self.deadline.map_or(cap, |deadline| deadline.min(cap))

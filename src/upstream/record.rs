@@ -23,7 +23,7 @@ struct Element<'a>(Vec<(Text<'a>, Text<'a>)>);
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// What .NET adds to the name of an integer to tell whether it is set.
+/// The suffix of the member that tells whether an integer is set, as .NET names it.
 const SPECIFIED: &str = "Specified";
 
 impl Element<'_> {
@@ -100,7 +100,7 @@ pub(super) struct Numbers {
 /// Decodes a list of numbers.
 ///
 /// # Errors
-/// Fails for broken JSV, and if one id is there twice.
+/// Fails for broken JSV, and if two elements have the same id.
 pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'static str> {
     let elements: Vec<Element<'_>> =
         jsv::from_str(text).map_err(|_| "FollowMeNumbers is not a JSV list of objects")?;
@@ -182,7 +182,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, &'static str> {
     })
 }
 
-/// Understands a boolean as .NET writes it, in any case.
+/// Parses a boolean as .NET writes it, in any case.
 pub(super) fn bool(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)

@@ -26,13 +26,13 @@ impl Sensitive<'_> {
     }
 }
 
-/// How often a text may be encoded over and be seen through.
+/// How many levels of encoding are decoded to find a secret.
 const MAX_ENCODINGS: usize = 4;
 
-/// The longest name or number of a reference of HTML.
+/// The longest name or number in an HTML character reference.
 const MAX_REFERENCE: usize = 12;
 
-/// How many letters and digits tell a License from other text.
+/// How many letters and digits distinguish a License from other text.
 const TELLING: usize = 6;
 
 /// Returns at most 512 bytes of a text, with each secret replaced in each form in which upstream
@@ -91,7 +91,8 @@ fn leaks(text: &str, sensitive: &Sensitive<'_>) -> bool {
     false
 }
 
-/// Returns whether a text holds a secret in base64, also as a part of what is encoded. What comes before it shifts it by 0 to 2 bytes, and shares its first and last characters.
+/// Returns whether a text holds a secret in base64, also as a part of the encoded bytes. The bytes
+/// before it shift it by 0 to 2 bytes, so its first and last characters are not compared.
 fn is_in_base64(text: &str, plain: &str) -> bool {
     let text = text.replace('-', "+").replace('_', "/");
     (0..3).any(|shift| {
@@ -109,8 +110,8 @@ fn letters(text: &str) -> String {
         .collect()
 }
 
-/// Decodes one level of a text: references of HTML, backslash escapes, `%u` escapes, percent
-/// encoding. What is none stays as it is.
+/// Decodes one level of a text: HTML character references, backslash escapes, `%u` escapes,
+/// percent encoding. Other text is unchanged.
 fn decode(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;
@@ -128,7 +129,7 @@ fn decode(text: &str) -> String {
         .into_owned()
 }
 
-/// Reads an escape at the beginning of a text: what it stands for, and its length.
+/// Reads an escape at the beginning of a text. Returns its character and its length.
 fn escaped(text: &str) -> Option<(char, usize)> {
     let number = |digits: &str, radix| {
         let number = u32::from_str_radix(digits, radix).ok();
@@ -149,7 +150,7 @@ fn escaped(text: &str) -> Option<(char, usize)> {
                 "apos" => '\'',
                 "lt" => '<',
                 "gt" => '>',
-                // What else has a name is no letter of English.
+                // No other reference by name is an ASCII letter or digit.
                 _ => ' ',
             },
         };
@@ -163,7 +164,7 @@ fn escaped(text: &str) -> Option<(char, usize)> {
     }
 }
 
-/// Returns the ways to write a secret, the longest first: a shorter one may be a part of it.
+/// Returns the encoded forms of a secret, the longest first: a shorter one may be a part of it.
 fn forms(plain: &str) -> Vec<String> {
     let encoded = utf8_percent_encode(plain, NON_ALPHANUMERIC).to_string();
     let mut forms = vec![

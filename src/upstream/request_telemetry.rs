@@ -122,7 +122,7 @@ impl<'a> RequestTelemetry<'a> {
 impl Drop for RequestTelemetry<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            // The caller went away or had to be answered: only a read is given up so.
+            // The call was cancelled or reached its deadline, which aborts reads only.
             self.record(None, 0, Some("cancelled"), "unknown");
         }
     }
@@ -140,8 +140,7 @@ fn error_type(kind: Kind, status: Option<u16>) -> Cow<'static, str> {
     }
 }
 
-/// Names what became of a request, by meaning. A write that may have run although it failed is
-/// unknown.
+/// Returns the outcome of a request for metrics. A failed write that may have run is unknown.
 fn outcome(route: Route, error: Option<&Error>) -> &'static str {
     let Some(error) = error else {
         return "ok";

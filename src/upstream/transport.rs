@@ -1,4 +1,4 @@
-//! The one HTTP client, and how a request goes out and its reply comes in.
+//! The HTTP client: sends requests and receives replies.
 
 use std::{fmt, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::telemetry::propagation;
 pub struct TransportConfig {
     /// `http://host[:port][/path]`, or https.
     pub url: Url,
-    /// How long a connection may take to come about.
+    /// How long it may take to open a connection.
     pub connect_timeout: Duration,
     /// How long a connection may be idle: below the keep-alive of the upstream, which is 15 s on
     /// self-host (docs/upstream/wire.md 9).
@@ -80,12 +80,12 @@ impl Transport {
         &self.host
     }
 
-    /// Returns the client in use; a new one where the one in use is too old. Requests under way
-    /// finish with the client that they began with.
+    /// Returns the client in use, or a new one if that is too old. Requests in flight finish with
+    /// the client that they began with.
     fn http(&self) -> reqwest::Client {
         let mut http = self.http.lock();
         if http.0.elapsed() >= self.config.max_connection_age {
-            // What was built at start can be built again; if not, the old one goes on.
+            // The same settings worked at the start; if they fail now, the old client stays in use.
             match client(&self.config) {
                 Ok(new) => *http = (Instant::now(), new),
                 Err(error) => {
@@ -100,7 +100,8 @@ impl Transport {
         http.1.clone()
     }
 
-    /// Asks for nothing, to see whether anybody answers: a path that no route has, without License.
+    /// Sends a request without a License to a path that is no route, and returns whether upstream
+    /// answers.
     pub(super) async fn probe(&self, until: Instant) -> bool {
         let Ok(url) = Url::parse(&format!("{}/", self.base)) else {
             return false;
@@ -224,8 +225,8 @@ impl Transport {
     }
 }
 
-/// Builds a client. What reqwest does by default and must not be done to this upstream is switched
-/// off: following redirects (would replay a GET that writes), retries, Referer, system proxies.
+/// Builds a client. It disables what is unsafe with this upstream: redirects (would replay a GET that
+/// writes), retries, Referer, system proxies.
 fn client(config: &TransportConfig) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .redirect(redirect::Policy::none())

@@ -52,7 +52,7 @@ pub enum PeriodRule {
     /// A closing brace has no opening one.
     #[error("closing brace without an opening one: remove it")]
     UnopenedBrace,
-    /// A comma stands between braces.
+    /// There is a comma between braces.
     #[error("comma between braces: separate values with a blank")]
     CommaInBraces,
     /// A sub-period is missing before or after a comma. The original accepts a comma at the end.
@@ -108,7 +108,7 @@ struct Scale {
     names: [&'static str; 2],
     /// The values, for people.
     values: &'static str,
-    /// Tells whether a word in lower case is a value.
+    /// Returns whether a word in lower case is a value.
     has: fn(&str) -> bool,
 }
 

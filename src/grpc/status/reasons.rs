@@ -65,7 +65,7 @@ pub(super) fn row(reason: Reason) -> Row {
         ),
         Reason::AccountDenied => (
             Code::PermissionDenied,
-            "the caller may not name this account",
+            "the caller may not access this account",
             "`account_id`",
             "do not retry",
         ),

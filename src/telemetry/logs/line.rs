@@ -116,7 +116,7 @@ fn json_line(line: Map<String, Value>) -> String {
         .collect()
 }
 
-/// Tells whether a character can control a terminal, start a line, or change the direction of the
+/// Returns whether a character can control a terminal, start a line, or change the direction of the
 /// text. All of these have at most four hexadecimal digits.
 fn is_control(char: char) -> bool {
     char.is_control()
