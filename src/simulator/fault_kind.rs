@@ -190,7 +190,7 @@ pub enum FaultKind {
         /// How long, in milliseconds.
         ms: u64,
     },
-    /// Waits until `Handle::release` or `POST /_simulator/release`, then serves as usual.
+    /// Waits until it is released, then serves as usual.
     Hold {
         /// On which side of the effect it waits.
         #[serde(default)]
