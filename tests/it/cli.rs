@@ -89,7 +89,7 @@ impl Process {
         assert!(status.success());
     }
 
-    /// Waits for the end, while the thread stands still: a server ends only once its clients, which
+    /// Waits for the end, while the thread is blocked: a server ends only once its clients, which
     /// need a thread of their own, have closed their connections.
     /// Returns the exit status and what stood on standard error.
     pub(crate) fn end(&mut self) -> (ExitStatus, String) {
@@ -143,7 +143,7 @@ async fn a_second_sigterm_skips_the_drain() {
         &["serve", "--config", slow, "--listen", "127.0.0.1:0"],
         &[
             ("FOLLOWME_LICENSE", "DEMO-KEY"),
-            // Nobody is asked anything there.
+            // No request is sent there.
             ("FOLLOWME_UPSTREAM_URL", "http://127.0.0.1:9/"),
         ],
     );
@@ -170,7 +170,7 @@ async fn a_blocked_file_read_does_not_delay_shutdown() {
         &["serve", "--config", config, "--listen", "127.0.0.1:0"],
         &[
             ("FOLLOWME_LICENSE", "DEMO-KEY"),
-            // Nobody is asked anything there.
+            // No request is sent there.
             ("FOLLOWME_UPSTREAM_URL", "http://127.0.0.1:9/"),
         ],
     );
@@ -185,7 +185,7 @@ async fn a_blocked_file_read_does_not_delay_shutdown() {
         .expect("a reader");
     process.signal("TERM");
     let (status, err) = process.end();
-    // Nobody could write to it a second time.
+    // A second writer would block.
     std::fs::remove_file(&path).expect("it was made");
     assert_eq!(status.code(), Some(0), "{err}");
 }
@@ -327,7 +327,7 @@ async fn no_log_holds_the_license_that_upstream_echoes() {
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("call failed"), "{log}");
     for form in forms {
-        assert!(!log.contains(&form), "{form} stands in {log}");
+        assert!(!log.contains(&form), "{form} is in {log}");
     }
 }
 

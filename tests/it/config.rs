@@ -1,4 +1,4 @@
-//! The configuration: its sources, what it checks, and how it names a mistake.
+//! The configuration: its sources, what it checks, and how it names an error.
 
 use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 
@@ -45,8 +45,8 @@ pub(crate) fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Loads a TOML file, and returns the mistakes as they are printed.
-fn mistakes(name: &str, toml: &str) -> Vec<String> {
+/// Loads a TOML file, and returns the errors as they are printed.
+fn errors(name: &str, toml: &str) -> Vec<String> {
     let flags = Flags {
         config: Some(file(name, toml)),
         ..Flags::default()
@@ -54,7 +54,7 @@ fn mistakes(name: &str, toml: &str) -> Vec<String> {
     let environment = variables([("FOLLOWME_LICENSE", "KEY")]);
     match Config::load(&flags, &environment) {
         Ok(_) => Vec::new(),
-        Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -283,7 +283,7 @@ fn all_config_errors_are_reported_at_once_by_key() {
         [metrics]
         listen = "127.0.0.1:9"
     "#;
-    let mut keys: Vec<String> = mistakes("mistakes.toml", text)
+    let mut keys: Vec<String> = errors("errors.toml", text)
         .iter()
         .map(|line| {
             assert!(!line.contains('\n'), "{line}");
@@ -329,7 +329,7 @@ fn a_section_that_is_not_a_table_is_a_config_error() {
         "calls = \"x\"\n",
         "[[upstream]]\nurl = \"http://x\"\n",
     ] {
-        let lines = mistakes("section.toml", text);
+        let lines = errors("section.toml", text);
         let name = if text.contains("calls") {
             "calls"
         } else {
@@ -346,7 +346,7 @@ fn a_section_that_is_not_a_table_is_a_config_error() {
 
 #[test]
 fn invalid_toml_is_reported_with_file_and_line() {
-    let lines = mistakes("broken.toml", "listen = \"127.0.0.1:1\"\n\n[upstream\n");
+    let lines = errors("broken.toml", "listen = \"127.0.0.1:1\"\n\n[upstream\n");
     assert!(lines[0].starts_with("--config: "), "{lines:?}");
     assert!(lines[0].contains("broken.toml:3: "), "{lines:?}");
     assert!(!lines[0].contains('\n'));
@@ -363,7 +363,7 @@ fn the_upstream_url_has_a_host_and_nothing_more() {
         "http://user:secret@porta.example.com/",
         "",
     ] {
-        let lines = mistakes("url.toml", &format!("[upstream]\nurl = {url:?}\n"));
+        let lines = errors("url.toml", &format!("[upstream]\nurl = {url:?}\n"));
         assert_eq!(lines.len(), 1, "{url} {lines:?}");
         assert!(lines[0].starts_with("upstream.url: "), "{lines:?}");
         assert!(!lines[0].contains("secret"));
@@ -435,7 +435,7 @@ fn an_invalid_opentelemetry_variable_is_named() {
     ] {
         let environment = variables([endpoint, (name, value)]);
         let found = followme::config::telemetry(&Flags::default(), &environment)
-            .expect_err("it is a mistake");
+            .expect_err("it is a config error");
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].key, name);
     }

@@ -149,7 +149,7 @@ fn special_values(file: &str, empty: EmptyString) -> usize {
 }
 
 /// The bodies of the three hosts; `null` (no body), `string` (no CSV) and `add8` (an error) are
-/// looked at one by one below.
+/// checked one by one below.
 #[test]
 fn reads_and_writes_the_answers_of_the_real_hosts() {
     let hosts = [

@@ -1,4 +1,4 @@
-//! What the CSV reader takes and what it refuses.
+//! What the CSV reader accepts and what it refuses.
 
 use followme::format::csv::{
     Field, Kind, MAX_BYTES, MAX_FIELDS, MAX_RECORDS, Newline, Reader, write_record,
@@ -138,7 +138,7 @@ fn is_reusable_after_an_error_and_after_another_body() {
         assert_eq!(record.iter().collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(table.len(), 1);
     }
-    reader.read(b"a\"b,c\n").expect_err("a quote out of place");
+    reader.read(b"a\"b,c\n").expect_err("a misplaced quote");
     let error = reader
         .read(b"")
         .expect_err("nothing is left of the last body");

@@ -1,7 +1,7 @@
 //! Our reader beside the framework's own, text by text (`jsv_reader_v3.json`).
 //!
-//! Every text stands in one of three groups: read alike (not listed), read on purpose in
-//! another way, or refused. A text that changes its group fails the test.
+//! Every text is in one of three groups: read alike (not listed), read differently on purpose, or
+//! refused. A text that changes its group fails the test.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ const READ_OTHERWISE: [(&str, &str, &str); 21] = [
 ];
 
 /// Broken texts, and why. The framework throws at some, and reads others in part or with
-/// members lost: JSON in place of JSV, for one, as a list of empty objects.
+/// members lost: JSON instead of JSV, for one, as a list of empty objects.
 const REFUSED: [(&str, Kind); 56] = [
     ("{}", Kind::ExpectedList),
     ("{i_account:1,name:x}", Kind::ExpectedList),

@@ -10,7 +10,7 @@ use serde::{
 
 use super::Number;
 
-/// The kind and the place of the error that reading `text` as `T` must give.
+/// The kind and the position of the error that reading `text` as `T` must give.
 fn fault<T: DeserializeOwned>(text: &str) -> (Kind, Option<usize>) {
     match from_str::<T>(text) {
         Ok(_) => panic!("reads {text:?}"),

@@ -269,8 +269,8 @@ impl fmt::Display for History {
             writeln!(f, "  answer {:?}", call.answer)?;
             writeln!(f, "  after  {:?}", call.after)?;
         }
-        for (place, change) in self.changes.iter().enumerate() {
-            writeln!(f, "effect {place}: {change:?}")?;
+        for (index, change) in self.changes.iter().enumerate() {
+            writeln!(f, "effect {index}: {change:?}")?;
         }
         write!(f, "at last {:?}", self.last)
     }

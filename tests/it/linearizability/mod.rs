@@ -45,7 +45,9 @@ async fn no_history_contradicts_the_truth() {
         if next < histories && batches.len() < BATCHES_AT_ONCE {
             let end = histories.min(next + BATCH);
             batches.spawn(batch(
-                (next..end).map(|place| seed.wrapping_add(place)).collect(),
+                (next..end)
+                    .map(|offset| seed.wrapping_add(offset))
+                    .collect(),
             ));
             next = end;
         } else if let Some(batch) = batches.join_next().await {
@@ -56,7 +58,7 @@ async fn no_history_contradicts_the_truth() {
     for failure in &figures.failures {
         println!("{failure}");
     }
-    assert!(figures.failures.is_empty(), "each is told above");
+    assert!(figures.failures.is_empty(), "each is printed above");
     for (kind, least) in plan::KINDS {
         let least = least as u64 * histories / USUAL;
         let fired = figures.faults.get(kind).copied().unwrap_or_default();
@@ -95,11 +97,11 @@ async fn batch(seeds: Vec<u64>) -> Batch {
     .await;
     let world = Arc::new(world);
     let mut playing = JoinSet::new();
-    let places = Arc::new(Semaphore::new(HISTORIES_AT_ONCE));
+    let permits = Arc::new(Semaphore::new(HISTORIES_AT_ONCE));
     for (account, seed) in (1001..).zip(seeds) {
-        let (places, world) = (Arc::clone(&places), Arc::clone(&world));
+        let (permits, world) = (Arc::clone(&permits), Arc::clone(&world));
         playing.spawn(async move {
-            let _place = places.acquire().await;
+            let _permit = permits.acquire().await;
             play::play(world, account, seed).await
         });
     }

@@ -186,7 +186,7 @@ fn fault(rng: &mut Rng) -> Fault {
         _ => Route::GetAll,
     };
     let kind = match rng.u8(..14) {
-        // Within the time of a write, beyond it, and beyond that of its settling.
+        // Within the time of a write, beyond it, and beyond that of its verification.
         0 => FaultKind::Delay { ms: rng.u64(5..50) },
         1 => FaultKind::Delay {
             ms: rng.u64(150..200),

@@ -1,5 +1,5 @@
 //! Lets a history happen: its callers call the facade at the same time, each call after the one
-//! before, and write down what they asked, were answered, and what the account held meanwhile.
+//! before, and record requests, answers, and what the account held at the time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,9 +26,9 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
     let plan = Plan::new(seed);
     let numbers: Vec<StoredNumber> = (0_i32..)
         .zip(0..plan.numbers)
-        .map(|(order, place)| {
-            let redirect_number = (15_550_190 + place).to_string();
-            stored_number(&format!("first{place}"), &redirect_number, order + 1)
+        .map(|(order, index)| {
+            let redirect_number = (15_550_190 + index).to_string();
+            stored_number(&format!("first{index}"), &redirect_number, order + 1)
         })
         .collect();
     world.seed(account, numbers);
@@ -71,7 +71,7 @@ async fn writes_are_over(mut client: Patient, account: i32) {
         allow_missing: true,
         ..pb::DeleteRequest::default()
     };
-    // It has nothing to delete, and waits for its turn. A fault may be left that fails its read.
+    // It has nothing to delete, and waits for the account lock. A fault may fail its read.
     let _ = timeout(PATIENCE, client.delete(last))
         .await
         .expect("the call ends in time");
@@ -326,10 +326,10 @@ fn intent(caller: usize, step: usize) -> usize {
     caller * 20 + step
 }
 
-fn number(name: &str, place: usize) -> pb::FollowMeNumber {
+fn number(name: &str, index: usize) -> pb::FollowMeNumber {
     pb::FollowMeNumber {
         ring_timeout: seconds(20),
-        ..new_number(name, &(15_550_100 + place % 90).to_string())
+        ..new_number(name, &(15_550_100 + index % 90).to_string())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Figures of the worst day: measured and printed, not judged, since they depend on the machine.
+//! Measurements under load and failure: printed, not asserted, since they depend on the machine.
 //!
 //! ```sh
 //! cargo test --release --test it load -- --ignored --nocapture --test-threads 1
@@ -51,10 +51,10 @@ fn percentile(times: &mut [Duration], part: f64) -> Duration {
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         clippy::cast_sign_loss,
-        reason = "a place in a list"
+        reason = "an index of a list"
     )]
-    let place = ((times.len().saturating_sub(1)) as f64 * part) as usize;
-    times.get(place).copied().unwrap_or_default()
+    let index = ((times.len().saturating_sub(1)) as f64 * part) as usize;
+    times.get(index).copied().unwrap_or_default()
 }
 
 fn resident_kib() -> usize {

@@ -1,4 +1,4 @@
-//! The breaker.
+//! The circuit breaker.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn verification_passes_an_open_breaker() {
     let added = world
         .add(add_to(1003, new_number("Desk", "15550130")))
         .await
-        .expect("settled by reading");
+        .expect("verified by reading");
     world.assert_fired("reset");
     assert_eq!(added.number.expect("a number").name, "Desk");
     world
@@ -149,7 +149,7 @@ async fn an_open_breaker_refuses_at_once_even_without_a_free_permit() {
         async move { client.list(list(1001)).await }
     });
     world.handle.wait_for_fired("hold", 1).await;
-    // Another connection has a place yet, and finds that nobody answers.
+    // Another connection still gets a permit, and no answer.
     resets(&world, 1);
     let mut other = FollowMeServiceClient::new(channel(world.addr).await);
     other.list(list(1001)).await.expect_err("reset");

@@ -1,4 +1,4 @@
-//! More calls than upstream can take.
+//! More calls than the concurrency limit, the queue and the request memory budget admit.
 
 use followme::simulator::{Fault, FaultKind, Route, When};
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ use crate::{
     support::{World, channel, failure, list},
 };
 
-/// A facade with few places; upstream holds every read until it is released.
+/// A facade with few permits; upstream holds every read until it is released.
 async fn few(requests: usize, queue: usize, share: f64) -> World {
     let world = World::configured(|config| {
         config.upstream.limits.requests = requests;
@@ -83,7 +83,7 @@ async fn a_greedy_caller_leaves_permits_for_others() {
 async fn large_unfinished_messages_stay_within_the_request_memory_budget() {
     let world = World::start().await;
     let (client, connection) = http2(world.addr).await;
-    // All but the last byte of as many messages as their room does not hold.
+    // All but the last byte of more messages than fit into the budget.
     let length: u32 = 1_000_000;
     let mut message = vec![0; 4 + length as usize];
     message[1..5].copy_from_slice(&length.to_be_bytes());
@@ -97,7 +97,7 @@ async fn large_unfinished_messages_stay_within_the_request_memory_budget() {
     }
     let refused = calls.join_next().await.expect("eighty").expect("no panic");
     assert_eq!(refused.0.expect("the connection lives"), "8");
-    // Small ones need no room.
+    // Small ones do not count.
     world.list(list(1001)).await.expect("read");
     connection.abort();
 }

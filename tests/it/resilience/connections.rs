@@ -76,7 +76,7 @@ async fn a_connection_over_the_limit_is_closed_and_the_others_go_on() {
     assert!(closed(&mut refused).await.is_empty());
     world.read(1001).await;
     drop(kept);
-    // Its place is free as soon as the facade has seen that it is gone.
+    // It no longer counts once the facade has seen that it is closed.
     loop {
         let mut next = connect(world.addr, &[PREFACE, EMPTY_SETTINGS].concat()).await;
         if next.read_exact(&mut settings).await.is_ok() {

@@ -1,4 +1,4 @@
-//! Deadlines as they are on the wire: a client library would answer them itself.
+//! Deadlines on the wire: a client library would enforce them itself.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -217,6 +217,6 @@ async fn a_cancelled_read_frees_its_upstream_connection_at_once() {
         .await
         .expect("the connection is closed");
     assert!(matches!(end, Ok(0) | Err(_)));
-    // Nobody waits for an answer any more.
+    // The call was cancelled.
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
 }

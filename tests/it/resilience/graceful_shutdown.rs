@@ -1,4 +1,4 @@
-//! How the process ends.
+//! Graceful shutdown.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
     support::{add_to, channel, config, failure, list, new_number},
 };
 
-/// A facade that can be told to end.
+/// A facade that can be shut down.
 struct Ending {
     handle: Handle,
     channel: Channel,

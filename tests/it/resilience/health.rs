@@ -1,4 +1,4 @@
-//! What health says of the facade and of upstream.
+//! Health and readiness of the facade and of upstream.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `docs/resilience.md`: upstream hangs or is away, clients send too much, the process ends.
+//! `docs/resilience.md`: a slow or failing upstream, overload, health, and graceful shutdown.
 
 mod breaker;
 mod concurrency_limit;

@@ -1,4 +1,4 @@
-//! Reads are tried again, writes never.
+//! Reads are retried, writes never.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! TLS on the way to upstream: its certificate against a given CA, and our own certificate.
+//! TLS to upstream: its certificate against a given CA, and our own certificate.
 
 use std::{net::SocketAddr, sync::Arc};
 

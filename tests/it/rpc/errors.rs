@@ -37,7 +37,7 @@ pub(super) fn exception(type_name: &str, when: When) -> FaultKind {
     }
 }
 
-/// Lets List and Get fail in one way, and checks that it is told in the same way by both, and by a
+/// Lets List and Get fail by one fault, and checks that both report it alike, as does a
 /// write, which reads first.
 pub(super) async fn failing_reads(kind: &FaultKind) -> Failure {
     // Only what is to time out is short: the rest has all the time of a busy machine.

@@ -14,7 +14,7 @@ use crate::support::{
     stored_number,
 };
 
-/// What a step did: its place, action, number and outcome.
+/// What a step did: its position, action, number and outcome.
 pub(super) fn steps(steps: &[pb::ReplaceStep]) -> Vec<(i32, Action, i32, Outcome)> {
     steps
         .iter()
@@ -53,7 +53,7 @@ async fn a_list_becomes_the_desired_one(world: World) {
     };
     assert_eq!(*first, desk);
     assert_eq!(settable(second), full_number());
-    // The third of the list was free, so it was taken; what is not said stays as it was.
+    // The third of the list was free, so it was matched; absent fields keep their values.
     assert_eq!(
         settable(third),
         pb::FollowMeNumber {
@@ -90,7 +90,7 @@ async fn a_list_can_be_emptied(world: World) {
         [70001, 70002, 70003].map(|id| (-1, Action::Delete, id, Outcome::Done))
     );
     assert_eq!(world.read(1001).await.numbers, []);
-    // Two values each: nobody asked for delete_forward.
+    // Two values each: delete_forward is not set.
     assert_eq!(
         world.write_paths(),
         [70001, 70002, 70003].map(|id| format!("GET /deletefollowme/DEMO-KEY/{id}"))

@@ -55,7 +55,7 @@ async fn a_failed_step_stops_the_plan_and_reports_its_progress() {
     );
     assert_eq!(incomplete.steps[0].reason, "UPSTREAM_REFUSED");
 
-    // The same call goes on from there.
+    // The same call continues from there.
     let effects = world.effects().len();
     let answer = world
         .replace_all(replace(1001, numbers))

@@ -332,7 +332,7 @@ async fn the_mask_is_required_known_and_names_only_present_fields() {
             .await,
     );
     assert_eq!(refused.fields(), ["number.name"]);
-    // What is not named is not looked at.
+    // Fields that the mask does not name are not checked.
     let number = new_number("Van", "not a number");
     assert!(world.update(update(70001, &["name"], number)).await.is_ok());
     assert_eq!(world.writes().len(), 1);

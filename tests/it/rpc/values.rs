@@ -1,4 +1,4 @@
-//! Values that meet the traps of the wire: each has to come back as it was sent, in its own field.
+//! Values that are hard to carry on the wire: each comes back as it was sent, in its own field.
 
 use followme::{
     grpc::pb,
@@ -121,7 +121,7 @@ async fn every_name_comes_back_from_a_replace_all(world: World) {
             ..new_number(name, &format!("155501{order:02}"))
         })
         .collect();
-    // The first three take the places of those that are there, by POST.
+    // The first three replace those that are there, by POST.
     let answer = world
         .replace_all(replace(1001, numbers))
         .await
@@ -215,7 +215,7 @@ async fn long_values_come_back(world: World) {
         (&"本".repeat(128), &number.domain)
     );
 
-    // What fits no query goes by POST; an add has no such way.
+    // What fits no query goes by POST; an add has no such route.
     let long = pb::FollowMeNumber {
         period_description: "日".repeat(170),
         ..number.clone()
@@ -373,7 +373,7 @@ async fn values_that_a_path_cannot_carry_can_be_refused_instead() {
     };
     let answer = world.add(add(number)).await.expect("it is added");
     assert_eq!(answer.unapplied_fields, [""; 0]);
-    // An update has another way.
+    // An update has another route.
     let answer = world
         .update(update(70001, &["name"], new_number("a/b", "")))
         .await

@@ -1,4 +1,4 @@
-//! Who calls: tokens and client certificates.
+//! Authentication: tokens and client certificates.
 
 use std::net::SocketAddr;
 
@@ -105,7 +105,7 @@ async fn an_invalid_token_file_keeps_the_loaded_tokens() {
     facade
         .dir
         .write("tokens", "portal no-hash\n# the rest is gone\n");
-    // That the file was looked at shows in another one, which is looked at after it.
+    // Another file, which is read after it, shows that it was read.
     facade
         .dir
         .configure(&format!("{ONE_CALLER}accounts = [1002]\n"));

@@ -1,4 +1,4 @@
-//! What callers may: methods, accounts, Licenses, destinations, a rate of writes.
+//! Authorization: methods, accounts, Licenses, destinations, write rates.
 
 use followme::{
     grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},

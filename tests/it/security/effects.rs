@@ -1,4 +1,4 @@
-//! Effects of keys that no other test shows, from the text of the file on.
+//! Effects of configuration keys that no other test shows, each set in a configuration file.
 
 use std::{
     net::SocketAddr,
@@ -179,18 +179,18 @@ async fn a_connection_has_a_maximum_of_calls_and_a_maximum_age() {
         let facade = Facade::start(toml).await;
         let stream = TcpStream::connect(facade.addr).await.expect("a port");
         let (send, mut connection) = h2::client::handshake(stream).await.expect("HTTP/2");
-        let told = std::future::poll_fn(|context| {
+        let received = std::future::poll_fn(|context| {
             if Pin::new(&mut connection).poll(context).is_ready() {
                 return Poll::Ready(None);
             }
             // Without a limit until the settings of the server have come.
             match connection.max_concurrent_send_streams() {
                 usize::MAX => Poll::Pending,
-                told => Poll::Ready(Some(told)),
+                received => Poll::Ready(Some(received)),
             }
         });
-        let told = timeout(PATIENCE, told).await.expect("settings come");
-        assert_eq!(told, Some(calls));
+        let received = timeout(PATIENCE, received).await.expect("settings come");
+        assert_eq!(received, Some(calls));
         if ends {
             let ended = timeout(PATIENCE, connection).await.expect("it ends");
             ended.expect("it ends well");
@@ -219,8 +219,8 @@ async fn calls_are_accepted_during_the_drain_delay_while_health_is_not_serving()
     let mut watch = health.watch(request).await.expect("watched").into_inner();
     stop.send(()).expect("it runs");
     loop {
-        let told = watch.message().await.expect("watched").expect("it goes on");
-        if told.status() == ServingStatus::NotServing {
+        let received = watch.message().await.expect("watched").expect("it goes on");
+        if received.status() == ServingStatus::NotServing {
             break;
         }
     }

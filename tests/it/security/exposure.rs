@@ -1,4 +1,4 @@
-//! What is refused at start, because it would let in whoever comes.
+//! Configurations that are refused at start because they would expose the service.
 
 use std::net::SocketAddr;
 
@@ -32,7 +32,7 @@ fn load(toml: &str, insecure: bool) -> Result<Config, Vec<String>> {
         ..Flags::default()
     };
     Config::load(&flags, &variables([("FOLLOWME_LICENSE", "KEY")]))
-        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 #[tokio::test]
@@ -51,10 +51,10 @@ async fn listening_beyond_loopback_requires_tls_and_callers_or_a_flag() {
                 assert!(taken, "{toml}");
                 App::build(config).await.expect("a free port");
             }
-            Err(mistakes) => {
-                assert!(!taken, "{toml} {mistakes:?}");
+            Err(errors) => {
+                assert!(!taken, "{toml} {errors:?}");
                 assert_eq!(
-                    mistakes,
+                    errors,
                     [
                         "--listen: is not a loopback address; such addresses require TLS \
                       (tls.certificate_file, tls.key_file) and at least one caller \
@@ -81,7 +81,7 @@ async fn a_configuration_made_in_code_has_the_same_requirements() {
 #[test]
 fn config_errors_about_callers_and_certificates_have_their_location() {
     let dir = Directory::new();
-    dir.write("tokens", &token_line("nobody", "good", ""));
+    dir.write("tokens", &token_line("unknown", "good", ""));
     dir.write("broken.pem", "-----BEGIN CERTIFICATE-----\nx\n");
     dir.configure(
         "tokens_file = \"{dir}/tokens\"\n\
@@ -101,19 +101,19 @@ fn config_errors_about_callers_and_certificates_have_their_location() {
          [callers.batch]\n\
          methods = \"List\"\n",
     );
-    let mistakes = dir.load(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let errors = dir.load(SocketAddr::from(([127, 0, 0, 1], 9)));
     let file = dir.path("followme.toml").display().to_string();
-    let found: Vec<(String, String)> = mistakes
-        .expect_err("mistakes")
+    let found: Vec<(String, String)> = errors
+        .expect_err("errors")
         .into_iter()
-        .map(|mistake| {
-            let place = mistake.location.unwrap_or_default();
-            (mistake.key, place.replace(&file, ""))
+        .map(|error| {
+            let location = error.location.unwrap_or_default();
+            (error.key, location.replace(&file, ""))
         })
         .collect();
     let found: Vec<(&str, &str)> = found
         .iter()
-        .map(|(key, place)| (key.as_str(), place.as_str()))
+        .map(|(key, location)| (key.as_str(), location.as_str()))
         .collect();
     assert_eq!(
         found,
@@ -148,14 +148,14 @@ fn a_caller_without_credentials_and_shared_names_are_config_errors() {
          [callers.b]\nmethods = [\"*\"]\ncertificate_names = [\"x.example.com\"]\n\
          [callers.c]\nmethods = [\"*\"]\ncertificate_names = [\"X.example.com\"]\n"
     ));
-    let mistakes = dir.load(SocketAddr::from(([127, 0, 0, 1], 9)));
-    let mistakes: Vec<String> = mistakes
-        .expect_err("mistakes")
+    let errors = dir.load(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let errors: Vec<String> = errors
+        .expect_err("errors")
         .into_iter()
-        .map(|mistake| format!("{}: {}", mistake.key, mistake.problem))
+        .map(|error| format!("{}: {}", error.key, error.problem))
         .collect();
     assert_eq!(
-        mistakes,
+        errors,
         [
             "callers.a.certificate_names: is missing, and so is tokens_file: the caller has no \
              credential",
@@ -197,9 +197,9 @@ fn an_unknown_variable_is_a_config_error_unless_kubernetes_sets_it() {
     assert!(config.security.policy.read_only);
     assert!(config.redacted().contains("strict_fields = [\"name\"]\n"));
     let unknown = [known, vec!["FOLLOWME_UPSTREAM_TIMEOUT"]].concat();
-    let mistakes = Config::load(&Flags::default(), &Names(unknown)).expect_err("a mistake");
-    assert_eq!(mistakes.len(), 1);
-    assert_eq!(mistakes[0].key, "FOLLOWME_UPSTREAM_TIMEOUT");
+    let errors = Config::load(&Flags::default(), &Names(unknown)).expect_err("a error");
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].key, "FOLLOWME_UPSTREAM_TIMEOUT");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every key of the configuration: that it reaches its place, and which test shows what it does.
+//! Every key of the configuration: that it is read, and which test shows its effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -510,13 +510,13 @@ fn every_key_of_the_file_is_read_and_printed() {
     let config = Config::load(&flags, &environment).expect("complete");
     let printed: toml::Table = config.redacted().parse().expect("TOML");
     for (key, value) in &values {
-        let place = key
+        let found = key
             .split('.')
             .try_fold(&Value::Table(printed.clone()), |table, name| {
                 table.get(name)
             })
             .cloned();
-        assert_eq!(place.as_ref(), Some(value), "{key}");
+        assert_eq!(found.as_ref(), Some(value), "{key}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is taken over while the facade runs, and what takes a restart.
+//! What is reloaded while the facade runs, and what needs a restart.
 
 use std::net::SocketAddr;
 
@@ -40,7 +40,7 @@ async fn read_only_is_reloaded() {
         .expect("what writes nothing goes on");
     assert_eq!(facade.handle.effects().len(), effects);
     facade.dir.configure("read_only = false\n");
-    until("writes are taken", || async { write().await.ok() }).await;
+    until("writes are accepted", || async { write().await.ok() }).await;
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn the_admin_pages_show_the_reloaded_configuration() {
     })
     .await;
     assert!(after.contains("\nread_only = true\n"), "{after}");
-    // This one takes a restart.
+    // This one needs a restart.
     assert!(after.contains("\nmax_numbers = 100\n"), "{after}");
 }
 
@@ -78,7 +78,7 @@ async fn a_rotated_license_is_used_by_the_next_call() {
         .seed("TURNED-KEY", 1001, numbers, Settings::default());
     let first = facade.list_with("good").await.expect("a list");
     assert_eq!(first.numbers[0].name, "Desk");
-    // A License that cannot be read leaves the old one in place; one that can, is used.
+    // A License that cannot be read leaves the old one in use; one that can, replaces it.
     facade.dir.write("tenant", "");
     facade.dir.write("license", "TURNED-KEY");
     facade.dir.write("tenant", "TURNED-KEY\n");
@@ -109,7 +109,7 @@ async fn callers_and_their_policies_are_reloaded() {
         "tokens_file = \"{dir}/tokens\"\n[callers.portal]\nmethods = [\"Get\"]\n\
          [callers.batch]\nmethods = [\"List\"]\n",
     );
-    until("the new caller is taken", || async {
+    until("the new caller is admitted", || async {
         facade.list_with("new").await.ok()
     })
     .await;
@@ -169,7 +169,7 @@ fn a_config_error_prevents_the_reload_and_is_logged_once() {
     let changes = reloader.poll();
     assert!(changes.policy.is_none());
     let [mistake] = &changes.errors[..] else {
-        panic!("one mistake: {:?}", changes.errors);
+        panic!("one error: {:?}", changes.errors);
     };
     assert_eq!(mistake.key, "read_onyl");
     assert!(

@@ -60,11 +60,11 @@ impl Directory {
         self.0.join(name)
     }
 
-    /// Writes a file as a careful operator does: beside it, and then in its place.
+    /// Writes a file as a careful operator does: to another name first, then renamed.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let beside = self.path(&format!("{name}.new"));
         fs::write(&beside, text).expect("the directory for tests can be written");
-        fs::rename(&beside, self.path(name)).expect("a file can be put in place");
+        fs::rename(&beside, self.path(name)).expect("a file can be renamed");
     }
 
     /// Writes a certificate and its key.
@@ -171,8 +171,7 @@ pub(crate) fn token_line(caller: &str, token: &str, end: &str) -> String {
     format!("{caller} {hash} {end}\n")
 }
 
-/// Asks again and again until there is an answer. What is waited for is that a change of a file is
-/// seen, of which nothing else tells.
+/// Polls until there is an answer: nothing else shows that the change of a file was seen.
 pub(crate) async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,

@@ -131,7 +131,7 @@ async fn an_invalid_certificate_keeps_the_loaded_one() {
     let tls = Tls::new(&authority, None);
     let old = tls.served(facade.addr).await;
     facade.dir.write("server.pem", "no certificate\n");
-    // That the certificate was looked at shows in the License, which is looked at after it.
+    // The License, which is read after it, shows that the certificate was read.
     facade.dir.write("license", "ANOTHER-KEY");
     let mut client = tls.connect(facade.addr).await.expect("a connection");
     until("the License is turned over", || {

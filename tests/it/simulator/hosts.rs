@@ -1,4 +1,4 @@
-//! What hosts do beside the captures (docs/upstream/wire.md 12).
+//! What hosts do besides the captures (docs/upstream/wire.md 12).
 
 use super::*;
 

@@ -55,7 +55,7 @@ pub(crate) fn install_telemetry() {
             ..telemetry::Config::default()
         };
         if searched().is_some() {
-            // The simulator stands for somebody else's process; a hundred million bytes of frames
+            // The simulator plays another process; a hundred million bytes of frames
             // are searched elsewhere (`telemetry::redaction`).
             config.log_filter = Some("trace,followme::simulator=off,h2=off".to_owned());
             (config.export_traces, config.export_metrics) = (true, true);

@@ -194,8 +194,8 @@ fn the_pages_are_served_beyond_loopback_only_with_a_flag() {
         assert_eq!(load(listen, insecure), Ok(listen.parse().ok()), "{listen}");
     }
     for listen in ["0.0.0.0:1", "192.0.2.1:1", "nowhere"] {
-        let mistakes = load(listen, "").expect_err("it is refused");
-        assert_eq!(mistakes.len(), 1);
-        assert_eq!(mistakes[0].key, "FOLLOWME_ADMIN_LISTEN");
+        let errors = load(listen, "").expect_err("it is refused");
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].key, "FOLLOWME_ADMIN_LISTEN");
     }
 }

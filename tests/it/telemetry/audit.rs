@@ -1,4 +1,4 @@
-//! The audit log: each write has its begin and its end, and what cannot be noted is not written.
+//! The audit log: each write has a begin line and an end line.
 
 use std::{
     fs,
@@ -356,7 +356,7 @@ async fn a_full_disk_refuses_writes_and_leaves_no_half_a_line() {
         entries("end").iter().all(|end| begins.contains(end)),
         "{text}"
     );
-    // Where there is room again it goes on.
+    // Once there is space again, writes are accepted.
     fs::rename(&file, fresh("audit-full.1")).expect("it can be moved away");
     client
         .add(add(new_number("Bus", "15550122")))

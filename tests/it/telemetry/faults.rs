@@ -4,7 +4,7 @@ use followme::simulator::{FaultKind, HangAt, Odd, Unasked, When};
 
 use super::redaction::forms;
 
-/// What can become of a request, with the License echoed in each way.
+/// Every fault, with the License echoed in each encoding.
 pub(super) fn faults(license: &str) -> Vec<FaultKind> {
     let (before, after) = (When::Before, When::After);
     let exception = |name: &str, when| FaultKind::Exception {

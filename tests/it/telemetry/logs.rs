@@ -100,7 +100,7 @@ async fn lines_are_json_with_trace_ids_without_a_terminal() {
         assert!(line["time"].is_string() && line["level"].is_string());
     }
     assert_eq!(listed["span_id"], failures[0]["span_id"]);
-    // Who is called where is for the audit log alone, which stands here for want of a file.
+    // Only the audit log names numbers; without a file it is part of the log.
     let audit = target("audit");
     assert_eq!(audit.len(), 2);
     for line in &lines {
@@ -172,9 +172,12 @@ async fn a_denied_call_has_an_access_line() {
     let mut process = serve("logs-denied", &toml, upstream.local_addr(), &environment);
     let addr = process.address("grpc listening on");
     let mut client = FollowMeServiceClient::new(channel(addr).await);
-    client.list(list(1001)).await.expect_err("nobody knows who");
+    client
+        .list(list(1001))
+        .await
+        .expect_err("it is unauthenticated");
     let wrong = with_token(list(1001), "wrong-\u{7e}token");
-    client.list(wrong).await.expect_err("nobody knows who");
+    client.list(wrong).await.expect_err("it is unauthenticated");
     let writes = with_token(add(new_number("Van", "15550121")), "other");
     client.add(writes).await.expect_err("it may only read");
     let elsewhere = with_token(list(1002), "good");
@@ -189,7 +192,7 @@ async fn a_denied_call_has_an_access_line() {
     let codec = tonic_prost::ProstCodec::<ListRequest, ListResponse>::default();
     grpc.unary(tonic::Request::new(list(1001)), path, codec)
         .await
-        .expect_err("nobody knows who");
+        .expect_err("it is unauthenticated");
     drop((client, grpc));
     process.signal("TERM");
     let log = process.end().1;

@@ -46,12 +46,12 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
     request.request_id = "id".to_owned();
     client.add(request.clone()).await.expect("it is added");
     client.add(request).await.expect("it is remembered");
-    // Sent and done, but not answered: reading back settles it.
+    // Sent and done, but not answered: verified by reading back.
     upstream.arm(Fault::once(FaultKind::Reset { when: When::After }).on(Route::Add));
     client
         .add(add(new_number("Bus", "15550122")))
         .await
-        .expect("it is settled");
+        .expect("it is verified");
     upstream.arm(Fault::once(FaultKind::Html { status: 200 }));
     client.list(list(1001)).await.expect_err("a bad response");
     let kind = FaultKind::Exception {
@@ -167,7 +167,7 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
         assert!(value(&metrics, name, &[]) > 0.0);
     }
 
-    // No account, number, or text of a caller stands in a label.
+    // No account, number, or text of a caller is in a label.
     for text in ["1001", "15550", "Van", LICENSE] {
         let labels = metrics.lines().filter_map(|line| line.split_once('{'));
         for (_, labels) in labels {

@@ -1,4 +1,4 @@
-//! What the facade tells of itself, and what it keeps to itself.
+//! `docs/observability.md`: logs, audit log, traces, metrics, admin pages; and that no secret leaks.
 
 pub(crate) mod admin;
 mod audit;

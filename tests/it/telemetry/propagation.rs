@@ -1,4 +1,4 @@
-//! The trace context of a call goes on to every upstream request.
+//! The trace context of a call is forwarded with every upstream request.
 
 use std::collections::HashSet;
 

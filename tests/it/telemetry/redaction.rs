@@ -33,10 +33,10 @@ use crate::{
 
 const MARKER: &str = r#"Zk9+mQ/7w%5"Qv4"#;
 
-/// A License of a caller's own, which must not stand anywhere either.
+/// A License of a caller's own, which must not appear anywhere either.
 const CALLERS: &str = r#"Hx2+pL/8n%3"Wt6"#;
 
-/// The ways in which a text may stand in bytes.
+/// Returns the encodings of a text that are searched for.
 pub(super) fn forms(secret: &str) -> Vec<Vec<u8>> {
     let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
     // As a URL library would: only what must be encoded.
@@ -72,7 +72,7 @@ pub(super) fn forms(secret: &str) -> Vec<Vec<u8>> {
     forms.into_iter().map(String::into_bytes).collect()
 }
 
-/// Returns the forms of the secrets that stand in the bytes.
+/// Returns the encodings of the secrets that the bytes hold.
 fn leaks(bytes: &[u8]) -> Vec<String> {
     [MARKER, CALLERS]
         .into_iter()
@@ -103,7 +103,7 @@ impl Seen {
         }
     }
 
-    /// Returns where the secrets stand.
+    /// Returns where the secrets were found.
     fn leaks(&self) -> Vec<String> {
         self.0
             .iter()

@@ -1,4 +1,4 @@
-//! Trace context and baggage: what of it goes on to upstream.
+//! Trace context and baggage: what of it is forwarded to upstream.
 
 use tonic::{Request, metadata::MetadataValue};
 
@@ -6,7 +6,7 @@ use crate::support::{World, list, with_metadata};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// A read with header fields, each of which may stand there more than once.
+/// A read with header fields, each of which may occur more than once.
 fn read(fields: &[(&'static str, &str)]) -> Request<followme::grpc::pb::ListRequest> {
     let mut request = Request::new(list(1001));
     for (name, value) in fields {
@@ -32,7 +32,7 @@ async fn baggage_is_forwarded_for_configured_keys_only() {
     let request = with_metadata(list(1001), &entries);
     world.list(request).await.expect("a list");
     world.read(1001).await;
-    // A list may stand in several fields (RFC 9110, 5.3).
+    // A list may be spread over several fields (RFC 9110, 5.3).
     let split = read(&[("baggage", "other=x"), ("baggage", "tenant=red")]);
     world.list(split).await.expect("a list");
     let requests = world.handle.requests();
@@ -79,7 +79,7 @@ async fn an_invalid_traceparent_starts_a_new_trace() {
         );
         assert!(!header.contains("00000000000000000000"), "{bad}: {header}");
     }
-    // Whose child the call is cannot be told.
+    // The parent of the call is ambiguous.
     let both = read(&[("traceparent", &good), ("traceparent", other)]);
     world.list(both).await.expect("a list");
     let last = world.handle.requests().pop().expect("it was asked");
@@ -100,7 +100,7 @@ async fn a_tracestate_is_forwarded_whole_up_to_its_minimum_length() {
     for (states, goes_on) in [
         (vec![], None),
         (vec!["one=1".to_owned()], Some("one=1".to_owned())),
-        // A list may stand in several fields.
+        // A list may be spread over several fields.
         (
             vec!["one=1".to_owned(), "two=2".to_owned()],
             Some("one=1,two=2".to_owned()),

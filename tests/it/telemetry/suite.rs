@@ -1,9 +1,9 @@
-//! The scenarios of the integration suite once more, to be searched: the License leaves the process on
-//! the upstream socket only, and redirect numbers stand in the audit log alone, whatever happens.
+//! Runs the integration suite in a process of its own and searches all that it writes: the License
+//! leaves the process on the upstream socket only, and only the audit log holds redirect numbers.
 //!
-//! `redaction` searches for a License that is hard to write; here everything that the suite can make
-//! happen does, every reason of an error among it. What callers are answered is searched by the
-//! suite itself, each time (`support::failure`).
+//! `redaction` searches for a License that is hard to encode; here all scenarios of the suite run,
+//! and with them every reason of an error. The suite itself searches each answer to a caller
+//! (`support::failure`).
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -54,8 +54,7 @@ async fn no_scenario_leaks_the_license_or_a_number() {
         .await
         .expect("it ends")
         .expect("it can be run");
-    // Whether the tests pass they say where they run without being watched: all those lines take
-    // time.
+    // Whether the tests pass is not asserted here: tracing everything makes them slow.
     let log = String::from_utf8_lossy(&output.stderr);
     let mut seen = BTreeSet::new();
     for line in log.lines() {

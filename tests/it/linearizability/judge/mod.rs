@@ -91,13 +91,13 @@ impl<'a> Judge<'a> {
     }
 
     fn first(&self, state: &State) -> Result<usize, String> {
-        let place = self.states.iter().position(|known| known == state);
-        place.ok_or_else(|| format!("the account never held {state:?}"))
+        let index = self.states.iter().position(|known| known == state);
+        index.ok_or_else(|| format!("the account never held {state:?}"))
     }
 
     fn last(&self, state: &State) -> Result<usize, String> {
-        let place = self.states.iter().rposition(|known| known == state);
-        place.ok_or_else(|| format!("the account never held {state:?}"))
+        let index = self.states.iter().rposition(|known| known == state);
+        index.ok_or_else(|| format!("the account never held {state:?}"))
     }
 
     /// Returns the states that a call may have seen.
@@ -149,11 +149,11 @@ impl<'a> Judge<'a> {
     }
 
     /// At most one upstream add per request id; without an id, per call. A replace-all adds a number
-    /// as often as it stands in its list, and again only after somebody has deleted it, or made
+    /// as often as its list holds it, and again only after somebody has deleted it, or made
     /// another one of it.
     fn adds_once(&self) -> Result<(), String> {
         let mut known: HashMap<(usize, &str), Vec<&Change>> = HashMap::new();
-        for (place, change) in self.history.changes.iter().enumerate() {
+        for (index, change) in self.history.changes.iter().enumerate() {
             let (EffectKind::Add, Some(after)) = (change.kind, &change.after) else {
                 continue;
             };
@@ -161,7 +161,7 @@ impl<'a> Judge<'a> {
             let before = known.entry((cause.intent, &after.name)).or_default();
             let most = match &cause.asked {
                 Asked::ReplaceAll(request) => {
-                    let state = &self.states[place];
+                    let state = &self.states[index];
                     before.retain(|first| {
                         let now = state.get(&first.id);
                         now.is_some_and(|now| now.name == after.name)
@@ -185,7 +185,7 @@ impl<'a> Judge<'a> {
         match &call.answer {
             Answer::None => Ok(()),
             Answer::Ok(Reply::Listed(list)) => check(
-                window.clone().any(|place| self.states[place] == *list),
+                window.clone().any(|index| self.states[index] == *list),
                 || "a list that the account did not hold".to_owned(),
             ),
             Answer::Ok(Reply::Written {
@@ -201,7 +201,7 @@ impl<'a> Judge<'a> {
                 )?;
                 let mut window = self.long_window(call)?;
                 check(
-                    window.any(|place| self.states[place].get(id) == Some(held)),
+                    window.any(|index| self.states[index].get(id) == Some(held)),
                     || format!("OK, with a number that was never {held:?}"),
                 )
             }
@@ -215,7 +215,7 @@ impl<'a> Judge<'a> {
             },
             Answer::Ok(Reply::Replaced { numbers, .. }) => {
                 let mut window = self.long_window(call)?;
-                check(window.any(|place| self.states[place] == *numbers), || {
+                check(window.any(|index| self.states[index] == *numbers), || {
                     "OK, with a list that the account did not hold".to_owned()
                 })
             }
@@ -242,9 +242,9 @@ impl<'a> Judge<'a> {
                         _ => *window.start(),
                     };
                     let earlier = self.effects_of_intent(call, before);
-                    if let Some((place, change)) = self.effects_of_call(call).chain(earlier).next()
+                    if let Some((index, change)) = self.effects_of_call(call).chain(earlier).next()
                     {
-                        return Err(format!("{reason}, but done: effect {place}, {change:?}"));
+                        return Err(format!("{reason}, but done: effect {index}, {change:?}"));
                     }
                     self.reason_is_true(call, reason, window)
                 }
@@ -261,8 +261,8 @@ impl<'a> Judge<'a> {
     ) -> Result<(), String> {
         match reason {
             "NUMBER_NOT_FOUND" => check(
-                window.any(|place| {
-                    named(&call.asked).is_some_and(|id| !self.states[place].contains_key(&id))
+                window.any(|index| {
+                    named(&call.asked).is_some_and(|id| !self.states[index].contains_key(&id))
                 }),
                 || "the number is said to be missing, and is there".to_owned(),
             ),
@@ -277,7 +277,7 @@ impl<'a> Judge<'a> {
                 check(
                     window
                         .chain(since)
-                        .any(|place| !condition.holds(&self.states[seen], &self.states[place])),
+                        .any(|index| !condition.holds(&self.states[seen], &self.states[index])),
                     || "nothing has changed".to_owned(),
                 )
             }
@@ -292,8 +292,8 @@ impl<'a> Judge<'a> {
         };
         let list = super::log::shown(&seen.numbers);
         let mut window = self.first(&seen.before)?..=self.last(&seen.after)?;
-        let place = window.rfind(|place| self.states[*place] == list);
-        place
+        let index = window.rfind(|index| self.states[*index] == list);
+        index
             .map(Some)
             .ok_or_else(|| "it saw what never was".to_owned())
     }
@@ -312,20 +312,20 @@ impl<'a> Judge<'a> {
         {
             return Ok(false);
         }
-        let (Some(seen), Some((place, own))) =
+        let (Some(seen), Some((index, own))) =
             (self.seen(call)?, self.effects_of_call(call).next())
         else {
             return Ok(false);
         };
         // A replace-all can bring back what was there before.
-        let as_seen = (0..=place)
-            .rfind(|place| condition.holds(&self.states[seen], &self.states[*place]))
+        let as_seen = (0..=index)
+            .rfind(|index| condition.holds(&self.states[seen], &self.states[*index]))
             .unwrap_or(seen);
         let lost = self
             .history
             .changes
             .iter()
-            .take(place)
+            .take(index)
             .skip(as_seen)
             .filter(|change| match &condition {
                 Condition::List => true,

@@ -50,9 +50,9 @@ impl Judge<'_> {
         desired.sort();
         let window = self.long_window(call)?;
         let last = self.effects_of_intent(call, *window.end()).next_back();
-        let from = last.map_or(*window.start(), |(place, _)| place + 1);
-        let as_desired = |place: usize| {
-            let mut held: Vec<&Held> = self.states[place].values().collect();
+        let from = last.map_or(*window.start(), |(index, _)| index + 1);
+        let as_desired = |index: usize| {
+            let mut held: Vec<&Held> = self.states[index].values().collect();
             held.sort();
             held.into_iter().eq(&desired)
         };
@@ -60,8 +60,8 @@ impl Judge<'_> {
             return Ok(true);
         }
         // The effect before the last run of its own.
-        let between = last.and_then(|(place, _)| {
-            let before = self.history.changes.iter().take(place).rev();
+        let between = last.and_then(|(index, _)| {
+            let before = self.history.changes.iter().take(index).rev();
             before
                 .map(|change| self.caused(change))
                 .find(|cause| cause.intent != call.intent)
@@ -106,7 +106,7 @@ impl Judge<'_> {
                 (Outcome::Done, Action::Keep) => check(
                     window
                         .clone()
-                        .any(|place| self.states[place].contains_key(&step.number_id)),
+                        .any(|index| self.states[index].contains_key(&step.number_id)),
                     || said("DONE, but not there"),
                 )?,
                 (Outcome::Done, Action::Delete) => {
