@@ -1,4 +1,4 @@
-//! Etags.
+//! Optimistic concurrency: etags of numbers and lists.
 
 use followme::grpc::pb;
 use tonic::Code;
@@ -6,7 +6,7 @@ use tonic::Code;
 use crate::support::{World, delete, failure, list, new_number, replace, update};
 
 #[tokio::test]
-async fn a_phone_that_registers_changes_no_etag() {
+async fn a_registration_does_not_change_the_etag() {
     let world = World::start().await;
     let before = world.read(1001).await;
     let mut numbers = world
@@ -37,7 +37,7 @@ async fn a_phone_that_registers_changes_no_etag() {
 }
 
 #[tokio::test]
-async fn an_update_with_a_stale_etag_is_refused_and_told_the_current_one() {
+async fn an_update_with_a_stale_etag_is_refused_with_the_current_etag() {
     let world = World::start().await;
     let stale = world.number(1001, 70001).await;
     world
@@ -57,7 +57,7 @@ async fn an_update_with_a_stale_etag_is_refused_and_told_the_current_one() {
     assert_eq!(refused.meta("number_id"), Some("70001"));
     assert_eq!(world.effects().len(), 1);
 
-    // The request's beats the number's.
+    // The request's takes precedence over the number's.
     let request = pb::UpdateRequest {
         etag: current.etag,
         ..update(70001, &["name"], number)
@@ -126,7 +126,7 @@ async fn a_replace_all_checks_the_etags_of_the_list_and_of_its_numbers() {
 }
 
 #[tokio::test]
-async fn pages_are_of_one_list() {
+async fn a_page_token_of_a_changed_list_is_refused() {
     let world = World::start().await;
     let first = pb::ListRequest {
         page_size: 2,
@@ -151,7 +151,7 @@ async fn pages_are_of_one_list() {
 }
 
 #[tokio::test]
-async fn callers_with_etags_lose_no_update() {
+async fn etags_prevent_lost_updates() {
     let world = World::start().await;
     let tries = (0..8).map(|caller| {
         let world = &world;
@@ -217,7 +217,7 @@ async fn get_list_and_every_write_agree_on_etags_and_so_does_every_replica() {
 }
 
 #[tokio::test]
-async fn an_etag_is_checked_also_where_there_is_nothing_to_change() {
+async fn the_etag_is_checked_even_if_nothing_changes() {
     let world = World::start().await;
     let number = world.number(1001, 70001).await;
     let same = pb::UpdateRequest {
@@ -244,7 +244,7 @@ async fn with_period(world: &World, period: &str) -> pb::ListResponse {
 }
 
 #[tokio::test]
-async fn an_empty_period_and_always_have_one_etag() {
+async fn an_empty_period_and_always_have_the_same_etag() {
     let world = World::start().await;
     let empty = with_period(&world, "").await;
     for period in ["Always", "always", "ALWAYS", " Always "] {
@@ -300,7 +300,7 @@ async fn an_etag_of_another_version_or_none_is_a_mismatch() {
 }
 
 #[tokio::test]
-async fn a_page_token_of_another_etag_version_is_of_a_changed_list() {
+async fn a_page_token_of_another_etag_version_counts_as_a_changed_list() {
     let world = World::start().await;
     let page = |token: String| pb::ListRequest {
         page_size: 2,

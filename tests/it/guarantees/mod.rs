@@ -13,6 +13,7 @@ mod retry_after_unknown;
 mod stored_differently;
 mod unknown_outcomes;
 mod verification;
+mod visibility;
 
 use std::time::Duration;
 

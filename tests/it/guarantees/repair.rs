@@ -1,5 +1,5 @@
-//! The second way, by which what did not take is written again: what it leaves alone, and what is
-//! told where nobody knows whether it was taken.
+//! Repair: fields that were not applied are sent again, concurrent changes are left alone, and a
+//! repair of unknown outcome is resolved later.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ use crate::support::{
     Failure, LICENSE, SOON, World, add_to, demo, failure, new_number, scratch, update,
 };
 
-/// A host that takes from a GET what its path carries and nothing else.
-fn by_path_alone() -> Knobs {
+/// A host that ignores the query of a GET.
+fn path_only() -> Knobs {
     Knobs {
         query_values: false,
         ..Knobs::default()
@@ -51,22 +51,22 @@ fn posts(world: &World) -> usize {
         .count()
 }
 
-/// Does something once a call is held, and then lets the call go on.
+/// Does something while a call is held, and then releases it.
 async fn while_held(world: &World, others: impl FnOnce()) {
     world.handle.wait_for_fired("hold", 1).await;
     others();
     world.handle.release();
 }
 
-/// Changes the only number of account 1003 at the service itself, as somebody else would.
-fn new_one_changed(world: &World, edit: impl FnOnce(&mut StoredNumber)) {
+/// Changes the only number of account 1003 at the service itself, as a concurrent writer would.
+fn added_number_changed_by_others(world: &World, edit: impl FnOnce(&mut StoredNumber)) {
     let mut numbers = world.handle.numbers(LICENSE, 1003).expect("seeded");
     edit(&mut numbers[0]);
     world.seed(1003, numbers);
 }
 
 #[tokio::test]
-async fn what_somebody_else_set_over_an_update_is_left_and_told() {
+async fn repair_does_not_overwrite_a_concurrent_change() {
     let world = World::knobs(without_lists()).await;
     hold(&world, Route::Update, When::After);
     let others = while_held(&world, || {
@@ -86,7 +86,7 @@ async fn what_somebody_else_set_over_an_update_is_left_and_told() {
 }
 
 #[tokio::test]
-async fn a_field_that_matters_and_that_somebody_else_set_fails_the_call() {
+async fn a_concurrent_change_of_a_strict_field_fails_the_call() {
     let world = World::knobs(without_lists()).await;
     hold(&world, Route::Update, When::After);
     let others = while_held(&world, || {
@@ -110,11 +110,11 @@ async fn a_field_that_matters_and_that_somebody_else_set_fails_the_call() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_set_in_a_new_number_is_left_and_told() {
+async fn repair_of_an_add_does_not_overwrite_a_concurrent_change() {
     let world = World::knobs(without_lists()).await;
     hold(&world, Route::Add, When::After);
     let others = while_held(&world, || {
-        new_one_changed(&world, |number| number.period = Some("wd{mo}".to_owned()));
+        added_number_changed_by_others(&world, |number| number.period = Some("wd{mo}".to_owned()));
     });
     let (added, ()) = tokio::join!(
         world.add(add_to(1003, with_period("Desk", "15550130", "wd{tu}"))),
@@ -127,8 +127,8 @@ async fn what_somebody_else_set_in_a_new_number_is_left_and_told() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_set_after_the_answer_is_left_and_told() {
-    let world = World::knobs(by_path_alone()).await;
+async fn repair_does_not_overwrite_a_change_made_after_the_answer() {
+    let world = World::knobs(path_only()).await;
     // The read right before the post.
     world.handle.arm(
         Fault::once(FaultKind::Hold { when: When::Before })
@@ -154,10 +154,10 @@ async fn what_somebody_else_set_after_the_answer_is_left_and_told() {
 }
 
 #[tokio::test]
-async fn what_is_still_as_before_is_written_beside_what_somebody_else_set() {
+async fn repair_writes_unchanged_fields_beside_a_concurrent_change() {
     let world = World::knobs(Knobs {
         write_answer: WriteAnswer::Null,
-        ..by_path_alone()
+        ..path_only()
     })
     .await;
     hold(&world, Route::Update, When::After);
@@ -182,8 +182,8 @@ async fn what_is_still_as_before_is_written_beside_what_somebody_else_set() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_set_before_a_late_update_is_found_is_left_and_told() {
-    let world = impatient(None).await;
+async fn repair_of_a_late_update_does_not_overwrite_a_concurrent_change() {
+    let world = host_that_ignores_the_query(None).await;
     hold(&world, Route::Update, When::Before);
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
@@ -206,11 +206,11 @@ async fn what_somebody_else_set_before_a_late_update_is_found_is_left_and_told()
     assert_eq!(posts(&world), 0);
 }
 
-/// A world of little patience whose host uses what the path carries alone. Where a file is named, the
-/// audit log goes there.
-async fn impatient(audit: Option<PathBuf>) -> World {
+/// A host that ignores the query, behind a facade with short timeouts, and an audit log if a file is
+/// named.
+async fn host_that_ignores_the_query(audit: Option<PathBuf>) -> World {
     let options = Options {
-        knobs: by_path_alone(),
+        knobs: path_only(),
         ..demo()
     };
     World::with(options, |config| {
@@ -223,8 +223,8 @@ async fn impatient(audit: Option<PathBuf>) -> World {
     .await
 }
 
-/// Lets the post of the second way have no answer, and every read after it fail.
-async fn unknown_rest(world: &World, when: When) {
+/// Withholds the answer to the repair, and fails every read after it.
+async fn lose_the_repair(world: &World, when: When) {
     hold(world, Route::UpdateAll, when);
     world.handle.wait_for_fired("hold", 1).await;
     world.handle.arm(
@@ -234,7 +234,7 @@ async fn unknown_rest(world: &World, when: When) {
     );
 }
 
-fn assert_rest_unknown(failed: &Failure, number_id: &str) {
+fn assert_repair_unknown(failed: &Failure, number_id: &str) {
     assert_eq!(failed.code, Code::Unknown);
     assert_eq!(failed.reason, "OUTCOME_UNKNOWN");
     assert_eq!(failed.meta("number_id"), Some(number_id));
@@ -243,8 +243,8 @@ fn assert_rest_unknown(failed: &Failure, number_id: &str) {
 }
 
 #[tokio::test]
-async fn a_second_way_whose_outcome_is_unknown_is_told_and_found_later() {
-    let world = impatient(None).await;
+async fn an_unknown_repair_is_reported_and_resolved_later() {
+    let world = host_that_ignores_the_query(None).await;
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
         etag: world.number(1001, 70001).await.etag,
@@ -256,12 +256,12 @@ async fn a_second_way_whose_outcome_is_unknown_is_told_and_found_later() {
     };
     let (updated, ()) = tokio::join!(
         world.update(request.clone()),
-        unknown_rest(&world, When::After)
+        lose_the_repair(&world, When::After)
     );
-    assert_rest_unknown(&failure(updated), "70001");
-    // A read that fails makes it no clearer.
+    assert_repair_unknown(&failure(updated), "70001");
+    // A read that fails does not resolve it.
     let again = failure(world.update(request.clone()).await);
-    assert_rest_unknown(&again, "70001");
+    assert_repair_unknown(&again, "70001");
     world.handle.disarm_all();
     world.handle.release();
     let found = world.update(request).await.expect("found");
@@ -271,10 +271,10 @@ async fn a_second_way_whose_outcome_is_unknown_is_told_and_found_later() {
 }
 
 #[tokio::test]
-async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
-    let file = scratch().join("audit-second-way");
+async fn an_add_whose_repair_is_unknown_is_not_added_again() {
+    let file = scratch().join("audit-repair");
     let _ = std::fs::remove_file(&file);
-    let world = impatient(Some(file.clone())).await;
+    let world = host_that_ignores_the_query(Some(file.clone())).await;
     let audited = || {
         let text = std::fs::read_to_string(&file).expect("the file is there");
         let lines = text.lines().map(|line| {
@@ -289,10 +289,10 @@ async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
     };
     let (added, ()) = tokio::join!(
         world.add(request.clone()),
-        unknown_rest(&world, When::Before)
+        lose_the_repair(&world, When::Before)
     );
     let id = world.handle.numbers(LICENSE, 1003).expect("seeded")[0].id;
-    assert_rest_unknown(&failure(added), &id.to_string());
+    assert_repair_unknown(&failure(added), &id.to_string());
     assert_eq!(audited(), [["begin", "add", ""], ["end", "add", "unknown"]]);
     world.handle.disarm_all();
     let added = world.add(request.clone()).await.expect("done");
@@ -304,15 +304,19 @@ async fn an_add_whose_second_way_is_unknown_is_not_added_again() {
         audited()[2..],
         [["begin", "update", ""], ["end", "update", "done"]]
     );
-    assert_eq!(posts(&world), 1, "what still read empty was written again");
+    assert_eq!(
+        posts(&world),
+        1,
+        "the field that still read empty was repaired"
+    );
 }
 
 #[tokio::test]
-async fn a_late_update_whose_rest_cannot_be_noted_is_told_done_but_for_that() {
+async fn a_repair_that_cannot_be_audited_is_reported_as_unapplied() {
     let directory = scratch().join("audit-late");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir(&directory).expect("it can be made");
-    let world = impatient(Some(directory.join("audit"))).await;
+    let world = host_that_ignores_the_query(Some(directory.join("audit"))).await;
     hold(&world, Route::Update, When::Before);
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
@@ -327,7 +331,7 @@ async fn a_late_update_whose_rest_cannot_be_noted_is_told_done_but_for_that() {
     world.handle.release();
     world.handle.wait_for_effects(1).await;
     std::fs::remove_dir_all(&directory).expect("it can be removed");
-    assert_rest_unknown(&failure(world.update(request.clone()).await), "70001");
+    assert_repair_unknown(&failure(world.update(request.clone()).await), "70001");
     assert_eq!(posts(&world), 0);
     std::fs::create_dir(&directory).expect("it can be made");
     let done = world.update(request).await.expect("done");
@@ -336,19 +340,19 @@ async fn a_late_update_whose_rest_cannot_be_noted_is_told_done_but_for_that() {
 }
 
 #[tokio::test]
-async fn a_second_way_that_is_found_later_has_a_line_in_the_audit_log() {
-    let file = scratch().join("audit-rest-later");
+async fn a_repair_resolved_later_has_an_audit_line() {
+    let file = scratch().join("audit-repair-later");
     let _ = std::fs::remove_file(&file);
-    let world = impatient(Some(file.clone())).await;
+    let world = host_that_ignores_the_query(Some(file.clone())).await;
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
         ..update(70001, &["period"], with_period("", "", "wd{tu}"))
     };
     let (updated, ()) = tokio::join!(
         world.update(request.clone()),
-        unknown_rest(&world, When::After)
+        lose_the_repair(&world, When::After)
     );
-    assert_rest_unknown(&failure(updated), "70001");
+    assert_repair_unknown(&failure(updated), "70001");
     world.handle.disarm_all();
     world.handle.release();
     world.update(request).await.expect("found");

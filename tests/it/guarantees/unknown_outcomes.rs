@@ -1,9 +1,9 @@
-//! Writes whose answer says nothing: settled by reading.
+//! Writes whose answer is lost or proves nothing: verified by reading.
 
 use followme::simulator::{EffectKind, FaultKind, HangAt, Route, When};
 use tonic::Code;
 
-use super::{add_with_id, adds, changed_by_others, impatient};
+use super::{add_with_id, adds, changed_by_others, impatient, visibility::answering_without_lists};
 use crate::support::{SOON, World, delete, failure, new_number, stored_number, update};
 
 /// What can become of an answer after the write took effect.
@@ -42,7 +42,7 @@ fn lost_answers() -> Vec<FaultKind> {
 }
 
 #[tokio::test]
-async fn a_write_that_was_done_is_ok_whatever_became_of_its_answer() {
+async fn a_write_verified_as_done_is_ok_whatever_its_answer() {
     for fault in lost_answers() {
         let world = World::configured(|config| config.upstream.write_timeout = SOON).await;
         let name = fault.name();
@@ -72,7 +72,7 @@ async fn a_write_that_was_done_is_ok_whatever_became_of_its_answer() {
 }
 
 #[tokio::test]
-async fn a_write_that_an_answer_shows_not_to_be_done_says_so() {
+async fn a_write_verified_as_not_done_is_write_not_done() {
     let before = When::Before;
     for (fault, code, reason) in [
         (
@@ -116,7 +116,7 @@ async fn a_write_that_an_answer_shows_not_to_be_done_says_so() {
 }
 
 #[tokio::test]
-async fn a_write_without_an_answer_that_does_not_show_stays_unknown() {
+async fn an_unanswered_write_that_the_list_does_not_show_is_unknown() {
     for fault in [
         FaultKind::Reset { when: When::Before },
         FaultKind::Close { when: When::Before },
@@ -133,7 +133,7 @@ async fn a_write_without_an_answer_that_does_not_show_stays_unknown() {
 }
 
 #[tokio::test]
-async fn two_candidates_are_told_and_neither_is_taken() {
+async fn two_candidates_for_an_add_are_both_reported() {
     let world = impatient().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::Add);
     let call = tokio::spawn({
@@ -141,7 +141,7 @@ async fn two_candidates_are_told_and_neither_is_taken() {
         async move { client.add(add_with_id("id-1", "Desk")).await }
     });
     world.handle.wait_for_fired("hold", 1).await;
-    // Somebody else adds the same twice, at the service itself.
+    // A concurrent writer adds the same twice, at the service itself.
     let mut twin = stored_number("Desk", "15550130", 1);
     twin.domain = None;
     let twins = [81, 82].map(|id| followme::simulator::StoredNumber { id, ..twin.clone() });
@@ -152,7 +152,7 @@ async fn two_candidates_are_told_and_neither_is_taken() {
 }
 
 #[tokio::test]
-async fn a_field_that_matters_and_does_not_take_fails_the_call_and_says_that_it_was_done() {
+async fn an_unapplied_strict_field_fails_the_call_and_says_that_the_write_was_done() {
     let world = World::with(
         followme::simulator::Options {
             knobs: followme::simulator::Knobs {
@@ -175,7 +175,7 @@ async fn a_field_that_matters_and_does_not_take_fails_the_call_and_says_that_it_
 }
 
 #[tokio::test]
-async fn a_field_that_a_get_update_resets_is_put_back() {
+async fn a_field_reset_by_a_get_update_is_repaired() {
     let world = World::knobs(followme::simulator::Knobs {
         update_resets_unseen: true,
         query_values: false,
@@ -195,7 +195,7 @@ async fn a_field_that_a_get_update_resets_is_put_back() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_lost_the_service_or_its_patience_proves_nothing() {
+async fn a_gateway_error_or_timeout_proves_nothing() {
     for status in [502, 504] {
         let world = impatient().await;
         let gateway = FaultKind::Status {
@@ -209,7 +209,7 @@ async fn a_gateway_that_lost_the_service_or_its_patience_proves_nothing() {
         world.assert_fired("status");
         assert_eq!(unknown.code, Code::Unknown);
         assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
-        // The service was still at it.
+        // The service was still writing.
         let late = followme::simulator::StoredNumber {
             redirect_number: Some("15550130".to_owned()),
             name: Some("Desk".to_owned()),
@@ -229,7 +229,7 @@ async fn a_gateway_that_lost_the_service_or_its_patience_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_write_that_somebody_else_wrote_over_is_not_told_not_done() {
+async fn a_write_overwritten_by_a_concurrent_change_is_not_reported_as_not_done() {
     let world = impatient().await;
     world.arm(
         FaultKind::DefaultRecord {
@@ -238,7 +238,7 @@ async fn a_write_that_somebody_else_wrote_over_is_not_told_not_done() {
         },
         Route::Update,
     );
-    // The read that settles it.
+    // The read that verifies it.
     world.handle.arm(
         followme::simulator::Fault::once(FaultKind::Hold { when: When::Before })
             .on(Route::GetAll)
@@ -261,7 +261,7 @@ async fn a_write_that_somebody_else_wrote_over_is_not_told_not_done() {
 }
 
 #[tokio::test]
-async fn a_reset_field_that_somebody_else_set_meanwhile_is_not_put_back() {
+async fn repair_does_not_overwrite_a_concurrent_change_of_a_reset_field() {
     let world = World::knobs(followme::simulator::Knobs {
         update_resets_unseen: true,
         query_values: false,
@@ -289,7 +289,7 @@ async fn a_reset_field_that_somebody_else_set_meanwhile_is_not_put_back() {
 }
 
 #[tokio::test]
-async fn a_delete_that_somebody_else_did_meanwhile_is_done() {
+async fn a_concurrent_delete_counts_as_done() {
     let world = impatient().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::Delete);
     let others = async {
@@ -308,7 +308,7 @@ async fn a_delete_that_somebody_else_did_meanwhile_is_done() {
 }
 
 #[tokio::test]
-async fn a_list_that_lost_the_id_of_a_number_proves_no_absence() {
+async fn a_list_with_an_unidentified_number_proves_no_absence() {
     let world = impatient().await;
     world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Delete);
     let blur = FaultKind::OddElement {
@@ -328,7 +328,7 @@ async fn a_list_that_lost_the_id_of_a_number_proves_no_absence() {
 }
 
 #[tokio::test]
-async fn a_list_that_lost_an_id_does_not_say_that_a_number_is_missing() {
+async fn a_list_with_an_unidentified_number_does_not_prove_not_found() {
     let blur = FaultKind::OddElement {
         odd: followme::simulator::Odd::NoId,
     };
@@ -354,7 +354,7 @@ async fn a_list_that_lost_an_id_does_not_say_that_a_number_is_missing() {
 }
 
 #[tokio::test]
-async fn a_list_that_lost_an_id_is_not_replaced() {
+async fn a_list_with_an_unidentified_number_is_not_replaced() {
     let blur = || FaultKind::OddElement {
         odd: followme::simulator::Odd::NoId,
     };
@@ -370,7 +370,7 @@ async fn a_list_that_lost_an_id_is_not_replaced() {
     world.replace_all(request).await.expect("it is as desired");
 
     // The list that shows the first update lost the number of the second.
-    let world = lagging().await;
+    let world = answering_without_lists().await;
     let mut numbers = world.read(1001).await.numbers;
     numbers.reverse();
     for number in &mut numbers {
@@ -392,100 +392,4 @@ async fn a_list_that_lost_an_id_is_not_replaced() {
     let steps = stopped.incomplete().steps;
     assert_eq!(steps[0].number_id, first, "{steps:?}");
     assert_eq!(steps[0].reason, "UPSTREAM_BAD_RESPONSE");
-}
-
-/// A world whose writes answer without a list.
-async fn lagging() -> World {
-    let knobs = followme::simulator::Knobs {
-        write_answer: followme::simulator::WriteAnswer::Null,
-        ..Default::default()
-    };
-    let options = followme::simulator::Options {
-        knobs,
-        ..crate::support::demo()
-    };
-    World::with(options, |_| {}).await
-}
-
-/// Lets the reads after a write show the list from before it, until `shown` more have come.
-async fn shows_late(world: &World, account: i32, route: Route, shown: Option<u64>) {
-    let numbers = || {
-        let numbers = world.handle.numbers(crate::support::LICENSE, account);
-        numbers.expect("the account exists")
-    };
-    let before = numbers();
-    world.arm(FaultKind::Hold { when: When::After }, route);
-    world.handle.wait_for_fired("hold", 1).await;
-    let after = numbers();
-    assert_ne!(before, after, "it was done");
-    world.seed(account, before);
-    world.handle.release();
-    if let Some(shown) = shown {
-        // The list and the write came before.
-        world.handle.wait_for_requests(2 + shown).await;
-        world.seed(account, after);
-    }
-}
-
-#[tokio::test]
-async fn a_write_that_upstream_says_it_did_and_that_shows_late_is_done() {
-    let world = lagging().await;
-    let (added, ()) = tokio::join!(
-        world.add(add_with_id("id-1", "Desk")),
-        shows_late(&world, 1003, Route::Add, Some(2))
-    );
-    assert_eq!(added.expect("done").number.expect("a number").name, "Desk");
-    assert_eq!(world.writes().len(), 1);
-
-    let world = lagging().await;
-    let (deleted, ()) = tokio::join!(
-        world.delete(delete(70001)),
-        shows_late(&world, 1001, Route::Delete, Some(2))
-    );
-    deleted.expect("done");
-    assert_eq!(world.writes().len(), 1);
-}
-
-#[tokio::test]
-async fn an_add_that_upstream_says_it_did_and_that_never_shows_is_unknown_and_a_delete_is_not_done()
-{
-    let world = lagging().await;
-    let (added, ()) = tokio::join!(
-        world.add(add_with_id("id-1", "Desk")),
-        shows_late(&world, 1003, Route::Add, None)
-    );
-    assert_eq!(failure(added).reason, "OUTCOME_UNKNOWN");
-    assert_eq!(world.writes().len(), 1);
-
-    let world = lagging().await;
-    let (deleted, ()) = tokio::join!(
-        world.delete(delete(70001)),
-        shows_late(&world, 1001, Route::Delete, None)
-    );
-    assert_eq!(failure(deleted).reason, "WRITE_NOT_DONE");
-    assert_eq!(world.writes().len(), 1);
-}
-
-#[tokio::test]
-async fn a_whole_list_that_upstream_says_it_took_and_that_shows_late_is_not_added_again() {
-    let knobs = followme::simulator::Knobs {
-        update_all: followme::simulator::UpdateAll::List,
-        reads_csv_bodies: Some(true),
-        ..Default::default()
-    };
-    let options = followme::simulator::Options {
-        knobs,
-        ..crate::support::demo()
-    };
-    let world = World::with(options, |config| {
-        config.upstream.update_all = followme::upstream::UpdateAll::WholeList;
-    })
-    .await;
-    let request = crate::support::replace(1003, vec![new_number("Desk", "15550130")]);
-    let (replaced, ()) = tokio::join!(
-        world.replace_all(request),
-        shows_late(&world, 1003, Route::UpdateAll, Some(2))
-    );
-    assert_eq!(replaced.expect("done").numbers[0].name, "Desk");
-    assert_eq!(world.writes().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Writes that fail on their way: each is settled by reading, told as it is, and never sent twice.
+//! Writes that meet a fault: each is verified by reading, and never sent twice.
 
 use followme::{
     config::Config,
@@ -89,7 +89,7 @@ fn refusal(reason: Option<&str>) -> FaultKind {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_or_spoilt_was_done() {
+async fn a_write_whose_answer_is_lost_or_malformed_is_verified() {
     let when = When::After;
     for write in WRITES {
         for kind in [
@@ -183,7 +183,7 @@ async fn a_write_that_was_refused_and_not_done_is_refused() {
 }
 
 #[tokio::test]
-async fn a_write_that_failed_and_was_not_done_may_be_tried_again() {
+async fn a_failed_write_verified_as_not_done_may_be_retried() {
     let when = When::Before;
     for write in WRITES {
         for (kind, status) in [
@@ -208,7 +208,7 @@ async fn a_write_that_failed_and_was_not_done_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_write_that_did_not_run_is_told_without_reading_again() {
+async fn a_write_that_did_not_run_is_reported_without_verifying() {
     for write in [Write::Add, Write::Delete] {
         for (kind, code, reason) in [
             (refusal(None), Code::FailedPrecondition, "UPSTREAM_REFUSED"),
@@ -239,7 +239,7 @@ async fn a_write_that_did_not_run_is_told_without_reading_again() {
 }
 
 #[tokio::test]
-async fn an_update_that_did_not_run_takes_the_other_way() {
+async fn an_update_that_did_not_run_uses_the_other_route() {
     let world = World::start().await;
     world.arm(refusal(None), Route::Update);
     Write::Update.send(&world).await.expect("it is updated");
@@ -249,7 +249,7 @@ async fn an_update_that_did_not_run_takes_the_other_way() {
 }
 
 #[tokio::test]
-async fn a_write_that_may_still_come_is_unknown() {
+async fn a_write_that_may_still_take_effect_is_unknown() {
     for write in WRITES {
         for kind in [
             FaultKind::Reset { when: When::Before },
@@ -259,7 +259,7 @@ async fn a_write_that_may_still_come_is_unknown() {
             assert_eq!(failed.code, Code::Unknown, "{write:?} {kind:?}");
             assert_eq!(failed.reason, "OUTCOME_UNKNOWN", "{write:?} {kind:?}");
         }
-        // And indeed it comes.
+        // And it does take effect.
         let kind = FaultKind::Hold { when: When::Before };
         let (world, result) = send(write, &kind).await;
         assert_eq!(failure(result).reason, "OUTCOME_UNKNOWN", "{write:?}");
@@ -271,12 +271,12 @@ async fn a_write_that_may_still_come_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_write_that_comes_late_is_still_found() {
+async fn verification_finds_a_late_write() {
     for write in WRITES {
         let world = World::configured(|config| config.upstream.write_timeout = SOON).await;
         world.arm(FaultKind::Hold { when: When::Before }, write.route());
         let late = async {
-            // The list, the write, and a first look that does not show it.
+            // The list, the write, and a first read that does not show it.
             world.handle.wait_for_requests(3).await;
             world.handle.release();
         };
@@ -289,7 +289,7 @@ async fn a_write_that_comes_late_is_still_found() {
 }
 
 #[tokio::test]
-async fn settling_goes_on_while_reads_fail() {
+async fn verification_continues_while_reads_fail() {
     for write in WRITES {
         let world = World::configured(|config| config.upstream.read_timeout = SOON).await;
         world.arm(FaultKind::Reset { when: When::After }, write.route());
@@ -316,7 +316,7 @@ async fn settling_goes_on_while_reads_fail() {
 }
 
 #[tokio::test]
-async fn a_write_that_no_read_can_settle_is_unknown() {
+async fn a_write_that_no_read_can_verify_is_unknown() {
     for write in WRITES {
         let world = World::configured(soon).await;
         world.arm(FaultKind::Reset { when: When::After }, write.route());

@@ -109,7 +109,7 @@ const SHOWN_BY: &[(&str, &str, &str)] = &[
     (
         "upstream.write_timeout",
         "guarantees/verification.rs",
-        "a_write_that_comes_late_is_still_found",
+        "verification_finds_a_late_write",
     ),
     (
         "upstream.ca_file",
