@@ -1,4 +1,4 @@
-//! What a caller is told whose deadline comes first, and what becomes of the write.
+//! A write outlives its caller: deadlines and cancellation before and after the commit point.
 
 use std::time::Duration;
 
@@ -8,32 +8,34 @@ use followme::{
 };
 use tonic::Code;
 
-use super::{add_with_id, adds, hold, names, patient, within, writes_are_over};
+use super::{
+    add_with_id, adds, client_without_timers, hold, names, wait_for_writes, with_deadline,
+};
 use crate::support::{World, failure, list, new_number, replace};
 
 const SHORT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
-async fn a_write_whose_deadline_comes_before_it_is_sent_is_never_sent() {
+async fn a_write_is_not_sent_after_its_deadline() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
-    let request = within(add_with_id("id-1", "Desk"), SHORT);
-    let late = failure(patient(&world).add(request).await);
+    let request = with_deadline(add_with_id("id-1", "Desk"), SHORT);
+    let late = failure(client_without_timers(&world).add(request).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "NOT_SENT");
     world.assert_fired("hold");
     world.handle.release();
-    // The id is free, and the turn is: this one goes through and is the only one.
+    // Id and account lock are free: this write succeeds and is the only one.
     world.add(add_with_id("id-1", "Desk")).await.expect("added");
     assert_eq!(adds(&world), 1);
 }
 
 #[tokio::test]
-async fn a_write_that_has_begun_goes_on_and_its_outcome_is_had_under_its_id() {
+async fn a_committed_write_outlives_its_deadline_and_is_replayed_under_its_id() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
-    let request = within(add_with_id("id-1", "Desk"), SHORT);
-    let late = failure(patient(&world).add(request).await);
+    let request = with_deadline(add_with_id("id-1", "Desk"), SHORT);
+    let late = failure(client_without_timers(&world).add(request).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "WRITE_IN_PROGRESS");
     assert_eq!(late.meta("request_id"), Some("id-1"));
@@ -46,7 +48,7 @@ async fn a_write_that_has_begun_goes_on_and_its_outcome_is_had_under_its_id() {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_stops_a_write_that_was_not_sent() {
+async fn cancelling_before_the_commit_point_stops_the_write() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
     let call = tokio::spawn({
@@ -71,7 +73,7 @@ async fn a_cancelled_call_stops_a_write_that_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_does_not_stop_a_write_that_was_sent() {
+async fn cancelling_after_the_commit_point_does_not_stop_the_write() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let call = tokio::spawn({
@@ -88,10 +90,14 @@ async fn a_cancelled_call_does_not_stop_a_write_that_was_sent() {
 }
 
 #[tokio::test]
-async fn a_read_whose_deadline_comes_first_says_so() {
+async fn a_read_past_its_deadline_is_deadline_exceeded() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
-    let late = failure(patient(&world).list(within(list(1001), SHORT)).await);
+    let late = failure(
+        client_without_timers(&world)
+            .list(with_deadline(list(1001), SHORT))
+            .await,
+    );
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "DEADLINE_EXCEEDED");
     world.assert_fired("hold");
@@ -109,15 +115,19 @@ fn two_adds() -> pb::ReplaceAllRequest {
 }
 
 #[tokio::test]
-async fn a_replace_all_that_has_begun_is_finished_after_its_deadline() {
+async fn a_committed_replace_all_is_finished_after_its_deadline() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
-    let late = failure(patient(&world).replace_all(within(two_adds(), SHORT)).await);
+    let late = failure(
+        client_without_timers(&world)
+            .replace_all(with_deadline(two_adds(), SHORT))
+            .await,
+    );
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "WRITE_IN_PROGRESS");
     world.assert_fired("hold");
     world.handle.release();
-    writes_are_over(&world, 1003).await;
+    wait_for_writes(&world, 1003).await;
     assert_eq!(names(&world, 1003), ["A", "B"]);
     let first = world.replace_all(two_adds()).await.expect("its answer");
     assert_eq!(first.numbers.len(), 2);
@@ -125,7 +135,7 @@ async fn a_replace_all_that_has_begun_is_finished_after_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_replace_all_ends_between_two_steps_at_its_limit_and_goes_on_under_its_id() {
+async fn a_replace_all_stops_between_steps_at_write_limit_and_continues_under_its_id() {
     let world = World::configured(|config| {
         config.operations.replace_limit = Duration::from_millis(1);
     })
@@ -142,7 +152,7 @@ async fn a_replace_all_ends_between_two_steps_at_its_limit_and_goes_on_under_its
 }
 
 #[tokio::test]
-async fn a_replace_all_that_has_begun_is_finished_after_its_caller_has_gone() {
+async fn a_committed_replace_all_is_finished_after_its_caller_cancels() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let call = tokio::spawn({
@@ -154,17 +164,21 @@ async fn a_replace_all_that_has_begun_is_finished_after_its_caller_has_gone() {
     // The reset of the stream reaches the server before this call, on the same connection.
     world.read(1002).await;
     world.handle.release();
-    writes_are_over(&world, 1003).await;
+    wait_for_writes(&world, 1003).await;
     assert_eq!(names(&world, 1003), ["A", "B"]);
 }
 
 #[tokio::test]
-async fn a_replace_all_that_is_late_before_its_first_step_is_not_sent() {
+async fn a_replace_all_past_its_deadline_sends_no_step() {
     let world = World::start().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
-    let late = failure(patient(&world).replace_all(within(two_adds(), SHORT)).await);
+    let late = failure(
+        client_without_timers(&world)
+            .replace_all(with_deadline(two_adds(), SHORT))
+            .await,
+    );
     assert_eq!(late.reason, "NOT_SENT");
     world.handle.release();
-    writes_are_over(&world, 1003).await;
+    wait_for_writes(&world, 1003).await;
     assert!(world.effects().is_empty());
 }

@@ -1,4 +1,4 @@
-//! `POST /UpdateFollowmeAll`: its bodies, and what the facade does about a route that nobody knows.
+//! Collateral changes: other numbers that `POST /UpdateFollowmeAll` changes are detected and restored.
 
 use followme::{
     grpc::pb::{
@@ -17,20 +17,20 @@ use crate::support::{
     LICENSE, ODD_TEXT, World, demo, failure, new_number, path, replace, stored_number, update,
 };
 
-const HEADER: &str = "IAccount,IFollowMeNumber,TimeOut,Domain,Name,FollowMeOrder,RedirectNumber,\
+pub(super) const HEADER: &str = "IAccount,IFollowMeNumber,TimeOut,Domain,Name,FollowMeOrder,RedirectNumber,\
                       KeepOriginalCld,KeepOriginalCLI,Active,Period,Period_desc,Status,\
                       isDeleteForward,License,ContentId,FeatureName\r\n";
 
 /// A name that CSV carries and a path does not.
-const PLAIN_TEXT: &str = "Mom & Dad / home, 日本, 100%";
+pub(super) const PLAIN_TEXT: &str = "Mom & Dad / home, 日本, 100%";
 
 /// Clears the domain of 70001, which no GET can do.
-fn clear_domain() -> pb::UpdateRequest {
+pub(super) fn clear_domain() -> pb::UpdateRequest {
     update(70001, &["domain"], pb::FollowMeNumber::default())
 }
 
 /// Gives 70001 a domain, so that it can be cleared again.
-fn give_domain(domain: &str) -> pb::UpdateRequest {
+pub(super) fn give_domain(domain: &str) -> pb::UpdateRequest {
     let number = pb::FollowMeNumber {
         domain: domain.to_owned(),
         ..pb::FollowMeNumber::default()
@@ -38,24 +38,24 @@ fn give_domain(domain: &str) -> pb::UpdateRequest {
     update(70001, &["domain"], number)
 }
 
-fn posts(world: &World) -> Vec<Received> {
+pub(super) fn posts(world: &World) -> Vec<Received> {
     let mut writes = world.writes();
     writes.retain(|request| request.method == "POST");
     writes
 }
 
-fn content_types(posts: &[Received]) -> Vec<&str> {
+pub(super) fn content_types(posts: &[Received]) -> Vec<&str> {
     posts
         .iter()
         .filter_map(|request| request.header("content-type"))
         .collect()
 }
 
-fn body(request: &Received) -> String {
+pub(super) fn body(request: &Received) -> String {
     String::from_utf8(request.body.clone()).expect("a body is UTF-8")
 }
 
-async fn host(knobs: Knobs, dialect: Dialect, mode: UpdateAll) -> World {
+pub(super) async fn host(knobs: Knobs, dialect: Dialect, mode: UpdateAll) -> World {
     let options = Options {
         knobs,
         dialect,
@@ -65,27 +65,7 @@ async fn host(knobs: Knobs, dialect: Dialect, mode: UpdateAll) -> World {
     World::with(options, |config| config.upstream.update_all = mode).await
 }
 
-/// A host that takes the records of a CSV for the whole list.
-async fn whole_list_host() -> World {
-    let knobs = Knobs {
-        update_all: Scope::List,
-        reads_csv_bodies: Some(true),
-        ..Knobs::default()
-    };
-    let world = host(knobs, Dialect::V3, UpdateAll::WholeList).await;
-    // Quotes in a name or braces in a period would keep the list out of CSV, and so would an
-    // integer that only some of the numbers have.
-    let mut numbers = world.handle.numbers(LICENSE, 1001).expect("seeded");
-    for (number, order) in numbers.iter_mut().zip(1..) {
-        number.name = Some(PLAIN_TEXT.to_owned());
-        number.period = Some("Always".to_owned());
-        (number.order, number.timeout) = (Some(order), Some(20));
-    }
-    world.seed(1001, numbers);
-    world
-}
-
-fn every() -> Knobs {
+pub(super) fn every() -> Knobs {
     Knobs {
         update_all: Scope::Every,
         ..Knobs::default()
@@ -93,211 +73,7 @@ fn every() -> Knobs {
 }
 
 #[tokio::test]
-async fn a_csv_body_has_the_columns_of_the_page_and_quotes_every_field() {
-    let options = Options {
-        dialect: Dialect::V4,
-        newline: Newline::CrLf,
-        ..demo()
-    };
-    let world = World::with(options, |config| {
-        config.upstream.post_format = PostFormat::Csv;
-    })
-    .await;
-    let number = pb::FollowMeNumber {
-        domain: String::new(),
-        ..new_number(PLAIN_TEXT, "")
-    };
-    let answer = world
-        .update(update(70001, &["name", "domain"], number))
-        .await
-        .expect("it is updated");
-    assert_eq!(answer.unapplied_fields, [""; 0]);
-    let [post] = &posts(&world)[..] else {
-        panic!("one POST");
-    };
-    assert_eq!(post.target, "/UpdateFollowmeAll?format=csv");
-    assert_eq!(post.header("accept"), Some("text/csv"));
-    assert_eq!(post.header("content-type"), Some("text/csv"));
-    assert_eq!(
-        post.header("content-length"),
-        Some(post.body.len().to_string().as_str())
-    );
-    assert_eq!(post.header("transfer-encoding"), None);
-    let record = [
-        "1001", "70001", "20", "", PLAIN_TEXT, "1", "15550101", "N", "Y", "Y", "Always", "Always",
-        "True", "False", "DEMO-KEY", "0", "",
-    ];
-    let record = format!("\"{}\"\r\n", record.join("\",\""));
-    assert_eq!(body(post), format!("{HEADER}{record}"));
-}
-
-/// Makes upstream refuse the next POST before the service runs.
-fn refuse_one_body(world: &World) {
-    let refusal = FaultKind::Status {
-        status: 400,
-        reason: None,
-        body: "ResponseStatus\n\"{ErrorCode:RequestBindingException,Message:x,Errors:[]}\"\n"
-            .to_owned(),
-        content_type: Some("text/csv".to_owned()),
-    };
-    world.arm(refusal, Route::UpdateAll);
-}
-
-#[tokio::test]
-async fn json_is_the_first_body_format_on_every_host() {
-    for dialect in [Dialect::V3, Dialect::AspNet, Dialect::V4] {
-        let world = World::on(dialect, Newline::Lf).await;
-        world.update(clear_domain()).await.expect("it is updated");
-        let all = posts(&world);
-        assert_eq!(content_types(&all), ["application/json"], "{dialect:?}");
-        assert_eq!(all[0].target, "/UpdateFollowmeAll?format=csv");
-        assert!(body(&all[0]).contains(LICENSE));
-        assert_eq!(
-            all[0].header("content-length"),
-            Some(all[0].body.len().to_string().as_str())
-        );
-        assert_eq!(world.number(1001, 70001).await.domain, "");
-    }
-}
-
-#[tokio::test]
-async fn a_body_that_is_not_taken_is_followed_by_another_format_and_that_is_remembered() {
-    let world = World::on(Dialect::V4, Newline::Lf).await;
-    refuse_one_body(&world);
-    world.update(clear_domain()).await.expect("it is updated");
-    world.assert_fired("status");
-    world
-        .update(give_domain("pbx.example.com"))
-        .await
-        .expect("it is updated");
-    world.update(clear_domain()).await.expect("it is updated");
-    // A text that CSV does not carry goes by another format although CSV is remembered.
-    let number = pb::FollowMeNumber {
-        domain: "pbx.example.com".to_owned(),
-        ..new_number("[Mom", "")
-    };
-    world
-        .update(update(70001, &["name", "domain"], number))
-        .await
-        .expect("it is updated");
-    world.update(clear_domain()).await.expect("it is updated");
-    assert_eq!(
-        content_types(&posts(&world)),
-        [
-            "application/json",
-            "text/csv",
-            "text/csv",
-            "application/json"
-        ]
-    );
-    assert_eq!(world.number(1001, 70001).await.name, "[Mom");
-}
-
-#[tokio::test]
-async fn a_form_is_the_last_resort() {
-    // v3 refuses a CSV body before the service runs.
-    let world = World::start().await;
-    refuse_one_body(&world);
-    let failed = failure(world.update(clear_domain()).await);
-    world.assert_fired("status");
-    // A form cannot clear.
-    assert_eq!(failed.reason, "FIELDS_NOT_APPLIED");
-    let form = "application/x-www-form-urlencoded";
-    let all = posts(&world);
-    assert_eq!(content_types(&all), ["application/json", "text/csv", form]);
-    let text = body(&all[2]);
-    assert!(text.starts_with("IAccount=1001&IFollowMeNumber=70001&TimeOut=20&Name=Desk&"));
-    assert!(text.ends_with("&Status=True&isDeleteForward=False&License=DEMO-KEY&ContentId=0"));
-    assert!(!text.contains("Domain"));
-}
-
-#[tokio::test]
-async fn no_other_kind_of_body_is_tried_after_an_answer_that_proves_nothing() {
-    for kind in [
-        FaultKind::Reset {
-            when: followme::simulator::When::After,
-        },
-        FaultKind::Html { status: 500 },
-        FaultKind::DefaultRecord {
-            status: 400,
-            when: followme::simulator::When::After,
-        },
-        FaultKind::Truncated { bytes: 20 },
-    ] {
-        let world = World::on(Dialect::V4, Newline::Lf).await;
-        world.arm(kind.clone(), Route::UpdateAll);
-        let answer = world.update(clear_domain()).await.expect("it is settled");
-        world.assert_fired(kind.name());
-        assert_eq!(answer.unapplied_fields, [""; 0], "{kind:?}");
-        assert_eq!(posts(&world).len(), 1, "{kind:?}");
-        let kinds: Vec<EffectKind> = world.effects().iter().map(|effect| effect.kind).collect();
-        assert_eq!(kinds, [EffectKind::Update, EffectKind::Update], "{kind:?}");
-    }
-}
-
-#[tokio::test]
-async fn one_kind_of_body_can_be_configured() {
-    for (format, content_type) in [
-        (PostFormat::Csv, "text/csv"),
-        (PostFormat::Json, "application/json"),
-        (PostFormat::Form, "application/x-www-form-urlencoded"),
-    ] {
-        let options = Options {
-            dialect: Dialect::V4,
-            ..demo()
-        };
-        let world = World::with(options, |config| config.upstream.post_format = format).await;
-        let mut numbers = world.read(1001).await.numbers;
-        numbers[0].name = PLAIN_TEXT.to_owned();
-        let answer = world
-            .replace_all(replace(1001, numbers))
-            .await
-            .expect("the list is replaced");
-        assert_eq!(answer.numbers[0].name, PLAIN_TEXT, "{format:?}");
-        assert_eq!(content_types(&posts(&world)), [content_type]);
-    }
-}
-
-#[tokio::test]
-async fn a_host_that_takes_no_body_at_all_is_updated_by_get() {
-    let world = World::configured(|config| config.upstream.post_format = PostFormat::Csv).await;
-    let mut numbers = world.read(1001).await.numbers;
-    numbers[0].name = PLAIN_TEXT.to_owned();
-    let answer = world
-        .replace_all(replace(1001, numbers))
-        .await
-        .expect("the list is replaced");
-    assert_eq!(answer.numbers[0].name, PLAIN_TEXT);
-    let paths: Vec<String> = world
-        .writes()
-        .iter()
-        .map(|write| path(write).split('/').nth(1).unwrap_or_default().to_owned())
-        .collect();
-    assert_eq!(paths, ["UpdateFollowmeAll", "updatefollowme"]);
-    // What no GET can do is not done, and said.
-    let failed = failure(world.update(clear_domain()).await);
-    assert_eq!(failed.reason, "FIELDS_NOT_APPLIED");
-}
-
-#[tokio::test]
-async fn off_means_query_values_only() {
-    let world = host(Knobs::default(), Dialect::V4, UpdateAll::Off).await;
-    let failed = failure(world.update(clear_domain()).await);
-    assert_eq!(failed.reason, "FIELDS_NOT_APPLIED");
-    let mut numbers = world.read(1001).await.numbers;
-    numbers[0].name = ODD_TEXT.to_owned();
-    numbers[2].period = "hr{9}".to_owned();
-    let answer = world
-        .replace_all(replace(1001, numbers))
-        .await
-        .expect("the list is replaced");
-    assert_eq!(answer.numbers[0].name, ODD_TEXT);
-    assert_eq!(answer.numbers[2].period, "hr{9}");
-    assert_eq!(posts(&world).len(), 0);
-}
-
-#[tokio::test]
-async fn a_host_that_writes_every_number_is_found_out_and_the_others_are_put_back() {
+async fn collateral_changes_are_detected_and_restored() {
     for write_answer in [WriteAnswer::List, WriteAnswer::Null, WriteAnswer::Changed] {
         let knobs = Knobs {
             write_answer,
@@ -347,7 +123,7 @@ async fn a_host_that_writes_every_number_is_found_out_and_the_others_are_put_bac
 }
 
 #[tokio::test]
-async fn what_cannot_be_put_back_is_named() {
+async fn collateral_changes_that_cannot_be_restored_are_named() {
     let world = World::knobs(every()).await;
     let mut numbers = world.read(1001).await.numbers;
     numbers[0].name = "Front desk".to_owned();
@@ -362,7 +138,7 @@ async fn what_cannot_be_put_back_is_named() {
 }
 
 #[tokio::test]
-async fn a_replace_all_that_wrote_too_much_goes_on_under_its_id() {
+async fn a_replace_all_continues_under_its_id_after_a_collateral_change() {
     let world = World::knobs(every()).await;
     let stored = (1..=3).map(|order| StoredNumber {
         id: 80000 + order,
@@ -390,7 +166,7 @@ async fn a_replace_all_that_wrote_too_much_goes_on_under_its_id() {
 }
 
 #[tokio::test]
-async fn a_change_of_another_number_by_somebody_else_is_not_blamed_on_the_route() {
+async fn a_concurrent_change_is_not_mistaken_for_a_collateral_change() {
     let world = World::on(Dialect::V4, Newline::Lf).await;
     world.arm(
         FaultKind::Hold {
@@ -417,7 +193,7 @@ async fn a_change_of_another_number_by_somebody_else_is_not_blamed_on_the_route(
 }
 
 #[tokio::test]
-async fn a_host_that_takes_one_record_for_the_list_is_found_out_and_the_others_are_added_anew() {
+async fn numbers_deleted_by_a_collateral_change_are_added_again() {
     let knobs = Knobs {
         update_all: Scope::List,
         reads_csv_bodies: Some(true),
@@ -451,156 +227,7 @@ async fn a_host_that_takes_one_record_for_the_list_is_found_out_and_the_others_a
 }
 
 #[tokio::test]
-async fn the_whole_list_is_posted_as_one_csv() {
-    let world = whole_list_host().await;
-    let before = world.read(1001).await;
-    let numbers = vec![
-        new_number("Van", "15550121"),
-        before.numbers[0].clone(),
-        pb::FollowMeNumber {
-            name: "Car".to_owned(),
-            ..before.numbers[1].clone()
-        },
-        new_number("Bus", "15550122"),
-    ];
-    let answer = world
-        .replace_all(replace(1001, numbers))
-        .await
-        .expect("the list is replaced");
-    let actions: Vec<_> = answer
-        .steps
-        .iter()
-        .map(|step| (step.index, step.action(), step.outcome()))
-        .collect();
-    assert_eq!(
-        actions,
-        [
-            (1, Action::Keep, Outcome::Done),
-            (0, Action::Update, Outcome::Done),
-            (2, Action::Update, Outcome::Done),
-            (3, Action::Add, Outcome::Done),
-        ]
-    );
-    let [post] = &world.writes()[..] else {
-        panic!("one POST");
-    };
-    let text = body(post);
-    assert!(text.starts_with(HEADER));
-    assert_eq!(text.matches("\"DEMO-KEY\"").count(), 4);
-    let now = world.read(1001).await;
-    assert_eq!(now.numbers, answer.numbers);
-    assert_eq!(now.total_size, 4);
-    assert_eq!(now.list_etag, answer.list_etag);
-
-    // What is no longer in it is gone.
-    let answer = world
-        .replace_all(replace(1001, vec![now.numbers[1].clone()]))
-        .await
-        .expect("the list is replaced");
-    assert_eq!(answer.numbers, [now.numbers[1].clone()]);
-    assert_eq!(world.writes().len(), 2);
-
-    // An empty list is no CSV: single deletes do it.
-    world
-        .replace_all(pb::ReplaceAllRequest {
-            allow_empty: true,
-            ..replace(1001, Vec::new())
-        })
-        .await
-        .expect("the list is emptied");
-    assert_eq!(world.read(1001).await.numbers, []);
-    assert_eq!(posts(&world).len(), 2);
-}
-
-#[tokio::test]
-async fn a_field_that_did_not_take_is_posted_with_the_whole_list_to_such_a_host() {
-    let world = whole_list_host().await;
-    let answer = world.update(clear_domain()).await.expect("it is updated");
-    assert_eq!(answer.unapplied_fields, [""; 0]);
-    assert_eq!(world.read(1001).await.total_size, 3);
-    let [post] = &posts(&world)[..] else {
-        panic!("one POST");
-    };
-    assert_eq!(body(post).matches("\"DEMO-KEY\"").count(), 3);
-}
-
-#[tokio::test]
-async fn single_writes_do_what_a_whole_list_did_not() {
-    // The framework's own reader drops all records but the first.
-    let knobs = Knobs {
-        reads_csv_bodies: Some(true),
-        ..Knobs::default()
-    };
-    let world = host(knobs, Dialect::V4, UpdateAll::WholeList).await;
-    let before = world.read(1001).await;
-    let numbers = vec![
-        pb::FollowMeNumber {
-            name: "First".to_owned(),
-            ..before.numbers[0].clone()
-        },
-        pb::FollowMeNumber {
-            name: "Second".to_owned(),
-            ..before.numbers[1].clone()
-        },
-        new_number("Third", "*72"),
-        new_number("Fourth", "15550124"),
-    ];
-    let answer = world
-        .replace_all(replace(1001, numbers))
-        .await
-        .expect("the list is replaced");
-    let names: Vec<&str> = answer
-        .numbers
-        .iter()
-        .map(|number| number.name.as_str())
-        .collect();
-    assert_eq!(names, ["First", "Second", "Fourth", "Third"]);
-    assert!(
-        answer
-            .steps
-            .iter()
-            .all(|step| step.outcome() == Outcome::Done)
-    );
-    assert_eq!(answer.steps.len(), 4);
-}
-
-#[tokio::test]
-async fn a_whole_list_that_is_refused_is_done_by_single_writes() {
-    // v3 reads no CSV body.
-    let world = host(Knobs::default(), Dialect::V3, UpdateAll::WholeList).await;
-    let mut numbers = world.read(1002).await.numbers;
-    numbers.push(new_number("Van", "15550121"));
-    let answer = world
-        .replace_all(replace(1002, numbers))
-        .await
-        .expect("the list is replaced");
-    assert_eq!(answer.numbers.len(), 2);
-    let effects: Vec<EffectKind> = world.effects().iter().map(|effect| effect.kind).collect();
-    assert_eq!(effects, [EffectKind::Add]);
-}
-
-#[tokio::test]
-async fn a_whole_list_whose_answer_is_lost_is_settled_by_reading() {
-    let world = whole_list_host().await;
-    let before = world.read(1001).await;
-    world.handle.arm(
-        Fault::once(FaultKind::Reset {
-            when: followme::simulator::When::After,
-        })
-        .on(Route::UpdateAll),
-    );
-    let numbers = vec![new_number("Van", "15550121"), before.numbers[0].clone()];
-    let answer = world
-        .replace_all(replace(1001, numbers))
-        .await
-        .expect("the list is replaced");
-    world.assert_fired("reset");
-    assert_eq!(answer.numbers.len(), 2);
-    assert_eq!(world.writes().len(), 1);
-}
-
-#[tokio::test]
-async fn a_collateral_change_behind_a_lost_answer_is_found_by_the_next_call() {
+async fn a_collateral_change_behind_a_lost_answer_is_detected_by_the_next_call() {
     let options = Options {
         knobs: every(),
         ..demo()
@@ -653,7 +280,7 @@ async fn a_collateral_change_behind_a_lost_answer_is_found_by_the_next_call() {
 }
 
 #[tokio::test]
-async fn an_equal_value_that_somebody_set_on_another_number_is_left() {
+async fn restoring_does_not_overwrite_an_equal_concurrent_change() {
     let world = World::start().await;
     let mut numbers = world.read(1001).await.numbers;
     for number in &mut numbers {

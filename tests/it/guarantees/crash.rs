@@ -1,4 +1,4 @@
-//! A process that is killed behind each step of a write, and another one on the same journal.
+//! Crashes: a process is killed after each step of a write, and another one opens the same journal.
 
 use std::path::PathBuf;
 
@@ -101,7 +101,7 @@ impl Facade {
         added.map(tonic::Response::into_inner)
     }
 
-    /// Sends a call whose answer nobody waits for.
+    /// Sends a call without waiting for its answer.
     fn send(&self, request: pb::AddRequest) {
         let mut client = self.client.clone();
         tokio::spawn(async move { client.add(request).await });
@@ -117,7 +117,7 @@ impl Facade {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_was_claimed_and_not_begun_is_done_by_the_next_process() {
+async fn a_claimed_write_is_done_by_the_next_process() {
     let crash = Crash::new("claimed", Knobs::default()).await;
     let facade = crash.start().await;
     crash.hold(Route::GetAll, When::Before, 0);
@@ -132,7 +132,7 @@ async fn a_write_that_was_claimed_and_not_begun_is_done_by_the_next_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_add_that_was_sent_is_not_sent_again_by_the_next_process_and_found_when_it_comes() {
+async fn an_add_that_was_sent_is_resolved_and_not_sent_again_by_the_next_process() {
     let crash = Crash::new("sent", Knobs::default()).await;
     let facade = crash.start().await;
     crash.hold(Route::Add, When::Before, 0);
@@ -225,7 +225,7 @@ async fn an_answer_is_the_same_in_the_next_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_add_without_an_id_makes_an_equal_one_of_the_next_process_doubtful() {
+async fn an_open_add_without_an_id_makes_an_equal_add_of_the_next_process_unknown() {
     let crash = Crash::new("anonymous", Knobs::default()).await;
     let facade = crash.start().await;
     crash.hold(Route::Add, When::Before, 0);
@@ -240,7 +240,7 @@ async fn an_open_add_without_an_id_makes_an_equal_one_of_the_next_process_doubtf
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_was_sent_is_done_anew_only_while_the_number_reads_as_before() {
+async fn an_open_update_is_sent_again_only_while_the_number_is_unchanged() {
     for changed in [false, true] {
         let crash = Crash::new(&format!("update-{changed}"), Knobs::default()).await;
         let facade = crash.start().await;
@@ -272,7 +272,7 @@ async fn an_update_that_was_sent_is_done_anew_only_while_the_number_reads_as_bef
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replace_all_goes_on_in_the_next_process_and_adds_nothing_twice() {
+async fn a_replace_all_continues_in_the_next_process_and_adds_nothing_twice() {
     let crash = Crash::new("replace", Knobs::default()).await;
     let facade = crash.start().await;
     let request = pb::ReplaceAllRequest {

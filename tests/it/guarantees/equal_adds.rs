@@ -1,12 +1,12 @@
-//! Adds of the same redirect number, domain and name, which only their ids tell apart: no number is
-//! told to two of them.
+//! Adds of the same redirect number, domain and name, which only their ids distinguish: no number
+//! is reported to two of them.
 
 use followme::{
     grpc::pb,
     simulator::{Fault, FaultKind, Route, StoredNumber, When},
 };
 
-use super::{add_with_id, adds, impatient};
+use super::{add_with_id, adds, with_short_timeouts};
 use crate::support::{
     LICENSE, SOON, World, add_to, failure, new_number, replace, stored_number, update,
 };
@@ -23,9 +23,9 @@ fn late(id: i32) -> StoredNumber {
     }
 }
 
-/// A world in which an add was sent, and nobody knows whether it was done. It was not.
+/// A world in which an add was sent, and its outcome is unknown. It was not done.
 async fn after_an_unknown_add(id: &str) -> World {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
     let unknown = failure(world.add(add_with_id(id, "Desk")).await);
     assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
@@ -33,7 +33,7 @@ async fn after_an_unknown_add(id: &str) -> World {
     world
 }
 
-/// Lets the first add come between an equal one and the read that settles that.
+/// Lets the first add take effect between an equal one and the read that verifies it.
 async fn comes_late(world: &World) {
     world.handle.arm(
         Fault::once(FaultKind::Hold { when: When::Before })
@@ -48,7 +48,7 @@ async fn comes_late(world: &World) {
 }
 
 #[tokio::test]
-async fn an_add_that_comes_late_is_not_told_to_an_equal_one_that_was_refused() {
+async fn a_late_add_is_not_reported_to_an_equal_add_that_was_refused() {
     // The one that may still come has an id, or none.
     for id in ["id-1", ""] {
         let world = after_an_unknown_add(id).await;
@@ -58,7 +58,7 @@ async fn an_add_that_comes_late_is_not_told_to_an_equal_one_that_was_refused() {
         let unknown = failure(second);
         assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
         assert_eq!(unknown.meta("candidate_number_ids"), Some("81"));
-        // Nor is it told to either later.
+        // Nor is it reported to either later.
         for id in [id, "id-2"].into_iter().filter(|id| !id.is_empty()) {
             let unknown = failure(world.add(add_with_id(id, "Desk")).await);
             assert_eq!(unknown.reason, "OUTCOME_UNKNOWN", "{id}");
@@ -69,14 +69,14 @@ async fn an_add_that_comes_late_is_not_told_to_an_equal_one_that_was_refused() {
 }
 
 #[tokio::test]
-async fn a_number_that_an_add_got_is_not_told_to_an_equal_one_before_it() {
+async fn a_reported_number_is_not_reported_to_an_earlier_equal_add() {
     let world = after_an_unknown_add("id-1").await;
     let second = world.add(add_with_id("id-2", "Desk")).await.expect("added");
     let second = second.number.expect("a number").number_id;
     let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
     assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
     assert_eq!(unknown.meta("candidate_number_ids"), None);
-    // Now it comes.
+    // Now it takes effect.
     let mut numbers = world.handle.numbers(LICENSE, 1003).expect("seeded");
     numbers.push(late(81));
     world.seed(1003, numbers);
@@ -87,7 +87,7 @@ async fn a_number_that_an_add_got_is_not_told_to_an_equal_one_before_it() {
 }
 
 #[tokio::test]
-async fn an_add_that_upstream_says_it_did_is_done_whatever_else_is_unknown() {
+async fn an_add_confirmed_by_upstream_is_ok_beside_an_unknown_equal_add() {
     let world = after_an_unknown_add("id-1").await;
     world.arm(FaultKind::NullList, Route::Add);
     world.add(add_with_id("id-2", "Desk")).await.expect("added");
@@ -96,7 +96,7 @@ async fn an_add_that_upstream_says_it_did_is_done_whatever_else_is_unknown() {
 }
 
 #[tokio::test]
-async fn an_add_that_was_found_makes_no_other_doubtful() {
+async fn a_resolved_add_does_not_make_equal_adds_unknown() {
     let world = after_an_unknown_add("id-1").await;
     world.seed(1003, vec![late(81)]);
     world.add(add_with_id("id-1", "Desk")).await.expect("found");
@@ -107,7 +107,7 @@ async fn an_add_that_was_found_makes_no_other_doubtful() {
 }
 
 #[tokio::test]
-async fn adds_that_differ_do_not_make_each_other_doubtful() {
+async fn an_unknown_add_does_not_make_different_adds_unknown() {
     let world = after_an_unknown_add("id-1").await;
     world.arm(FaultKind::Reset { when: When::After }, Route::Add);
     world
@@ -118,7 +118,7 @@ async fn adds_that_differ_do_not_make_each_other_doubtful() {
 }
 
 #[tokio::test]
-async fn a_step_that_adds_the_same_is_not_told_done_by_an_add_that_comes_late() {
+async fn a_late_add_is_not_reported_as_an_equal_step_of_a_replace_all() {
     let world = after_an_unknown_add("id-1").await;
     world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Add);
     let request = replace(1003, vec![new_number("Desk", "15550130")]);
@@ -132,7 +132,7 @@ async fn a_step_that_adds_the_same_is_not_told_done_by_an_add_that_comes_late() 
 }
 
 #[tokio::test]
-async fn an_add_that_shows_without_the_word_of_upstream_is_doubtful_beside_an_equal_one() {
+async fn an_unconfirmed_add_is_unknown_beside_an_unknown_equal_add() {
     let world = after_an_unknown_add("").await;
     world.arm(FaultKind::Reset { when: When::After }, Route::Add);
     let unknown = failure(world.add(add_with_id("id-2", "Desk")).await);

@@ -1,4 +1,4 @@
-//! Request ids (AIP-155).
+//! Idempotency: request ids (AIP-155).
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use followme::{
 };
 use tonic::Code;
 
-use super::{add_with_id, adds, hold, impatient, patient, within};
+use super::{add_with_id, adds, client_without_timers, hold, with_deadline, with_short_timeouts};
 use crate::support::{World, add_to, failure, new_number, replace, stored_number, update};
 
 #[tokio::test]
-async fn the_same_id_with_the_same_content_answers_again_without_writing() {
+async fn the_same_id_and_content_replays_the_answer_without_writing() {
     let world = World::start().await;
     let first = world.add(add_with_id("id-1", "Desk")).await.expect("added");
     let again = world.add(add_with_id("id-1", "Desk")).await.expect("known");
@@ -36,7 +36,7 @@ async fn the_same_id_with_other_content_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn an_id_holds_for_one_rpc_and_one_license() {
+async fn a_request_id_is_scoped_to_one_rpc_and_one_license() {
     let world =
         World::configured(|config| config.security.policy.anonymous.brings_license = true).await;
     world
@@ -59,7 +59,7 @@ async fn an_id_holds_for_one_rpc_and_one_license() {
 }
 
 #[tokio::test]
-async fn a_second_call_waits_for_the_first_and_answers_the_same() {
+async fn a_second_call_waits_for_the_one_in_flight_and_replays_its_answer() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let (first, second, ()) = tokio::join!(
@@ -83,8 +83,8 @@ async fn a_second_call_waits_no_longer_than_its_own_deadline() {
         async move { client.add(add_with_id("id-1", "Desk")).await }
     });
     world.handle.wait_for_fired("hold", 1).await;
-    let second = within(add_with_id("id-1", "Desk"), Duration::from_millis(200));
-    let second = failure(patient(&world).add(second).await);
+    let second = with_deadline(add_with_id("id-1", "Desk"), Duration::from_millis(200));
+    let second = failure(client_without_timers(&world).add(second).await);
     assert_eq!(second.code, Code::DeadlineExceeded);
     // Not NOT_SENT: the write of this id was sent.
     assert_eq!(second.reason, "WRITE_IN_PROGRESS");
@@ -95,7 +95,7 @@ async fn a_second_call_waits_no_longer_than_its_own_deadline() {
 }
 
 #[tokio::test]
-async fn what_was_refused_before_sending_frees_the_id() {
+async fn a_write_refused_before_sending_frees_its_id() {
     let world = World::start().await;
     let mut bad = add_with_id("id-1", "Desk");
     bad.number.as_mut().expect("a number").order = Some(0);
@@ -125,7 +125,7 @@ async fn what_was_refused_before_sending_frees_the_id() {
 }
 
 #[tokio::test]
-async fn what_is_proved_not_done_frees_the_id() {
+async fn a_write_verified_as_not_done_frees_its_id() {
     let world = World::start().await;
     let refusal = FaultKind::NotSuccess { when: When::Before };
     world.arm(refusal, Route::Add);
@@ -138,7 +138,7 @@ async fn what_is_proved_not_done_frees_the_id() {
 
 #[tokio::test]
 async fn an_add_whose_outcome_is_unknown_is_never_sent_again_under_its_id() {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::Reset { when: When::Before }, Route::Add);
     for _ in 0..2 {
         let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
@@ -151,8 +151,8 @@ async fn an_add_whose_outcome_is_unknown_is_never_sent_again_under_its_id() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_settled_by_reading_before_anything_else() {
-    let world = impatient().await;
+async fn an_unknown_outcome_is_resolved_before_anything_else() {
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::Add);
     let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
     assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
@@ -168,8 +168,8 @@ async fn an_unknown_outcome_is_settled_by_reading_before_anything_else() {
 }
 
 #[tokio::test]
-async fn an_update_whose_outcome_is_unknown_may_be_done_again() {
-    let world = impatient().await;
+async fn an_update_whose_outcome_is_unknown_may_be_sent_again() {
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::Reset { when: When::Before }, Route::Update);
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
@@ -199,7 +199,7 @@ async fn ids_are_one_to_sixty_four_visible_characters() {
 }
 
 #[tokio::test]
-async fn the_oldest_ids_are_forgotten_first() {
+async fn the_oldest_ids_are_evicted_first() {
     let world = World::configured(|config| config.journal.limits.entries = 2).await;
     for id in ["id-1", "id-2", "id-3"] {
         world.add(add_with_id(id, "Desk")).await.expect("added");
@@ -214,7 +214,7 @@ async fn the_oldest_ids_are_forgotten_first() {
 }
 
 #[tokio::test]
-async fn an_id_is_forgotten_after_its_time() {
+async fn an_id_expires_after_request_id_ttl() {
     let world = World::configured(|config| {
         config.journal.limits.ttl = Duration::from_nanos(1);
     })
@@ -228,7 +228,7 @@ async fn an_id_is_forgotten_after_its_time() {
 }
 
 #[tokio::test]
-async fn ids_that_are_all_running_refuse_one_more() {
+async fn a_store_full_of_ids_in_flight_refuses_another() {
     let world = World::configured(|config| config.journal.limits.entries = 1).await;
     hold(&world, Route::Add, When::Before);
     let first = tokio::spawn({
@@ -244,7 +244,7 @@ async fn ids_that_are_all_running_refuse_one_more() {
 }
 
 #[tokio::test]
-async fn a_replace_all_that_stopped_goes_on_under_its_id_without_its_first_etag() {
+async fn a_stopped_replace_all_continues_under_its_id_without_checking_its_etags_again() {
     let world = World::start().await;
     world.seed(1001, vec![stored_number("Desk", "15550101", 1)]);
     let before = world.read(1001).await;
@@ -301,7 +301,7 @@ async fn a_replace_all_that_stopped_goes_on_under_its_id_without_its_first_etag(
 
 #[tokio::test]
 async fn a_replace_all_whose_add_is_unknown_does_not_add_it_again() {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     let request = pb::ReplaceAllRequest {
         request_id: "id-1".to_owned(),
         ..replace(
@@ -327,7 +327,7 @@ async fn a_replace_all_whose_add_is_unknown_does_not_add_it_again() {
 }
 
 #[tokio::test]
-async fn what_is_proved_not_to_have_run_frees_the_id() {
+async fn a_write_that_provably_did_not_run_frees_its_id() {
     let world = World::start().await;
     let refusal = FaultKind::Status {
         status: 400,
@@ -349,7 +349,7 @@ async fn what_is_proved_not_to_have_run_frees_the_id() {
 }
 
 #[tokio::test]
-async fn what_was_done_and_not_as_asked_is_remembered() {
+async fn a_write_with_unapplied_fields_is_replayed() {
     let world = World::with(
         followme::simulator::Options {
             knobs: followme::simulator::Knobs {
@@ -376,7 +376,7 @@ async fn what_was_done_and_not_as_asked_is_remembered() {
 }
 
 #[tokio::test]
-async fn outcomes_take_no_more_memory_than_they_may() {
+async fn outcomes_are_bounded_by_request_id_bytes() {
     let world = World::configured(|config| config.journal.limits.bytes = 1).await;
     for id in ["id-1", "id-2"] {
         world.add(add_with_id(id, "Desk")).await.expect("added");
@@ -391,7 +391,7 @@ async fn outcomes_take_no_more_memory_than_they_may() {
 }
 
 #[tokio::test]
-async fn every_refusal_of_a_write_names_its_id() {
+async fn every_refusal_of_a_write_names_its_request_id() {
     let world = World::configured(|config| config.security.policy.read_only = true).await;
     let invalid = failure(world.add(add_with_id("id-1", "")).await);
     assert_eq!(invalid.reason, "INVALID_REQUEST");

@@ -7,6 +7,7 @@ mod equal_adds;
 mod etags;
 mod idempotency;
 mod order;
+mod post_bodies;
 mod repair;
 mod replace_all;
 mod retry_after_unknown;
@@ -14,6 +15,7 @@ mod stored_differently;
 mod unknown_outcomes;
 mod verification;
 mod visibility;
+mod whole_list;
 
 use std::time::Duration;
 
@@ -52,11 +54,12 @@ fn adds(world: &World) -> usize {
         .count()
 }
 
-/// A client without timers: tonic's own channel heeds `grpc-timeout` as well, and answers in the
-/// server's place where the machine is busy.
-pub(crate) type Patient = FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>>;
+/// A client without timers: tonic's own channel heeds `grpc-timeout` as well, and answers before
+/// the server does where the machine is busy.
+pub(crate) type ClientWithoutTimers =
+    FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>>;
 
-pub(crate) fn patient(world: &World) -> Patient {
+pub(crate) fn client_without_timers(world: &World) -> ClientWithoutTimers {
     let client = Client::builder(TokioExecutor::new())
         .http2_only(true)
         .build_http();
@@ -66,8 +69,8 @@ pub(crate) fn patient(world: &World) -> Patient {
     FollowMeServiceClient::with_origin(client, origin)
 }
 
-/// Gives a request a deadline. To be sent by a [`patient`] client.
-fn within<T>(request: T, time: Duration) -> tonic::Request<T> {
+/// Gives a request a deadline. To be sent by a [`client_without_timers`] client.
+fn with_deadline<T>(request: T, time: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(request);
     let value = format!("{}m", time.as_millis());
     request.metadata_mut().insert(
@@ -80,8 +83,8 @@ fn within<T>(request: T, time: Duration) -> tonic::Request<T> {
 }
 
 /// Returns when every write to an account that came before is finished.
-async fn writes_are_over(world: &World, account: i32) {
-    // It has nothing to delete, and waits for its turn.
+async fn wait_for_writes(world: &World, account: i32) {
+    // It has nothing to delete, and waits for the account lock.
     let last = pb::DeleteRequest {
         account_id: account,
         allow_missing: true,
@@ -101,7 +104,7 @@ fn names(world: &World, account: i32) -> Vec<String> {
         .collect()
 }
 
-/// Changes a number of account 1001 at the service itself, as somebody else would.
+/// Changes a number of account 1001 at the service itself, as a concurrent writer would.
 fn changed_by_others(world: &World, id: i32, edit: impl FnOnce(&mut StoredNumber)) {
     let mut numbers = world
         .handle
@@ -115,8 +118,8 @@ fn changed_by_others(world: &World, id: i32, edit: impl FnOnce(&mut StoredNumber
     world.seed(1001, numbers);
 }
 
-/// A world in which an unanswered write is given up soon.
-async fn impatient() -> World {
+/// A facade that gives up an unanswered write soon.
+async fn with_short_timeouts() -> World {
     World::configured(|config| {
         config.operations.write_limit = Duration::from_millis(400);
         config.upstream.write_timeout = Duration::from_millis(150);

@@ -1,4 +1,4 @@
-//! Writes of one account go one after the other; others are not held up.
+//! The account lock: writes to one account are done one after the other; others do not wait.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use followme::{
 };
 use tonic::Code;
 
-use super::{add_with_id, hold, names, patient, within};
+use super::{add_with_id, client_without_timers, hold, names, with_deadline};
 use crate::support::{LICENSE, World, add_to, channel, failure, new_number, with_metadata};
 
 #[tokio::test]
-async fn the_writes_of_an_account_wait_for_each_other_and_other_accounts_do_not() {
+async fn writes_to_one_account_are_serialized_and_other_accounts_do_not_wait() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let first = tokio::spawn({
@@ -42,7 +42,7 @@ async fn the_writes_of_an_account_wait_for_each_other_and_other_accounts_do_not(
 }
 
 #[tokio::test]
-async fn waiting_for_the_turn_counts_against_the_deadline_and_nothing_is_sent() {
+async fn a_call_whose_deadline_passes_while_queued_is_not_sent() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let first = tokio::spawn({
@@ -50,16 +50,16 @@ async fn waiting_for_the_turn_counts_against_the_deadline_and_nothing_is_sent() 
         async move { client.add(add_with_id("id-1", "First")).await }
     });
     world.handle.wait_for_fired("hold", 1).await;
-    let late = within(
+    let late = with_deadline(
         add_to(1003, new_number("Late", "15550131")),
         Duration::from_millis(200),
     );
-    let late = failure(patient(&world).add(late).await);
+    let late = failure(client_without_timers(&world).add(late).await);
     assert_eq!(late.code, Code::DeadlineExceeded);
     assert_eq!(late.reason, "NOT_SENT");
     world.handle.release();
     first.await.expect("no panic").expect("added");
-    // The turn has passed to this one: the late one left the queue.
+    // This one acquires the account lock: the late one left the queue.
     world
         .add(add_to(1003, new_number("Next", "15550132")))
         .await
@@ -68,7 +68,7 @@ async fn waiting_for_the_turn_counts_against_the_deadline_and_nothing_is_sent() 
 }
 
 #[tokio::test]
-async fn writes_are_done_in_the_order_in_which_they_came() {
+async fn writes_to_one_account_are_done_in_arrival_order() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let mut calls = Vec::new();
@@ -124,7 +124,7 @@ async fn reads_do_not_wait_and_the_same_account_under_another_license_does() {
 }
 
 #[tokio::test]
-async fn who_is_cancelled_while_waiting_leaves_the_queue() {
+async fn a_call_cancelled_while_queued_leaves_the_queue() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let first = tokio::spawn({
@@ -150,7 +150,7 @@ async fn who_is_cancelled_while_waiting_leaves_the_queue() {
 }
 
 #[tokio::test]
-async fn who_is_cancelled_while_waiting_for_a_place_upstream_leaves_the_account() {
+async fn a_call_cancelled_while_queued_releases_the_account_lock() {
     let world = World::configured(|config| {
         // Each connection has one.
         config.upstream.limits.requests = 2;
@@ -176,7 +176,7 @@ async fn who_is_cancelled_while_waiting_for_a_place_upstream_leaves_the_account(
     world
         .add(add_to(1002, new_number("Third", "15550132")))
         .await
-        .expect("nobody is before it");
+        .expect("the lock is free");
     world.handle.release();
     first.await.expect("no panic").expect("added");
     assert_eq!(world.effects().len(), 2);

@@ -1,4 +1,4 @@
-//! What a ReplaceAll leaves alone, and where it stops.
+//! ReplaceAll beside concurrent changes: what it does not overwrite, and where it stops.
 
 use followme::{
     grpc::pb::{self, replace_step::Outcome},
@@ -9,8 +9,8 @@ use followme::{
 use super::{adds, changed_by_others, hold};
 use crate::support::{SOON, World, demo, failure, new_number, replace};
 
-/// Renames the first two numbers of account 1001; the second is changed by somebody else while the
-/// first one is written.
+/// Renames the first two numbers of account 1001; a concurrent writer changes the second while the
+/// first is written.
 async fn rename_two(etags: bool) -> (World, Result<pb::ReplaceAllResponse, tonic::Status>) {
     let world = World::start().await;
     let mut numbers = world.read(1001).await.numbers;
@@ -36,7 +36,7 @@ async fn rename_two(etags: bool) -> (World, Result<pb::ReplaceAllResponse, tonic
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_named_is_not_overwritten_with_what_it_was_at_first() {
+async fn an_absent_field_is_not_overwritten_with_a_stale_value() {
     let (_, replaced) = rename_two(false).await;
     let replaced = replaced.expect("it is replaced");
     assert_eq!(replaced.numbers[1].name, "Second");
@@ -45,7 +45,7 @@ async fn a_field_that_is_not_named_is_not_overwritten_with_what_it_was_at_first(
 }
 
 #[tokio::test]
-async fn a_number_whose_etag_no_longer_holds_stops_it() {
+async fn a_stale_etag_of_a_number_stops_the_plan() {
     let (world, replaced) = rename_two(true).await;
     let stopped = failure(replaced);
     assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
@@ -73,7 +73,7 @@ async fn an_etag_of_a_number_without_an_id_is_a_violation() {
 }
 
 #[tokio::test]
-async fn an_unknown_add_of_a_list_that_was_posted_whole_is_not_sent_again() {
+async fn an_unknown_add_of_a_whole_list_post_is_not_sent_again() {
     for when in [When::Before, When::After] {
         let options = Options {
             knobs: Knobs {

@@ -1,4 +1,4 @@
-//! What a call is told that takes a request id up again, when an earlier try may have been done.
+//! Repeating a request id whose earlier attempt has an unknown outcome.
 
 use std::time::Duration;
 
@@ -12,12 +12,15 @@ use followme::{
 };
 use tonic::{Code, transport::Channel};
 
-use super::{add_with_id, adds, changed_by_others, hold, impatient, patient, within};
+use super::{
+    add_with_id, adds, changed_by_others, client_without_timers, hold, with_deadline,
+    with_short_timeouts,
+};
 use crate::support::{Failure, World, delete, failure, new_number, update};
 
-/// A world in which the add of `id-1` was sent, and nobody knows whether it was done.
+/// A world in which the add of `id-1` was sent, and its outcome is unknown.
 async fn unknown_add() -> World {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::Reset { when: When::After }, Route::Add);
     world.handle.arm(
         followme::simulator::Fault::once(FaultKind::NullList)
@@ -52,11 +55,11 @@ async fn a_read_that_fails_leaves_an_unknown_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn a_deadline_during_the_settling_of_an_unknown_outcome_does_not_say_not_sent() {
+async fn a_deadline_while_resolving_an_unknown_outcome_is_not_reported_as_not_sent() {
     let world = unknown_add().await;
     hold(&world, Route::GetAll, When::Before);
-    let request = within(add_with_id("id-1", "Desk"), Duration::from_millis(100));
-    let late = failure(patient(&world).add(request).await);
+    let request = with_deadline(add_with_id("id-1", "Desk"), Duration::from_millis(100));
+    let late = failure(client_without_timers(&world).add(request).await);
     assert_eq!(late.reason, "WRITE_IN_PROGRESS");
     world.handle.release();
     world.add(add_with_id("id-1", "Desk")).await.expect("found");
@@ -64,8 +67,8 @@ async fn a_deadline_during_the_settling_of_an_unknown_outcome_does_not_say_not_s
 }
 
 #[tokio::test]
-async fn an_update_that_may_have_been_done_is_not_told_refused_for_its_etag() {
-    let world = impatient().await;
+async fn an_unknown_update_is_not_reported_as_an_etag_mismatch() {
+    let world = with_short_timeouts().await;
     let before = world.number(1001, 70001).await;
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
@@ -76,7 +79,7 @@ async fn an_update_that_may_have_been_done_is_not_told_refused_for_its_etag() {
     assert_unknown(&failure(world.update(request.clone()).await));
     world.handle.release();
     world.handle.wait_for_effects(1).await;
-    // It was done late, and then somebody else wrote: nobody can tell any more.
+    // It was done late, and then a concurrent writer changed it: the outcome cannot be resolved.
     changed_by_others(&world, 70001, |number| {
         number.name = Some("Desk 3".to_owned());
     });
@@ -86,8 +89,8 @@ async fn an_update_that_may_have_been_done_is_not_told_refused_for_its_etag() {
 }
 
 #[tokio::test]
-async fn an_update_that_is_refused_when_done_again_stays_unknown() {
-    let world = impatient().await;
+async fn an_unknown_update_refused_when_sent_again_stays_unknown() {
+    let world = with_short_timeouts().await;
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
         ..update(70001, &["name"], new_number("Desk 2", ""))
@@ -104,8 +107,8 @@ async fn an_update_that_is_refused_when_done_again_stays_unknown() {
 }
 
 #[tokio::test]
-async fn an_update_or_delete_that_came_late_is_found_and_not_sent_again() {
-    let world = impatient().await;
+async fn a_late_update_or_delete_is_resolved_and_not_sent_again() {
+    let world = with_short_timeouts().await;
     let rename = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
         ..update(70001, &["name"], new_number("Desk 2", ""))
@@ -127,7 +130,7 @@ async fn an_update_or_delete_that_came_late_is_found_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn an_unknown_add_is_done_anew_once_the_write_horizon_has_passed() {
+async fn an_unknown_add_is_sent_again_after_the_write_horizon() {
     let world = World::configured(|config| {
         config.operations.write_limit = Duration::from_millis(400);
         config.upstream.write_timeout = Duration::from_millis(150);
@@ -144,8 +147,8 @@ async fn an_unknown_add_is_done_anew_once_the_write_horizon_has_passed() {
 }
 
 #[tokio::test]
-async fn an_unknown_update_is_not_done_again_over_a_change_of_another_field() {
-    let world = impatient().await;
+async fn an_unknown_update_is_not_sent_again_over_a_concurrent_change() {
+    let world = with_short_timeouts().await;
     let request = pb::UpdateRequest {
         request_id: "id-1".to_owned(),
         ..update(70001, &["name"], new_number("Desk 2", ""))
@@ -160,7 +163,7 @@ async fn an_unknown_update_is_not_done_again_over_a_change_of_another_field() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_one_that_is_cancelled_does_the_write() {
+async fn a_call_that_waits_for_a_cancelled_one_does_the_write() {
     let world = World::start().await;
     hold(&world, Route::GetAll, When::Before);
     let call = |mut client: FollowMeServiceClient<Channel>| async move {
@@ -179,7 +182,7 @@ async fn a_call_that_waits_for_one_that_is_cancelled_does_the_write() {
 }
 
 #[tokio::test]
-async fn a_conflict_is_told_while_the_first_is_still_running() {
+async fn a_conflict_is_reported_while_the_first_call_is_in_flight() {
     let world = World::start().await;
     hold(&world, Route::Add, When::Before);
     let first = tokio::spawn({
@@ -195,7 +198,7 @@ async fn a_conflict_is_told_while_the_first_is_still_running() {
 }
 
 #[tokio::test]
-async fn a_replace_all_whose_going_on_fails_speaks_of_that_call_alone() {
+async fn a_failed_continuation_of_a_replace_all_reports_that_call_alone() {
     let world = World::start().await;
     let request = pb::ReplaceAllRequest {
         request_id: "id-1".to_owned(),
@@ -225,8 +228,8 @@ async fn a_replace_all_whose_going_on_fails_speaks_of_that_call_alone() {
 }
 
 #[tokio::test]
-async fn a_replace_all_that_waits_for_an_add_tells_what_stands_as_it_shall() {
-    let world = impatient().await;
+async fn a_replace_all_with_an_unknown_add_reports_kept_numbers_as_done() {
+    let world = with_short_timeouts().await;
     let kept = world.read(1002).await.numbers;
     let request = pb::ReplaceAllRequest {
         request_id: "id-1".to_owned(),

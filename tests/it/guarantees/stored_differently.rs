@@ -1,5 +1,5 @@
-//! Hosts and hops that do something else than they were asked: values stored differently, writes
-//! done twice, changes that nobody asked for.
+//! Hosts and hops that deviate from the request: values stored differently, writes done twice,
+//! unrequested changes.
 
 use followme::{
     grpc::pb,
@@ -25,7 +25,7 @@ fn posts(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn a_number_that_the_host_stores_differently_is_found_and_told_and_never_repaired() {
+async fn a_number_stored_differently_is_found_and_reported_and_never_repaired() {
     for write_answer in [WriteAnswer::List, WriteAnswer::Null, WriteAnswer::Changed] {
         for (knobs, name, redirect_number, differs, is_strict) in [
             (
@@ -127,7 +127,7 @@ async fn two_equal_new_numbers_are_unknown_whatever_the_answer_names() {
 }
 
 #[tokio::test]
-async fn what_an_update_changes_unasked_is_told_and_not_overwritten() {
+async fn an_unrequested_change_of_an_update_is_reported_and_not_overwritten() {
     let (field, name) = (Unasked::Name, "name");
     for write_answer in [WriteAnswer::List, WriteAnswer::Null, WriteAnswer::Changed] {
         let world = World::knobs(Knobs {
@@ -148,7 +148,7 @@ async fn what_an_update_changes_unasked_is_told_and_not_overwritten() {
 }
 
 #[tokio::test]
-async fn a_strict_field_that_an_update_changes_unasked_fails_the_call() {
+async fn an_unrequested_change_of_a_strict_field_fails_the_call() {
     let world = World::start().await;
     let field = Unasked::Active;
     world.arm(FaultKind::ChangesUnasked { field }, Route::Update);
@@ -162,7 +162,7 @@ async fn a_strict_field_that_an_update_changes_unasked_fails_the_call() {
 }
 
 #[tokio::test]
-async fn a_step_that_update_followme_all_does_nothing_about_goes_by_the_other_route() {
+async fn a_step_that_update_followme_all_ignores_uses_the_other_route() {
     let options = Options {
         knobs: Knobs {
             update_all: UpdateAll::Nothing,
@@ -204,7 +204,7 @@ async fn an_update_waits_for_a_list_that_lags() {
 }
 
 #[tokio::test]
-async fn an_absent_position_or_ring_timeout_stays_absent() {
+async fn an_absent_order_or_ring_timeout_stays_absent() {
     let world = World::start().await;
     let mut number = stored_number("Desk", "15550101", 1);
     number.order = None;

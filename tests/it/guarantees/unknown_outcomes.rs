@@ -3,7 +3,9 @@
 use followme::simulator::{EffectKind, FaultKind, HangAt, Route, When};
 use tonic::Code;
 
-use super::{add_with_id, adds, changed_by_others, impatient, visibility::answering_without_lists};
+use super::{
+    add_with_id, adds, changed_by_others, visibility::answering_without_lists, with_short_timeouts,
+};
 use crate::support::{SOON, World, delete, failure, new_number, stored_number, update};
 
 /// What can become of an answer after the write took effect.
@@ -105,7 +107,7 @@ async fn a_write_verified_as_not_done_is_write_not_done() {
             "WRITE_NOT_DONE",
         ),
     ] {
-        let world = impatient().await;
+        let world = with_short_timeouts().await;
         world.arm(fault.clone(), Route::Add);
         let refused = failure(world.add(add_with_id("id-1", "Desk")).await);
         world.assert_fired(fault.name());
@@ -122,7 +124,7 @@ async fn an_unanswered_write_that_the_list_does_not_show_is_unknown() {
         FaultKind::Close { when: When::Before },
         FaultKind::Hold { when: When::Before },
     ] {
-        let world = impatient().await;
+        let world = with_short_timeouts().await;
         world.arm(fault.clone(), Route::Add);
         let unknown = failure(world.add(add_with_id("id-1", "Desk")).await);
         world.assert_fired(fault.name());
@@ -134,7 +136,7 @@ async fn an_unanswered_write_that_the_list_does_not_show_is_unknown() {
 
 #[tokio::test]
 async fn two_candidates_for_an_add_are_both_reported() {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::Add);
     let call = tokio::spawn({
         let mut client = world.client();
@@ -197,7 +199,7 @@ async fn a_field_reset_by_a_get_update_is_repaired() {
 #[tokio::test]
 async fn a_gateway_error_or_timeout_proves_nothing() {
     for status in [502, 504] {
-        let world = impatient().await;
+        let world = with_short_timeouts().await;
         let gateway = FaultKind::Status {
             status,
             reason: None,
@@ -230,7 +232,7 @@ async fn a_gateway_error_or_timeout_proves_nothing() {
 
 #[tokio::test]
 async fn a_write_overwritten_by_a_concurrent_change_is_not_reported_as_not_done() {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     world.arm(
         FaultKind::DefaultRecord {
             status: 500,
@@ -290,7 +292,7 @@ async fn repair_does_not_overwrite_a_concurrent_change_of_a_reset_field() {
 
 #[tokio::test]
 async fn a_concurrent_delete_counts_as_done() {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::Hold { when: When::Before }, Route::Delete);
     let others = async {
         world.handle.wait_for_fired("hold", 1).await;
@@ -309,7 +311,7 @@ async fn a_concurrent_delete_counts_as_done() {
 
 #[tokio::test]
 async fn a_list_with_an_unidentified_number_proves_no_absence() {
-    let world = impatient().await;
+    let world = with_short_timeouts().await;
     world.arm(FaultKind::NotSuccess { when: When::Before }, Route::Delete);
     let blur = FaultKind::OddElement {
         odd: followme::simulator::Odd::NoId,

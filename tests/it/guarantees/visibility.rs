@@ -3,7 +3,7 @@
 use followme::simulator::{EffectKind, FaultKind, HangAt, Route, When};
 use tonic::Code;
 
-use super::{add_with_id, adds, changed_by_others, impatient};
+use super::{add_with_id, adds, changed_by_others, with_short_timeouts};
 use crate::support::{SOON, World, delete, failure, new_number, stored_number, update};
 
 /// A world whose writes answer without a list.

@@ -15,7 +15,7 @@ use super::{
     plan::{Fate, Manner, Move, Plan, What},
 };
 use crate::{
-    guarantees::{Patient, patient},
+    guarantees::{ClientWithoutTimers, client_without_timers},
     support::raw_http::PATIENCE,
     support::{World, new_number, seconds, stored_number},
 };
@@ -36,7 +36,7 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
         world.handle.arm(fault.for_account(account));
     }
     let initial = held(&world.handle, account);
-    let client = patient(&world);
+    let client = client_without_timers(&world);
     let mut callers = JoinSet::new();
     for (number, moves) in plan.callers.into_iter().enumerate() {
         let caller = Caller {
@@ -51,7 +51,7 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
         callers.spawn(caller.play(moves));
     }
     let mut calls = callers.join_all().await.concat();
-    writes_are_over(client, account).await;
+    wait_for_writes(client, account).await;
     calls.sort_by(|one: &Call, other| one.tag.cmp(&other.tag));
     History {
         seed,
@@ -64,7 +64,7 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
 }
 
 /// Waits until every write has ended whose caller had gone.
-async fn writes_are_over(mut client: Patient, account: i32) {
+async fn wait_for_writes(mut client: ClientWithoutTimers, account: i32) {
     let last = pb::DeleteRequest {
         account_id: account,
         number_id: i32::MAX,
@@ -122,7 +122,7 @@ struct Caller {
     number: usize,
     account: i32,
     seed: u64,
-    client: Patient,
+    client: ClientWithoutTimers,
     handle: Handle,
     seen: Option<Arc<Seen>>,
     calls: Vec<Call>,
@@ -335,7 +335,7 @@ fn number(name: &str, index: usize) -> pb::FollowMeNumber {
 
 /// Sends a call. Also returns the list, where that was asked for.
 async fn send(
-    mut client: Patient,
+    mut client: ClientWithoutTimers,
     asked: Asked,
     tag: &str,
     manner: Manner,

@@ -8,5 +8,6 @@ mod example;
 mod exposure;
 mod keys;
 mod reload;
+mod shown_by;
 pub(crate) mod support;
 mod tls;
