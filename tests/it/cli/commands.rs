@@ -1,26 +1,7 @@
 //! The commands, their exit codes and their error messages.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    net::SocketAddr,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    thread::{self, JoinHandle},
-};
-
-use followme::{
-    grpc::pb::follow_me_service_client::FollowMeServiceClient,
-    simulator::{Fault, FaultKind, Options, Route, Settings, Simulator},
-};
-use tonic::{Code, codegen::tokio_stream};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
-
 use super::{Process, run};
-use crate::{
-    config::file,
-    support::{World, add_to, channel, list, new_number, stored_number, update},
-};
+use crate::config::file;
 
 #[test]
 fn config_errors_are_one_line_each_and_exit_64() {

@@ -11,20 +11,6 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use followme::{
-    grpc::pb::follow_me_service_client::FollowMeServiceClient,
-    simulator::{Fault, FaultKind, Options, Route, Settings, Simulator},
-};
-use tonic::{Code, codegen::tokio_stream};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
-
-use crate::{
-    config::file,
-    support::{World, add_to, channel, list, new_number, stored_number, update},
-};
-
 /// A process of the binary, with an environment that is empty but for what is given. It is killed
 /// when the test ends before it.
 pub(crate) struct Process {

@@ -1,12 +1,5 @@
 //! `serve` in front of `simulate`, and the health and reflection services.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    net::SocketAddr,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    thread::{self, JoinHandle},
-};
-
 use followme::{
     grpc::pb::follow_me_service_client::FollowMeServiceClient,
     simulator::{Fault, FaultKind, Options, Route, Settings, Simulator},
@@ -16,13 +9,13 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{Process, run};
+use super::Process;
 use crate::{
     config::file,
     support::{World, add_to, channel, list, new_number, stored_number, update},
 };
 
-pub(super) const SERVICE: &str = "porta.followme.v1.FollowMeService";
+const SERVICE: &str = "porta.followme.v1.FollowMeService";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_works_against_simulate() {

@@ -1,25 +1,16 @@
 //! What SIGTERM does to the process.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    net::SocketAddr,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    thread::{self, JoinHandle},
-};
+use std::process::Command;
 
-use followme::{
-    grpc::pb::follow_me_service_client::FollowMeServiceClient,
-    simulator::{Fault, FaultKind, Options, Route, Settings, Simulator},
-};
-use tonic::{Code, codegen::tokio_stream};
+use followme::grpc::pb::follow_me_service_client::FollowMeServiceClient;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{Process, run};
+use super::Process;
 use crate::{
     config::file,
-    support::{World, add_to, channel, list, new_number, stored_number, update},
+    support::{channel, list},
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,21 +1,16 @@
 //! Collateral changes: other numbers that `POST /UpdateFollowmeAll` changes are detected and restored.
 
 use followme::{
-    grpc::pb::{
-        self,
-        replace_step::{Action, Outcome},
-    },
+    grpc::pb,
     simulator::{
-        Dialect, EffectKind, Fault, FaultKind, Knobs, Newline, Options, Received, Route,
-        StoredNumber, UpdateAll as Scope, WriteAnswer,
+        Dialect, Fault, FaultKind, Knobs, Newline, Options, Received, Route, StoredNumber,
+        UpdateAll as Scope, WriteAnswer,
     },
-    upstream::{PostFormat, UpdateAll},
+    upstream::UpdateAll,
 };
 use tonic::Code;
 
-use crate::support::{
-    LICENSE, ODD_TEXT, World, demo, failure, new_number, path, replace, stored_number, update,
-};
+use crate::support::{LICENSE, World, demo, failure, replace, stored_number, update};
 
 pub(super) const HEADER: &str = "IAccount,IFollowMeNumber,TimeOut,Domain,Name,FollowMeOrder,RedirectNumber,\
                       KeepOriginalCld,KeepOriginalCLI,Active,Period,Period_desc,Status,\

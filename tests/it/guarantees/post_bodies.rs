@@ -1,24 +1,15 @@
 //! The body formats of `POST /UpdateFollowmeAll`: which is sent, and which follows a rejected one.
 
 use followme::{
-    grpc::pb::{
-        self,
-        replace_step::{Action, Outcome},
-    },
-    simulator::{
-        Dialect, EffectKind, Fault, FaultKind, Knobs, Newline, Options, Received, Route,
-        StoredNumber, UpdateAll as Scope, WriteAnswer,
-    },
+    grpc::pb,
+    simulator::{Dialect, EffectKind, FaultKind, Knobs, Newline, Options, Route},
     upstream::{PostFormat, UpdateAll},
 };
-use tonic::Code;
 
 use super::collateral::{
-    HEADER, PLAIN_TEXT, body, clear_domain, content_types, every, give_domain, host, posts,
+    HEADER, PLAIN_TEXT, body, clear_domain, content_types, give_domain, host, posts,
 };
-use crate::support::{
-    LICENSE, ODD_TEXT, World, demo, failure, new_number, path, replace, stored_number, update,
-};
+use crate::support::{LICENSE, ODD_TEXT, World, demo, failure, new_number, path, replace, update};
 
 #[tokio::test]
 async fn a_csv_body_has_the_documented_columns_and_quotes_every_field() {

@@ -1,10 +1,9 @@
 //! Confirmed writes that the list shows late or never: the visibility timeout.
 
-use followme::simulator::{EffectKind, FaultKind, HangAt, Route, When};
-use tonic::Code;
+use followme::simulator::{FaultKind, Route, When};
 
-use super::{add_with_id, adds, changed_by_others, with_short_timeouts};
-use crate::support::{SOON, World, delete, failure, new_number, stored_number, update};
+use super::add_with_id;
+use crate::support::{World, delete, failure, new_number};
 
 /// A world whose writes answer without a list.
 pub(super) async fn answering_without_lists() -> World {

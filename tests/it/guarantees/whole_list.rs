@@ -5,20 +5,12 @@ use followme::{
         self,
         replace_step::{Action, Outcome},
     },
-    simulator::{
-        Dialect, EffectKind, Fault, FaultKind, Knobs, Newline, Options, Received, Route,
-        StoredNumber, UpdateAll as Scope, WriteAnswer,
-    },
-    upstream::{PostFormat, UpdateAll},
+    simulator::{Dialect, EffectKind, Fault, FaultKind, Knobs, Route, UpdateAll as Scope},
+    upstream::UpdateAll,
 };
-use tonic::Code;
 
-use super::collateral::{
-    HEADER, PLAIN_TEXT, body, clear_domain, content_types, every, give_domain, host, posts,
-};
-use crate::support::{
-    LICENSE, ODD_TEXT, World, demo, failure, new_number, path, replace, stored_number, update,
-};
+use super::collateral::{HEADER, PLAIN_TEXT, body, clear_domain, host, posts};
+use crate::support::{LICENSE, World, new_number, replace};
 
 /// A host that takes the records of a CSV for the whole list.
 async fn whole_list_host() -> World {
