@@ -172,6 +172,7 @@ fn an_unknown_variable_is_a_config_error_unless_kubernetes_sets_it() {
             match name {
                 "FOLLOWME_UPSTREAM_URL" => Some("http://127.0.0.1:9".to_owned()),
                 "FOLLOWME_LICENSE" => Some("KEY".to_owned()),
+                "FOLLOWME_JOURNAL_URL" => Some("sqlite::memory:".to_owned()),
                 "FOLLOWME_CALLS_MAX_NUMBERS" => Some("7".to_owned()),
                 "FOLLOWME_CALLS_STRICT_FIELDS" => Some("[\"name\"]".to_owned()),
                 "FOLLOWME_READ_ONLY" => Some("true".to_owned()),
