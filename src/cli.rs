@@ -99,6 +99,14 @@ pub(crate) enum JournalCommand {
         #[command(flatten)]
         serve: Serve,
     },
+    /// Uses UpdateFollowmeAll again, which stopped because it had changed other numbers. Takes effect
+    /// at the next start of `serve`, which must not run meanwhile.
+    AllowUpdateAll {
+        #[command(flatten)]
+        operator: Operator,
+        #[command(flatten)]
+        serve: Serve,
+    },
     /// Copies the journal into a new file, also while `serve` writes to it.
     Backup {
         /// The new file.

@@ -30,6 +30,7 @@ pub(crate) fn run(command: JournalCommand, flags: Flags) -> Result<(), Failure> 
     | JournalCommand::Resolve { serve, .. }
     | JournalCommand::Resume { serve, .. }
     | JournalCommand::Reset { serve, .. }
+    | JournalCommand::AllowUpdateAll { serve, .. }
     | JournalCommand::Backup { serve, .. }) = &command;
     let config = Config::load(&serve.clone().flags(flags), &ProcessEnvironment)?;
     let (journal, audit) = (config.journal, Audit::new(config.audit)?);
@@ -61,6 +62,9 @@ pub(crate) fn run(command: JournalCommand, flags: Flags) -> Result<(), Failure> 
             operator,
             ..
         } => command::reset(&journal, forget_open, &name_of(operator), &audit),
+        JournalCommand::AllowUpdateAll { operator, .. } => {
+            command::allow_update_all(&journal, &name_of(operator), &audit)
+        }
         JournalCommand::Backup { file, .. } => command::backup(&journal, &file),
     };
     Ok(announce(text?.trim_end())?)

@@ -14,7 +14,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, backup::Backup, params};
 
 use super::{
-    Action, Body, Config, Location, OpenError, RecordId, State,
+    Action, Body, Config, Location, OpenError, RecordId, State, UPDATE_ALL,
     seal::Cipher,
     store::{lock, schema},
 };
@@ -51,6 +51,9 @@ pub enum CommandError {
     /// The outcome of the write is known already.
     #[error("record {0} is not open: its outcome is known")]
     NotOpen(RecordId),
+    /// The use of `UpdateFollowmeAll` was not stopped.
+    #[error("the journal does not say that UpdateFollowmeAll of {0} is not used")]
+    NotStopped(String),
     /// The number of open records is not the one that was given.
     #[error("{open} records are open, not {given}: nothing was forgotten")]
     Count {
@@ -305,6 +308,35 @@ pub fn reset(
     transaction.commit()?;
     Ok(format!(
         "the journal is empty; {open} open writes are forgotten"
+    ))
+}
+
+/// Takes back what the journal keeps of a collateral change of the configured upstream, so that the
+/// next process uses `UpdateFollowmeAll` again.
+///
+/// # Errors
+/// Fails where a process has the journal, or the journal keeps no such thing.
+pub fn allow_update_all(
+    config: &Config,
+    operator: &str,
+    audit: &Audit,
+) -> Result<String, CommandError> {
+    let path = path_of(config)?;
+    let _lock = try_lock(path)?.map_err(CommandError::InUse)?;
+    let mut connection = open_to_write(path)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let deleted = transaction.execute(
+        "delete from fact where upstream = ?1 and name = ?2",
+        params![config.upstream, UPDATE_ALL],
+    )?;
+    if deleted == 0 {
+        return Err(CommandError::NotStopped(config.upstream.clone()));
+    }
+    audit.operator(operator, "allow-update-all", &config.upstream)?;
+    transaction.commit()?;
+    Ok(format!(
+        "the next process uses UpdateFollowmeAll of {} again",
+        config.upstream
     ))
 }
 

@@ -49,6 +49,9 @@ pub use operator::{Action, OperatorRequest, OperatorRequests};
 pub use record::{OpenWrite, Record, RecordId, State};
 pub use table::Figures;
 
+/// The host fact that `UpdateFollowmeAll` is not used, since it changed other numbers.
+pub const UPDATE_ALL: &str = "update_all";
+
 use crate::{domain::AccountId, telemetry::metrics};
 use clock::JournalTime;
 use seal::{Hash, Seal};

@@ -59,7 +59,7 @@ pub use request_id::RequestId;
 pub use crate::journal::Limits as RequestIdLimits;
 use crate::{
     domain::{FieldSet, Rules},
-    journal::{Journal, RecordId},
+    journal::{Journal, RecordId, UPDATE_ALL},
     security::Authorizer,
     telemetry::{audit::Audit, in_flight::Phase},
     upstream::Client,
@@ -118,7 +118,7 @@ impl Operations {
         authorizer: Arc<Authorizer>,
         journal: Journal,
     ) -> Self {
-        if journal.host_fact(restore::UPDATE_ALL).is_some() {
+        if journal.host_fact(UPDATE_ALL).is_some() {
             client.stop_using_update_all();
         }
         Self {

@@ -11,11 +11,9 @@ use super::{
 };
 use crate::{
     domain::{FieldSet, List, Number, NumberId},
+    journal::UPDATE_ALL,
     telemetry::audit::{Change, Entry, Kind, Outcome},
 };
-
-/// The name under which the journal keeps that `UpdateFollowmeAll` is not used any more.
-pub(super) const UPDATE_ALL: &str = "update_all";
 
 impl Operations {
     /// Compares a list that was read after a request to `UpdateFollowmeAll` with the list before.

@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Stops the use of `UpdateFollowmeAll` until restart, because it changed other numbers.
+    /// Stops the use of `UpdateFollowmeAll` in this process, because it changed other numbers.
     pub fn stop_using_update_all(&self) {
         self.update_all_off.store(true, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@ use std::{fs, path::Path, process::Output};
 use followme::{
     domain::NumberId,
     journal::{
-        Action, Body, Config, Journal, RecordId,
+        Action, Body, Config, Journal, RecordId, UPDATE_ALL,
         body::Origin,
         command::{self, CommandError},
     },
@@ -183,6 +183,30 @@ async fn a_reset_forgets_open_writes_only_if_their_number_is_named() {
     assert!(audited(&directory).contains("\"action\":\"reset\""));
     let journal = Journal::open(&config).await.unwrap();
     assert!(journal.all_open().is_empty());
+}
+
+#[tokio::test]
+async fn update_followme_all_is_allowed_again_by_an_operator_only() {
+    let directory = directory();
+    let config = in_file(&directory);
+    let audit = audit(&directory);
+    let journal = Journal::open(&config).await.unwrap();
+    let off = journal.set_host_fact(UPDATE_ALL, Some("off"));
+    off.await.unwrap();
+    let error = command::allow_update_all(&config, "olga", &audit).unwrap_err();
+    assert!(matches!(error, CommandError::InUse(_)), "{error}");
+    drop(journal);
+    // A restart takes nothing back.
+    let journal = Journal::open(&config).await.unwrap();
+    assert_eq!(journal.host_fact(UPDATE_ALL).as_deref(), Some("off"));
+    drop(journal);
+    super::until_free(|| command::allow_update_all(&config, "olga", &audit)).unwrap();
+    assert!(audited(&directory).contains("\"action\":\"allow-update-all\""));
+    let error = super::until_free(|| command::allow_update_all(&config, "olga", &audit));
+    let error = error.unwrap_err();
+    assert!(matches!(error, CommandError::NotStopped(_)), "{error}");
+    let journal = Journal::open(&config).await.unwrap();
+    assert_eq!(journal.host_fact(UPDATE_ALL), None);
 }
 
 #[tokio::test]
