@@ -115,6 +115,11 @@ impl Handle {
         self.state().knobs = knobs;
     }
 
+    /// Opens the accounts of a License to another one, too, as while a License is rotated.
+    pub fn alias_license(&self, alias: &str, license: &str) {
+        self.state().store.alias(alias, license);
+    }
+
     /// Creates or replaces an account; ids of 0 are assigned.
     pub fn seed(
         &self,

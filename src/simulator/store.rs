@@ -80,6 +80,8 @@ pub struct Account {
 #[derive(Debug)]
 pub(crate) struct Store {
     licenses: BTreeMap<String, BTreeMap<i32, Account>>,
+    /// Further Licenses of the accounts of another one.
+    aliases: BTreeMap<String, String>,
     ids: NumberIds,
     next_list: i32,
 }
@@ -88,6 +90,7 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             licenses: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             ids: NumberIds(FIRST_NUMBER),
             next_list: FIRST_LIST,
         }
@@ -139,6 +142,16 @@ impl Store {
             .insert(account, Account { settings, numbers });
     }
 
+    /// Opens the accounts of a License to another one, too.
+    pub(crate) fn alias(&mut self, alias: &str, license: &str) {
+        self.aliases.insert(alias.to_owned(), license.to_owned());
+    }
+
+    /// Returns the License under which accounts are kept.
+    fn kept_under<'a>(&'a self, license: &'a str) -> &'a str {
+        self.aliases.get(license).map_or(license, String::as_str)
+    }
+
     /// Forgets every account. Ids go on from where they were, so that no old id comes back.
     pub(crate) fn clear(&mut self) {
         self.licenses.clear();
@@ -151,7 +164,7 @@ impl Store {
     }
 
     pub(crate) fn account(&self, license: &str, account: i32) -> Option<&Account> {
-        self.licenses.get(license)?.get(&account)
+        self.licenses.get(self.kept_under(license))?.get(&account)
     }
 
     /// Returns an account to work on, and the ids for its new numbers.
@@ -160,14 +173,15 @@ impl Store {
         license: &str,
         account: i32,
     ) -> Option<(&mut Account, &mut NumberIds)> {
-        let account = self.licenses.get_mut(license)?.get_mut(&account)?;
+        let license = self.kept_under(license).to_owned();
+        let account = self.licenses.get_mut(&license)?.get_mut(&account)?;
         Some((account, &mut self.ids))
     }
 
     /// Finds the account of the License that has a number.
     pub(crate) fn owner(&self, license: &str, number: i32) -> Option<i32> {
         self.licenses
-            .get(license)?
+            .get(self.kept_under(license))?
             .iter()
             .find_map(|(id, account)| {
                 account

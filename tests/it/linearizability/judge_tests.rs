@@ -54,6 +54,7 @@ fn written(id: i32, name: &str) -> Answer {
 fn call(tag: &str, intent: usize, asked: Asked, states: [&State; 2], answer: Answer) -> Call {
     Call {
         tag: tag.to_owned(),
+        outside: false,
         intent,
         asked,
         seen: None,
@@ -79,6 +80,7 @@ fn history(initial: State, last: State, calls: Vec<Call>, changes: Vec<Change>) 
         initial,
         calls,
         changes,
+        lags: false,
         last,
     }
 }

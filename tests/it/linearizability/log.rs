@@ -24,6 +24,22 @@ pub(super) struct Held {
     pub(super) ring_timeout: i64,
 }
 
+/// How many characters of a name a host keeps that cuts it.
+pub(super) const NAME_LIMIT: usize = 18;
+
+impl Held {
+    /// Returns what a host that changes what it stores makes of it. What tells a name from others is
+    /// in its first characters.
+    pub(super) fn as_stored(&self) -> Self {
+        let name = self.name.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self {
+            name: name.chars().take(NAME_LIMIT).collect(),
+            redirect_number: self.redirect_number.replace('-', ""),
+            ring_timeout: self.ring_timeout,
+        }
+    }
+}
+
 /// The numbers of an account by their ids.
 pub(super) type State = BTreeMap<i32, Held>;
 
@@ -84,6 +100,8 @@ pub(super) struct Seen {
 pub(super) struct Call {
     /// Goes upstream as FeatureName with every request of the call.
     pub(super) tag: String,
+    /// Whether another writer than the facade made it: its answer is not written down.
+    pub(super) outside: bool,
     pub(super) intent: usize,
     pub(super) asked: Asked,
     /// Where what is asked for was taken from.
@@ -113,6 +131,8 @@ pub(super) struct History {
     pub(super) initial: State,
     pub(super) calls: Vec<Call>,
     pub(super) changes: Vec<Change>,
+    /// Whether reads of the account may show an earlier list.
+    pub(super) lags: bool,
     /// What the account holds at last.
     pub(super) last: State,
 }
@@ -263,7 +283,8 @@ impl fmt::Display for History {
         writeln!(f, "seed {}, account {}", self.seed, self.account)?;
         writeln!(f, "at first {:?}", self.initial)?;
         for call in &self.calls {
-            writeln!(f, "call {} of intent {}", call.tag, call.intent)?;
+            let outside = if call.outside { ", from outside" } else { "" };
+            writeln!(f, "call {} of intent {}{outside}", call.tag, call.intent)?;
             writeln!(f, "  {:?}", call.asked)?;
             writeln!(f, "  before {:?}", call.before)?;
             writeln!(f, "  answer {:?}", call.answer)?;

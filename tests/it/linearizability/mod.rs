@@ -1,5 +1,6 @@
 //! Histories: many callers write to an account at once, with and without request ids and etags, go
-//! away or run out of time, while upstream delays, breaks and lies. The simulator's log of effects is
+//! away or run out of time, while upstream delays, breaks and lies, the facade crashes and is built
+//! anew over its journal, its License is rotated, and somebody writes behind its back. The simulator's log of effects is
 //! the truth; no answer may contradict it, whatever the timing.
 //!
 //! A history follows from its seed; when things happen does not. `cargo test` runs 1,000. More, or
@@ -11,22 +12,24 @@
 //!
 //! That prints figures, and for each failure its seed and its log.
 
+mod front;
 mod judge;
 mod judge_tests;
 mod log;
 mod plan;
 mod play;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::support::World;
+use front::{Crashes, Front};
 use judge::{Judged, judge};
 use log::History;
+use plan::Host;
 
 /// How many histories share a facade and a simulator, whose log is bounded.
-const BATCH: u64 = 50;
+const BATCH: usize = 50;
 /// How many batches run at once, and how many histories of each: so many that the machine is not
 /// what most calls wait for.
 const BATCHES_AT_ONCE: usize = 2;
@@ -40,16 +43,13 @@ async fn no_history_contradicts_the_truth() {
     let seed = setting("FOLLOWME_SEED", 1);
     let mut figures = Figures::default();
     let mut batches = JoinSet::new();
-    let mut next = 0;
-    while next < histories || !batches.is_empty() {
-        if next < histories && batches.len() < BATCHES_AT_ONCE {
-            let end = histories.min(next + BATCH);
-            batches.spawn(batch(
-                (next..end)
-                    .map(|offset| seed.wrapping_add(offset))
-                    .collect(),
-            ));
-            next = end;
+    let mut chunks = chunks(seed, histories);
+    chunks.reverse();
+    while !chunks.is_empty() || !batches.is_empty() {
+        if batches.len() < BATCHES_AT_ONCE
+            && let Some(chunk) = chunks.pop()
+        {
+            batches.spawn(batch(chunk));
         } else if let Some(batch) = batches.join_next().await {
             figures.count(batch.expect("the batch ends"));
         }
@@ -81,42 +81,60 @@ fn setting(name: &str, default: u64) -> u64 {
 struct Batch {
     histories: Vec<History>,
     faults: BTreeMap<&'static str, u64>,
+    crashes: u64,
 }
 
-async fn batch(seeds: Vec<u64>) -> Batch {
-    let world = World::configured(|config| {
-        // Soon enough that outcomes stay unknown, and neither breaker nor limits interfere.
-        config.operations.write_limit = Duration::from_millis(300);
-        config.upstream.read_timeout = Duration::from_millis(100);
-        config.upstream.write_timeout = Duration::from_millis(100);
-        config.upstream.breaker.failures = u32::MAX;
-        config.upstream.limits.requests = 10_000;
-        config.upstream.limits.queue = 10_000;
-        config.upstream.limits.caller_share = 1.0;
-    })
-    .await;
-    let world = Arc::new(world);
+/// Splits the seeds into those that share facades and a simulator.
+fn chunks(seed: u64, histories: u64) -> Vec<(Host, Vec<u64>)> {
+    let mut open: Vec<(Host, Vec<u64>)> = Host::ALL.map(|host| (host, Vec::new())).into();
+    let mut chunks = Vec::new();
+    for seed in (0..histories).map(|offset| seed.wrapping_add(offset)) {
+        for (host, seeds) in &mut open {
+            if *host == Host::of(seed) {
+                seeds.push(seed);
+                if seeds.len() == BATCH {
+                    chunks.push((*host, std::mem::take(seeds)));
+                }
+            }
+        }
+    }
+    chunks.extend(open.into_iter().filter(|(_, seeds)| !seeds.is_empty()));
+    chunks
+}
+
+async fn batch((host, seeds): (Host, Vec<u64>)) -> Batch {
+    let front = Arc::new(Front::start(host).await);
+    let crashes = (host == Host::Crashes)
+        .then(|| Crashes::start(&front, seeds.first().copied().unwrap_or_default()));
     let mut playing = JoinSet::new();
     let permits = Arc::new(Semaphore::new(HISTORIES_AT_ONCE));
     for (account, seed) in (1001..).zip(seeds) {
-        let (permits, world) = (Arc::clone(&permits), Arc::clone(&world));
+        let (permits, front) = (Arc::clone(&permits), Arc::clone(&front));
         playing.spawn(async move {
             let _permit = permits.acquire().await;
-            play::play(world, account, seed).await
+            play::play(front, account, seed).await
         });
     }
     let mut histories = playing.join_all().await;
-    play::wait_for_late_effects(&world.handle).await;
-    let mut changes = log::changes(&world.handle);
+    let crashes = match crashes {
+        Some(crashes) => crashes.end().await,
+        None => 0,
+    };
+    play::wait_for_late_effects(&front.handle).await;
+    let mut changes = log::changes(&front.handle);
     for history in &mut histories {
         history.changes = changes.remove(&history.account).unwrap_or_default();
-        history.last = log::held(&world.handle, history.account);
+        history.last = log::held(&front.handle, history.account);
     }
     let mut faults = BTreeMap::new();
-    for fired in world.handle.fired() {
+    for fired in front.handle.fired() {
         *faults.entry(plan::kind(&fired.kind)).or_default() += 1;
     }
-    Batch { histories, faults }
+    Batch {
+        histories,
+        faults,
+        crashes,
+    }
 }
 
 #[derive(Default)]
@@ -126,6 +144,7 @@ struct Figures {
     effects: usize,
     answers: BTreeMap<String, u64>,
     faults: BTreeMap<&'static str, u64>,
+    crashes: u64,
     judged: Judged,
     failures: Vec<String>,
 }
@@ -135,6 +154,7 @@ impl Figures {
         for (kind, count) in batch.faults {
             *self.faults.entry(kind).or_default() += count;
         }
+        self.crashes += batch.crashes;
         for history in batch.histories {
             self.histories += 1;
             self.effects += history.changes.len();
@@ -159,13 +179,14 @@ impl std::fmt::Display for Figures {
             histories,
             calls,
             effects,
+            crashes,
             judged,
             failures,
             ..
         } = self;
         writeln!(
             f,
-            "{histories} histories, {calls} calls, {effects} effects, {} failures",
+            "{histories} histories, {calls} calls, {effects} effects, {crashes} crashes, {} failures",
             failures.len(),
         )?;
         writeln!(f, "{judged:?}")?;

@@ -5,6 +5,31 @@ use std::time::Duration;
 use fastrand::Rng;
 use followme::simulator::{Fault, FaultKind, HangAt, Route, When};
 
+/// What is special about the host and the facade of a history. Histories of one kind share them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    Plain,
+    /// The facade crashes again and again, and its License is rotated.
+    Crashes,
+    /// The host changes what it stores.
+    Normalises,
+    /// The host's lists lag behind its writes.
+    Lags,
+}
+
+impl Host {
+    pub(super) const ALL: [Self; 4] = [Self::Plain, Self::Crashes, Self::Normalises, Self::Lags];
+
+    pub(super) fn of(seed: u64) -> Self {
+        match seed % 8 {
+            0 | 1 => Self::Plain,
+            2..=5 => Self::Crashes,
+            6 => Self::Normalises,
+            _ => Self::Lags,
+        }
+    }
+}
+
 /// What will happen to one account.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -13,6 +38,8 @@ pub(super) struct Plan {
     /// The moves of each caller.
     pub(super) callers: Vec<Vec<Move>>,
     pub(super) faults: Vec<Fault>,
+    /// Whether the last caller writes behind the facade's back.
+    pub(super) outside: bool,
 }
 
 /// One call that a caller makes when the one before is over.
@@ -57,6 +84,10 @@ pub(super) enum What {
     },
     /// The caller's last write that had an id, once more.
     Again,
+    /// Adds a number that no other caller adds.
+    Outside {
+        step: usize,
+    },
 }
 
 /// What a replace-all makes of a number.
@@ -112,11 +143,25 @@ impl Plan {
                 }
             }
         }
-        let faults = (0..rng.usize(1..=6)).map(|_| fault(&mut rng)).collect();
+        let host = Host::of(seed);
+        let faults = (0..rng.usize(1..=6))
+            .map(|_| fault(&mut rng, host))
+            .collect();
+        let outside = host != Host::Plain && rng.u8(..3) == 0;
+        if outside && let Some(moves) = callers.last_mut() {
+            for (step, one) in moves.iter_mut().enumerate() {
+                // What it adds is told from what the facade adds.
+                if matches!(one.what, What::Add { .. } | What::Twin { .. } | What::Again) {
+                    one.what = What::Outside { step };
+                }
+                one.with_id = false;
+            }
+        }
         Self {
             numbers,
             callers,
             faults,
+            outside,
         }
     }
 }
@@ -172,11 +217,18 @@ fn manner(rng: &mut Rng) -> Manner {
     }
 }
 
-fn fault(rng: &mut Rng) -> Fault {
+fn fault(rng: &mut Rng, host: Host) -> Fault {
     let when = if rng.bool() {
         When::Before
     } else {
         When::After
+    };
+    // Where no answer of the service came, it may still run.
+    let late = match rng.u8(..4) {
+        0 => When::Late {
+            ms: rng.u64(10..400),
+        },
+        _ => when,
     };
     let route = match rng.u8(..12) {
         0..4 => Route::Add,
@@ -185,7 +237,14 @@ fn fault(rng: &mut Rng) -> Fault {
         7 => Route::Delete,
         _ => Route::GetAll,
     };
-    let kind = match rng.u8(..14) {
+    let number = match host {
+        // What the service itself says of a write is read back once: a list that lags hides it.
+        Host::Lags => *[0, 1, 2, 3, 4, 13, 14, 15, 16, 17]
+            .get(rng.usize(..10))
+            .unwrap_or(&0),
+        _ => rng.u8(..18),
+    };
+    let kind = match number {
         // Within the time of a write, beyond it, and beyond that of its verification.
         0 => FaultKind::Delay { ms: rng.u64(5..50) },
         1 => FaultKind::Delay {
@@ -194,8 +253,8 @@ fn fault(rng: &mut Rng) -> Fault {
         2 => FaultKind::Delay {
             ms: rng.u64(400..500),
         },
-        3 => FaultKind::Reset { when },
-        4 => FaultKind::Close { when },
+        3 => FaultKind::Reset { when: late },
+        4 => FaultKind::Close { when: late },
         5 => FaultKind::Html { status: 500 },
         6 => FaultKind::Exception {
             type_name: "SqlException".to_owned(),
@@ -220,6 +279,11 @@ fn fault(rng: &mut Rng) -> Fault {
                 HangAt::MidBody
             },
         },
+        13..=15 => FaultKind::Gateway {
+            status: rng.choice(GATEWAYS).unwrap_or(502),
+            when: late,
+        },
+        16 => FaultKind::HttpSys,
         _ => FaultKind::Status {
             status: 503,
             reason: None,
@@ -233,28 +297,39 @@ fn fault(rng: &mut Rng) -> Fault {
         .after(rng.u32(..3))
 }
 
+/// The statuses of a gateway that do not prove that the service is done.
+const GATEWAYS: [u16; 13] = [
+    200, 302, 408, 499, 502, 503, 504, 520, 522, 524, 598, 599, 530,
+];
+
 /// The kinds of faults as the figures count them, and how often each must have acted in 1,000
 /// histories.
-pub(super) const KINDS: [(&str, usize); 19] = [
-    ("delay", 25),
-    ("delay beyond the timeout", 25),
-    ("delay beyond the write's limit", 25),
-    ("reset before the effect", 25),
-    ("reset after the effect", 25),
-    ("close before the effect", 25),
-    ("close after the effect", 25),
-    ("5xx after the effect", 25),
-    ("exception before the effect", 25),
-    ("exception after the effect", 25),
-    ("truncated", 25),
-    ("truncated quietly", 25),
-    ("default record before the effect", 25),
-    ("default record after the effect", 25),
-    ("success=False before the effect", 25),
-    ("success=False after the effect", 25),
-    ("null list", 25),
-    ("silence after the effect", 25),
-    ("503 before the effect", 25),
+pub(super) const KINDS: [(&str, usize); 25] = [
+    ("delay", 5),
+    ("delay beyond the timeout", 5),
+    ("delay beyond the write's limit", 5),
+    ("reset before the effect", 5),
+    ("reset after the effect", 5),
+    ("close before the effect", 5),
+    ("close after the effect", 5),
+    ("5xx after the effect", 5),
+    ("exception before the effect", 5),
+    ("exception after the effect", 5),
+    ("truncated", 5),
+    ("truncated quietly", 5),
+    ("default record before the effect", 5),
+    ("default record after the effect", 5),
+    ("success=False before the effect", 5),
+    ("success=False after the effect", 5),
+    ("null list", 5),
+    ("silence after the effect", 5),
+    ("503 before the effect", 5),
+    ("gateway before the effect", 5),
+    ("gateway after the effect", 5),
+    ("late after a gateway", 3),
+    ("late after a reset", 3),
+    ("late after a close", 3),
+    ("503 of HTTP.sys", 5),
 ];
 
 /// Names the kind of a fault as [`KINDS`] does.
@@ -267,6 +342,22 @@ pub(super) fn kind(kind: &FaultKind) -> &'static str {
         FaultKind::Delay { ms: ..100 } => "delay",
         FaultKind::Delay { ms: ..300 } => "delay beyond the timeout",
         FaultKind::Delay { .. } => "delay beyond the write's limit",
+        FaultKind::Gateway {
+            when: When::Late { .. },
+            ..
+        } => "late after a gateway",
+        FaultKind::Reset {
+            when: When::Late { .. },
+        } => "late after a reset",
+        FaultKind::Close {
+            when: When::Late { .. },
+        } => "late after a close",
+        FaultKind::Gateway { when, .. } => at(
+            *when,
+            "gateway before the effect",
+            "gateway after the effect",
+        ),
+        FaultKind::HttpSys => "503 of HTTP.sys",
         FaultKind::Reset { when } => at(*when, "reset before the effect", "reset after the effect"),
         FaultKind::Close { when } => at(*when, "close before the effect", "close after the effect"),
         FaultKind::Html { .. } => "5xx after the effect",

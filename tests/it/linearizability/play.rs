@@ -5,24 +5,25 @@ use std::{sync::Arc, time::Duration};
 
 use followme::{
     grpc::pb,
-    simulator::{Handle, Received, Route, StoredNumber},
+    simulator::{FaultKind, Handle, Received, Route, Settings, StoredNumber, When},
 };
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Request, Status};
 
 use super::{
+    front::Front,
     log::{Answer, Asked, Call, Held, History, Reply, Seen, held, shown},
-    plan::{Fate, Manner, Move, Plan, What},
+    plan::{Fate, Host, Manner, Move, Plan, What},
 };
 use crate::{
-    guarantees::{ClientWithoutTimers, client_without_timers},
+    guarantees::ClientWithoutTimers,
     support::raw_http::PATIENCE,
-    support::{World, new_number, seconds, stored_number},
+    support::{LICENSE, new_number, seconds, stored_number},
 };
 
 /// Plays the history of a seed on an account of its own. Its effects are not in it yet: some come
 /// later.
-pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History {
+pub(super) async fn play(front: Arc<Front>, account: i32, seed: u64) -> History {
     let plan = Plan::new(seed);
     let numbers: Vec<StoredNumber> = (0_i32..)
         .zip(0..plan.numbers)
@@ -31,27 +32,31 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
             stored_number(&format!("first{index}"), &redirect_number, order + 1)
         })
         .collect();
-    world.seed(account, numbers);
+    front
+        .handle
+        .seed(LICENSE, account, numbers, Settings::default());
     for fault in plan.faults {
-        world.handle.arm(fault.for_account(account));
+        front.handle.arm(fault.for_account(account));
     }
-    let initial = held(&world.handle, account);
-    let client = client_without_timers(&world);
+    let initial = held(&front.handle, account);
+    let host = Host::of(seed);
+    let last = plan.callers.len() - 1;
     let mut callers = JoinSet::new();
     for (number, moves) in plan.callers.into_iter().enumerate() {
         let caller = Caller {
             number,
             account,
             seed,
-            client: client.clone(),
-            handle: world.handle.clone(),
+            host,
+            outside: plan.outside && number == last,
+            front: Arc::clone(&front),
             seen: None,
             calls: Vec::new(),
         };
         callers.spawn(caller.play(moves));
     }
     let mut calls = callers.join_all().await.concat();
-    wait_for_writes(client, account).await;
+    wait_for_writes(&front, account).await;
     calls.sort_by(|one: &Call, other| one.tag.cmp(&other.tag));
     History {
         seed,
@@ -59,22 +64,32 @@ pub(super) async fn play(world: Arc<World>, account: i32, seed: u64) -> History 
         initial,
         calls,
         changes: Vec::new(),
-        last: held(&world.handle, account),
+        lags: host == Host::Lags,
+        last: held(&front.handle, account),
     }
 }
 
 /// Waits until every write has ended whose caller had gone.
-async fn wait_for_writes(mut client: ClientWithoutTimers, account: i32) {
-    let last = pb::DeleteRequest {
-        account_id: account,
-        number_id: i32::MAX,
-        allow_missing: true,
-        ..pb::DeleteRequest::default()
-    };
-    // It has nothing to delete, and waits for the account lock. A fault may fail its read.
-    let _ = timeout(PATIENCE, client.delete(last))
-        .await
-        .expect("the call ends in time");
+async fn wait_for_writes(front: &Front, account: i32) {
+    for outside in [false, true] {
+        // It has nothing to delete, and waits for the account lock. A fault may fail its read;
+        // a crash answers nothing.
+        let ended = timeout(PATIENCE, async {
+            loop {
+                let last = pb::DeleteRequest {
+                    account_id: account,
+                    number_id: i32::MAX,
+                    allow_missing: true,
+                    ..pb::DeleteRequest::default()
+                };
+                match front.client(outside).await.delete(last).await {
+                    Err(status) if matches!(Answer::from(status.clone()), Answer::None) => {}
+                    _ => break,
+                }
+            }
+        });
+        ended.await.expect("the call ends in time");
+    }
 }
 
 /// Waits until every write that a fault delays has had its effect, or can have none any more since
@@ -106,7 +121,7 @@ pub(super) async fn wait_for_late_effects(handle: &Handle) {
             handle
                 .fired()
                 .iter()
-                .filter(|fired| fired.kind.name() == "delay")
+                .filter(|fired| is_late(&fired.kind))
                 .filter(|fired| !effects.iter().any(|effect| effect.request == fired.request))
                 .all(|fired| {
                     requests
@@ -118,12 +133,31 @@ pub(super) async fn wait_for_late_effects(handle: &Handle) {
         .await;
 }
 
+fn is_late(kind: &FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::Delay { .. }
+            | FaultKind::Gateway {
+                when: When::Late { .. },
+                ..
+            }
+            | FaultKind::Reset {
+                when: When::Late { .. },
+            }
+            | FaultKind::Close {
+                when: When::Late { .. },
+            }
+    )
+}
+
 struct Caller {
     number: usize,
     account: i32,
     seed: u64,
-    client: ClientWithoutTimers,
-    handle: Handle,
+    host: Host,
+    /// Whether it writes behind the facade's back.
+    outside: bool,
+    front: Arc<Front>,
     seen: Option<Arc<Seen>>,
     calls: Vec<Call>,
 }
@@ -153,6 +187,10 @@ impl Caller {
                     let intent = intent(caller, step);
                     (intent, self.add(intent, intent, with_id), None)
                 }
+                What::Outside { step } => {
+                    let intent = intent(self.number, step);
+                    (intent, self.add(intent, 80 + intent, false), None)
+                }
                 What::Twin { caller, step: of } => {
                     let own = intent(self.number, step);
                     (own, self.add(own, intent(caller, of), with_id), None)
@@ -181,8 +219,9 @@ impl Caller {
         manner: Manner,
     ) {
         let tag = format!("c{}n{step}", self.number);
-        let before = held(&self.handle, self.account);
-        let sent = send(self.client.clone(), asked.clone(), &tag, manner);
+        let before = held(&self.front.handle, self.account);
+        let client = self.front.client(self.outside).await;
+        let sent = send(client, asked.clone(), &tag, manner);
         let result = match manner {
             Manner::Cancel(after) => timeout(after, sent).await.ok(),
             Manner::Patient | Manner::Deadline(_) => Some(
@@ -191,7 +230,7 @@ impl Caller {
                     .expect("the call ends in time"),
             ),
         };
-        let after = held(&self.handle, self.account);
+        let after = held(&self.front.handle, self.account);
         let answer = match result {
             None => Answer::None,
             Some(Err(status)) => Answer::from(status),
@@ -207,8 +246,15 @@ impl Caller {
                 Answer::Ok(reply)
             }
         };
+        let answer = match answer {
+            // What another writer was answered binds nobody.
+            Answer::Ok(Reply::Listed(_)) => answer,
+            _ if self.outside => Answer::None,
+            answer => answer,
+        };
         self.calls.push(Call {
             tag,
+            outside: self.outside,
             intent,
             asked,
             seen,
@@ -230,11 +276,30 @@ impl Caller {
         }
     }
 
+    /// Makes a name of its beginning, which every host keeps.
+    fn name(&self, beginning: &str) -> String {
+        match self.host {
+            Host::Normalises => format!("{beginning}  at the  desk"),
+            _ => beginning.to_owned(),
+        }
+    }
+
+    fn number(&self, name: &str, index: usize) -> pb::FollowMeNumber {
+        let mut redirect_number = (15_550_100 + index % 90).to_string();
+        if self.host == Host::Normalises {
+            redirect_number.insert(4, '-');
+        }
+        pb::FollowMeNumber {
+            ring_timeout: seconds(20),
+            ..new_number(&self.name(name), &redirect_number)
+        }
+    }
+
     /// Adds the number of an intent, which can be another one's too.
     fn add(&self, intent: usize, of: usize, with_id: bool) -> Asked {
         Asked::Add(pb::AddRequest {
             account_id: self.account,
-            number: Some(number(&format!("add{of}"), of)),
+            number: Some(self.number(&format!("add{of}"), of)),
             request_id: self.request_id(intent, with_id),
             ..pb::AddRequest::default()
         })
@@ -256,7 +321,7 @@ impl Caller {
                     number: Some(pb::FollowMeNumber {
                         account_id: self.account,
                         number_id: picked.number_id,
-                        name: format!("update{intent}"),
+                        name: self.name(&format!("update{intent}")),
                         ring_timeout: ring_timeout.and_then(seconds),
                         ..pb::FollowMeNumber::default()
                     }),
@@ -296,7 +361,8 @@ impl Caller {
                         match fate {
                             Fate::Keep => {}
                             Fate::Rename => {
-                                number.name = format!("rename{intent}i{}", number.number_id);
+                                number.name =
+                                    self.name(&format!("rename{intent}i{}", number.number_id));
                             }
                             Fate::Drop => return None,
                         }
@@ -304,7 +370,7 @@ impl Caller {
                     })
                     .collect();
                 numbers.extend(
-                    (0..*new).map(|new| number(&format!("new{intent}i{new}"), intent + new)),
+                    (0..*new).map(|new| self.number(&format!("new{intent}i{new}"), intent + new)),
                 );
                 Asked::ReplaceAll(pb::ReplaceAllRequest {
                     account_id: self.account,
@@ -324,13 +390,6 @@ impl Caller {
 
 fn intent(caller: usize, step: usize) -> usize {
     caller * 20 + step
-}
-
-fn number(name: &str, index: usize) -> pb::FollowMeNumber {
-    pb::FollowMeNumber {
-        ring_timeout: seconds(20),
-        ..new_number(name, &(15_550_100 + index % 90).to_string())
-    }
 }
 
 /// Sends a call. Also returns the list, where that was asked for.

@@ -16,7 +16,8 @@ pub(super) fn is_as_asked(call: &Call, change: &Change, unapplied: &[String]) ->
         Asked::Add(asked) => {
             let asked = asked.number.as_ref().map(Held::from);
             change.kind == EffectKind::Add
-                && (!unapplied.is_empty() || asked.as_ref() == Some(after))
+                && (!unapplied.is_empty()
+                    || asked.is_some_and(|asked| asked.as_stored() == after.as_stored()))
         }
         Asked::Update(asked) => {
             let asked_number = asked.number.as_ref().map(Held::from);
@@ -28,7 +29,7 @@ pub(super) fn is_as_asked(call: &Call, change: &Change, unapplied: &[String]) ->
                             .iter()
                             .filter(|path| !unapplied.contains(path))
                             .all(|path| match path.as_str() {
-                                "name" => after.name == asked.name,
+                                "name" => after.as_stored().name == asked.as_stored().name,
                                 "ring_timeout" => after.ring_timeout == asked.ring_timeout,
                                 _ => false,
                             })

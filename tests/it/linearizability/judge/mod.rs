@@ -12,7 +12,7 @@ use std::{collections::HashMap, ops::RangeInclusive};
 use followme::simulator::EffectKind;
 
 use self::call::{Condition, conditions, is_as_asked, is_incomplete, is_open, named};
-use super::log::{Answer, Asked, Call, Change, Failed, History, Reply, State};
+use super::log::{Answer, Asked, Call, Change, Failed, Held, History, Reply, State};
 
 /// What was judged, so that the figures show that something was.
 #[derive(Debug, Default, Clone, Copy)]
@@ -102,13 +102,15 @@ impl<'a> Judge<'a> {
 
     /// Returns the states that a call may have seen.
     fn window(&self, call: &Call) -> Result<RangeInclusive<usize>, String> {
-        Ok(self.first(&call.before)?..=self.last(&call.after)?)
+        let first = self.first(&call.before)?;
+        let first = if self.history.lags { 0 } else { first };
+        Ok(first..=self.last(&call.after)?)
     }
 
     /// Returns the states that a call, and those of the same id before it, may have seen: the first
     /// outcome is returned again.
     fn long_window(&self, call: &Call) -> Result<RangeInclusive<usize>, String> {
-        let mut first = self.first(&call.before)?;
+        let mut first = *self.window(call)?.start();
         for other in self.of_intent(call) {
             first = first.min(self.first(&other.before)?);
         }
@@ -159,6 +161,13 @@ impl<'a> Judge<'a> {
             };
             let cause = self.caused(change);
             let before = known.entry((cause.intent, &after.name)).or_default();
+            // Nobody can tell a number that somebody deleted or changed before it was read from one
+            // that was never added.
+            before.retain(|first| {
+                let changes = self.history.changes.iter().take(index);
+                let mut changes = changes.filter(|change| change.id == first.id);
+                !changes.any(|change| self.caused(change).outside)
+            });
             let most = match &cause.asked {
                 Asked::ReplaceAll(request) => {
                     let state = &self.states[index];
@@ -167,7 +176,11 @@ impl<'a> Judge<'a> {
                         now.is_some_and(|now| now.name == after.name)
                     });
                     let desired = request.numbers.iter();
-                    desired.filter(|number| number.name == after.name).count()
+                    desired
+                        .filter(|number| {
+                            Held::from(*number).as_stored().name == after.as_stored().name
+                        })
+                        .count()
                 }
                 _ => 1,
             };
@@ -207,7 +220,8 @@ impl<'a> Judge<'a> {
             }
             Answer::Ok(Reply::Deleted) => match &call.asked {
                 Asked::Delete(asked) => {
-                    check(!self.states[until].contains_key(&asked.number_id), || {
+                    let is_there = self.states[until].contains_key(&asked.number_id);
+                    check(self.history.lags || !is_there, || {
                         "OK, but the number is there".to_owned()
                     })
                 }
@@ -225,7 +239,9 @@ impl<'a> Judge<'a> {
                 "REPLACE_INCOMPLETE" => Ok(()),
                 // Whether it was written before it was deleted, that does not say.
                 "NUMBER_VANISHED" => check(
-                    named(&call.asked).is_none_or(|id| !self.states[until].contains_key(&id)),
+                    self.history.lags
+                        || named(&call.asked)
+                            .is_none_or(|id| !self.states[until].contains_key(&id)),
                     || "the number is said to be gone, and is there".to_owned(),
                 ),
                 "FIELDS_NOT_APPLIED" | "UPSTREAM_WROTE_TOO_MUCH" => {
@@ -242,14 +258,23 @@ impl<'a> Judge<'a> {
                         _ => *window.start(),
                     };
                     let earlier = self.effects_of_intent(call, before);
-                    if let Some((index, change)) = self.effects_of_call(call).chain(earlier).next()
-                    {
+                    let done = self.effects_of_call(call).chain(earlier);
+                    let mut done = done.filter(|(index, change)| !self.is_hidden(*index, change));
+                    if let Some((index, change)) = done.next() {
                         return Err(format!("{reason}, but done: effect {index}, {change:?}"));
                     }
                     self.reason_is_true(call, reason, window)
                 }
             },
         }
+    }
+
+    /// Returns true if somebody changed the number of an effect later behind the facade's back:
+    /// nobody can tell then that it was there.
+    fn is_hidden(&self, index: usize, effect: &Change) -> bool {
+        let later = self.history.changes.iter().skip(index + 1);
+        let mut later = later.filter(|change| change.id == effect.id);
+        later.any(|change| self.caused(change).outside)
     }
 
     /// Checks what an answer says of the account rather than of the write.
@@ -260,6 +285,7 @@ impl<'a> Judge<'a> {
         mut window: RangeInclusive<usize>,
     ) -> Result<(), String> {
         match reason {
+            _ if self.history.lags => Ok(()),
             "NUMBER_NOT_FOUND" => check(
                 window.any(|index| {
                     named(&call.asked).is_some_and(|id| !self.states[index].contains_key(&id))
@@ -291,7 +317,9 @@ impl<'a> Judge<'a> {
             return Ok(None);
         };
         let list = super::log::shown(&seen.numbers);
-        let mut window = self.first(&seen.before)?..=self.last(&seen.after)?;
+        let first = self.first(&seen.before)?;
+        let first = if self.history.lags { 0 } else { first };
+        let mut window = first..=self.last(&seen.after)?;
         let index = window.rfind(|index| self.states[*index] == list);
         index
             .map(Some)
@@ -307,6 +335,7 @@ impl<'a> Judge<'a> {
                 .of_intent(call)
                 .any(|other| other.tag != call.tag && (is_open(other) || is_incomplete(other)));
         if matches!(&condition, Condition::Numbers(ids) if ids.is_empty())
+            || self.history.lags
             || is_open(call)
             || resumed
         {
