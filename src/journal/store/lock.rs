@@ -1,7 +1,7 @@
 //! The lock file: held for the life of the process, it proves that the one before has ended.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -13,9 +13,11 @@ use super::super::OpenError;
 /// How often a lock that another process holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Returns the path of the lock file of a journal.
+/// Returns the path of the lock file of a journal: beside the file itself, so that a symbolic link to
+/// it has the same lock.
 pub(in super::super) fn path_of(journal: &Path) -> PathBuf {
-    let mut path = journal.as_os_str().to_owned();
+    let journal = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
+    let mut path = journal.into_os_string();
     path.push(".lock");
     path.into()
 }

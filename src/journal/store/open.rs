@@ -40,8 +40,9 @@ pub(in super::super) fn open(config: &Config) -> Result<Opened, OpenError> {
         Location::Memory => (Connection::open_in_memory()?, None, None),
         Location::File(path) => {
             prepare_directory(path, config.allow_network_fs)?;
+            prepare_file(path)?;
             let lock = lock::acquire(path, config.lock_timeout)?;
-            let identity = prepare_file(path)?;
+            let identity = identify(path)?;
             let connection = Connection::open(path)?;
             (connection, Some(lock), Some((path.clone(), identity)))
         }
@@ -186,16 +187,15 @@ fn network_file_system(kind: u32) -> Option<&'static str> {
     }
 }
 
-/// Makes the file where there is none, readable by its owner only, and returns its device and inode.
-fn prepare_file(path: &Path) -> Result<(u64, u64), OpenError> {
-    let file = OpenOptions::new()
+/// Makes the file where there is none, readable by its owner only.
+fn prepare_file(path: &Path) -> Result<(), OpenError> {
+    OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .and_then(|file| file.metadata())
         .map_err(|source| unwritable(path, source))?;
     // The new name is on the disk before anything relies on it.
     if let Some(directory) = path
@@ -205,6 +205,20 @@ fn prepare_file(path: &Path) -> Result<(u64, u64), OpenError> {
         fs::File::open(directory)
             .and_then(|directory| directory.sync_all())
             .map_err(|source| unwritable(directory, source))?;
+    }
+    Ok(())
+}
+
+/// Returns the device and inode of the file.
+///
+/// # Errors
+/// [`OpenError::Unwritable`] if the file has a second name: a process that uses that one has another
+/// lock and another write-ahead log.
+fn identify(path: &Path) -> Result<(u64, u64), OpenError> {
+    let file = fs::metadata(path).map_err(|source| unwritable(path, source))?;
+    if file.nlink() > 1 {
+        let source = io::Error::other("the file has a second name, a hard link: remove one");
+        return Err(unwritable(path, source));
     }
     Ok((file.dev(), file.ino()))
 }

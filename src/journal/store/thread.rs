@@ -146,7 +146,14 @@ impl Writer {
             let started = Instant::now();
             let committed = self.commit(changes);
             metrics::journal_commit(started.elapsed());
-            committed.map_err(Some)
+            match committed {
+                // Looked up after the commit: what went into another file is lost.
+                Ok(()) if self.is_removed() => {
+                    self.poison_as_removed(kept);
+                    Err(None)
+                }
+                committed => committed.map_err(Some),
+            }
         };
         match result {
             Ok(()) => {
@@ -272,14 +279,8 @@ impl Writer {
         if kept.poisoned {
             return;
         }
-        if let Some((path, identity)) = &self.file
-            && std::fs::metadata(path)
-                .map(|file| (file.dev(), file.ino()))
-                .ok()
-                != Some(*identity)
-        {
-            let reason = format!("{} was removed or replaced", path.display());
-            self.poison(kept, reason);
+        if self.is_removed() {
+            self.poison_as_removed(kept);
             self.work(Vec::new(), kept);
             return;
         }
@@ -291,6 +292,20 @@ impl Writer {
         }
         if let Err(error) = self.requests.hand_out(&self.connection) {
             tracing::warn!(%error, "operators' requests cannot be read");
+        }
+    }
+
+    /// Returns true if the file that is open is no longer at its path.
+    fn is_removed(&self) -> bool {
+        self.file.as_ref().is_some_and(|(path, identity)| {
+            let file = std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+            file.ok() != Some(*identity)
+        })
+    }
+
+    fn poison_as_removed(&self, kept: &mut Kept) {
+        if let Some((path, _)) = &self.file {
+            self.poison(kept, format!("{} was removed or replaced", path.display()));
         }
     }
 

@@ -120,6 +120,32 @@ async fn a_second_process_waits_for_the_first_and_then_says_who_it_is() {
 }
 
 #[tokio::test]
+async fn a_second_process_cannot_use_the_file_under_another_name() {
+    let config = in_file(&directory());
+    let other_name = |name: &str| {
+        let mut other = in_file(&directory());
+        other.lock_timeout = Duration::from_millis(100);
+        other.location = Location::File(path_of(&config).with_file_name(name));
+        other
+    };
+    let symbolic = other_name("symbolic");
+    // The first process makes the file, by the link or without it.
+    std::os::unix::fs::symlink(path_of(&config), path_of(&symbolic)).unwrap();
+    for (first, second) in [(&symbolic, &config), (&config, &symbolic)] {
+        let mut second = second.clone();
+        second.lock_timeout = Duration::from_millis(100);
+        let journal = Journal::open(first).await.unwrap();
+        let error = Journal::open(&second).await.unwrap_err();
+        assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+        drop(journal);
+    }
+    let hard = other_name("hard");
+    fs::hard_link(path_of(&config), path_of(&hard)).unwrap();
+    let error = Journal::open(&hard).await.unwrap_err();
+    assert!(matches!(error, OpenError::Unwritable { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_place_that_cannot_be_written_ends_the_start_and_names_the_key() {
     let directory = directory();
     fs::write(directory.join("file"), "").unwrap();
@@ -213,6 +239,9 @@ async fn a_file_that_is_removed_or_replaced_takes_no_writes_until_a_restart() {
         } else {
             fs::remove_file(path_of(&config)).unwrap();
         }
+        // From the first commit on.
+        let mut next = claim_new(&journal, &write("next")).await;
+        next.begin(&body(2)).await.unwrap_err();
         until(&journal, |now| matches!(now, Availability::Poisoned(_))).await;
         let refused = journal.claim(&write("b")).await.unwrap_err();
         assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
