@@ -1,8 +1,8 @@
 //! The admin pages: liveness, readiness, metrics, configuration, log filter, calls in flight.
 //!
-//! Plain text and JSON over HTTP/1.1, without scripts and cookies; only the log filter can be written.
-//! They are not authenticated, so the address is loopback unless the configuration says otherwise.
-//! No page holds a secret or personal data.
+//! Plain text and JSON over HTTP/1.1, without scripts and cookies; only the log filter can be
+//! written. They are not authenticated, so the address is loopback unless the configuration says
+//! otherwise. No page holds a secret or personal data.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -95,8 +95,8 @@ impl Admin {
     }
 }
 
-/// Answers the one request of a connection, within a limit that a client cannot stretch by sending or
-/// reading slowly.
+/// Answers the one request of a connection, within a limit that a client cannot stretch by sending
+/// or reading slowly.
 async fn serve_connection(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

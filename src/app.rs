@@ -112,9 +112,9 @@ impl App {
             .transpose()
     }
 
-    /// Serves until `shutdown` completes, then shuts down gracefully: health reports NOT_SERVING, the
-    /// server accepts calls for the drain delay, and calls and writes in flight finish within the
-    /// drain limit.
+    /// Serves until `shutdown` completes, then shuts down gracefully: health reports NOT_SERVING,
+    /// the server accepts calls for the drain delay, and calls and writes in flight finish within
+    /// the drain limit.
     ///
     /// # Errors
     /// Fails if the server cannot run.

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// Serves only the simulated PortaFollowMe service.
     #[cfg(feature = "simulator")]
     Simulate(crate::demo::Simulate),
-    /// Shows and resolves what the journal of `serve` holds.
+    /// Shows and resolves the records in the journal of `serve`.
     #[command(subcommand, disable_help_subcommand = true)]
     Journal(JournalCommand),
     /// Checks or prints the configuration that `serve` uses with the same flags.
@@ -43,7 +43,7 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum JournalCommand {
-    /// Lists the writes whose outcome is open, and what is known of the upstreams.
+    /// Lists the open writes, and the stored facts about upstreams.
     List {
         /// Lists the settled writes too.
         #[arg(long)]
@@ -58,18 +58,18 @@ pub(crate) enum JournalCommand {
     Show {
         /// The id of the record.
         id: RecordId,
-        /// Shows everything that it holds: callers, accounts, numbers, names.
+        /// Shows all of its content: callers, accounts, numbers, names.
         #[arg(long)]
         personal: bool,
         #[command(flatten)]
         serve: Serve,
     },
-    /// Settles an open write by what an operator found out in PortaBilling.
+    /// Settles an open write with the outcome that an operator saw in PortaBilling.
     #[command(group = clap::ArgGroup::new("outcome").required(true))]
     Resolve {
         /// The id of the record.
         id: RecordId,
-        /// It was applied; of an add, to the number with this id.
+        /// It was applied; for an add, as the number with this id.
         #[arg(long, value_name = "NUMBER_ID", num_args = 0..=1, group = "outcome")]
         applied: Option<Option<i32>>,
         /// It was not applied, and will not be: its request id is free again.
@@ -80,7 +80,7 @@ pub(crate) enum JournalCommand {
         #[command(flatten)]
         serve: Serve,
     },
-    /// Goes on with a ReplaceAll that stopped between two steps.
+    /// Resumes a ReplaceAll that stopped between two steps.
     Resume {
         /// The id of the record.
         id: RecordId,
@@ -89,7 +89,7 @@ pub(crate) enum JournalCommand {
         #[command(flatten)]
         serve: Serve,
     },
-    /// Forgets every record. The way out where the key of the journal is lost.
+    /// Deletes every record, for example if the key of the journal is lost.
     Reset {
         /// How many records are open, as a check.
         #[arg(long, value_name = "N")]

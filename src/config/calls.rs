@@ -30,8 +30,8 @@ pub(super) fn read(source: &mut Source<'_>) -> Config {
         replace_limit: s
             .key("replace_limit")
             .meaning(
-                "Time limit of a ReplaceAll that has begun. It ends between two steps, and goes on \
-                 with the same request id.",
+                "Time limit of a ReplaceAll that has begun. It stops between two steps, and the \
+                 same request id continues it.",
             )
             .duration(Duration::from_secs(5 * 60)),
         write_horizon: None,

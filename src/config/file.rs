@@ -77,7 +77,8 @@ impl File {
             .collect()
     }
 
-    /// Returns the keys that were not read, with their locations; of an unknown section, its name only.
+    /// Returns the keys that were not read, with their locations; of an unknown section, its name
+    /// only.
     pub(super) fn unread(self, sections: &BTreeSet<&str>) -> BTreeMap<String, String> {
         let known = |key: &str| sections.contains(key.split('.').next().unwrap_or(key));
         let keys = self

@@ -62,8 +62,8 @@ pub(super) fn read(source: &mut Source<'_>) -> Journal {
         caller_share: s
             .key("caller_share")
             .meaning(
-                "Share of calls.request_id_entries and calls.request_id_bytes that one caller can \
-                 hold, above 0 and up to 1.",
+                "Fraction of calls.request_id_entries and calls.request_id_bytes that one caller \
+                 can use, above 0 and up to 1.",
             )
             .checked(defaults.caller_share, |share| {
                 let problem = || "must be more than 0 and at most 1".to_owned();

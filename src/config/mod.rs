@@ -7,7 +7,8 @@
 //!    meaning, type, default and check of the key are all in it. Its variable, `config print`, the
 //!    example file and the table in docs/configuration.md are made from it.
 //! 3. Name the test that shows its effect in tests/it/security/shown_by.rs.
-//! 4. Run `UPDATE_DOCS=1 cargo test --test it reference`, which writes the example file and the table.
+//! 4. Run `UPDATE_DOCS=1 cargo test --test it reference`, which writes the example file and the
+//!    table.
 //!
 //! A new section is a new file with a `read` function, and a line in [`Sections`].
 //!

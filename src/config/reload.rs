@@ -1,4 +1,5 @@
-//! The files of the configuration, loaded at the start and polled for changes while the facade runs.
+//! The files of the configuration, loaded at the start and polled for changes while the facade
+//! runs.
 //!
 //! Each part is replaced on its own: a broken certificate does not keep a token from being revoked.
 //! A file that cannot be read or parsed leaves its last good content in force.

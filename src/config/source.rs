@@ -1,6 +1,7 @@
 //! Where values come from: a flag, else an environment variable, else the TOML file.
 //!
-//! [`Source`] hands out keys, and records each one with its value, its origin and its documentation.
+//! [`Source`] hands out keys, and records each one with its value, its origin and its
+//! documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 

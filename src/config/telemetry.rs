@@ -1,5 +1,5 @@
-//! `log_format`, `admin_*` and `[telemetry]`: logs, admin pages and the audit log; and the variables
-//! `RUST_LOG` and `OTEL_*`, which have no key.
+//! `log_format`, `admin_*` and `[telemetry]`: logs, admin pages and the audit log; and the
+//! variables `RUST_LOG` and `OTEL_*`, which have no key.
 
 use std::{net::SocketAddr, path::PathBuf};
 

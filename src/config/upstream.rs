@@ -236,9 +236,9 @@ pub(super) fn read(source: &mut Source<'_>) -> Upstream {
     let write_horizon = s
         .key("write_horizon")
         .meaning(
-            "Time after which upstream has certainly given up a write whose request was given up: \
-             what does not show by then was not applied. 0s: that is not known, and a write whose \
-             outcome is unknown stays so.",
+            "Time after which upstream certainly no longer carries out a request that followme \
+             aborted: a write that the list does not show by then was not applied. \"0s\": that \
+             time is not known, and an unknown outcome stays unknown.",
         )
         .checked_duration(Duration::ZERO, |_| Ok(()));
     let ca_file = s

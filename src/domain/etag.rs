@@ -85,8 +85,8 @@ impl From<Etag> for String {
     }
 }
 
-/// Feeds a number in its canonical form to a hash. The length of each part is fed before it, so that
-/// two different numbers never feed the same bytes.
+/// Feeds a number in its canonical form to a hash. The length of each part is fed before it, so
+/// that two different numbers never feed the same bytes.
 fn feed(hash: &mut Sha256, number: &Number) {
     hash.update(number.account_id.value().to_be_bytes());
     hash.update(number.id.value().to_be_bytes());

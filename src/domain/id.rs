@@ -4,9 +4,9 @@ use std::fmt;
 
 /// An account id: a positive 32-bit integer (docs/upstream/domain.md 2).
 ///
-/// Zero and negative ids are never sent to the upstream: all its routes bind one object, and a handler
-/// that distinguishes operations by the fields that are set cannot distinguish a read of account 0
-/// from a delete (docs/upstream/domain.md 4).
+/// Zero and negative ids are never sent to the upstream: all its routes bind one object, and a
+/// handler that distinguishes operations by the fields that are set cannot distinguish a read of
+/// account 0 from a delete (docs/upstream/domain.md 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(i32);
 

@@ -7,7 +7,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
-/// The API key of a tenant, which is part of nearly every upstream path (docs/upstream/domain.md 2).
+/// The API key of a tenant, which is part of nearly every upstream path
+/// (docs/upstream/domain.md 2).
 ///
 /// It has no `Display`, its `Debug` hides the text, and its memory is overwritten when it is
 /// dropped. Only `upstream` exposes the text.

@@ -74,8 +74,8 @@ impl Plan {
                 })
             })
             .collect();
-        // A new number without an order comes after all others, including the desired ones that have
-        // an order.
+        // A new number without an order comes after all others, including the desired ones that
+        // have an order.
         let mut highest = targets
             .iter()
             .flatten()
@@ -138,8 +138,8 @@ impl Plan {
             .all(|step| matches!(step, Step::Keep { .. }))
     }
 
-    /// Checks the fields that the plan writes, and only these: a value that the upstream holds passes
-    /// unchanged, whatever it is.
+    /// Checks the fields that the plan writes, and only these: a value that the upstream holds
+    /// passes unchanged, whatever it is.
     pub fn check(&self, desired: &[Desired], rules: &Rules, violations: &mut Violations) {
         for step in &self.steps {
             let (index, fields, order) = match step {

@@ -22,8 +22,8 @@ use crate::telemetry::{
     metrics, names,
 };
 
-/// Observes a call from its first byte to its last, and puts its [`Progress`] into the extensions of
-/// the request.
+/// Observes a call from its first byte to its last, and puts its [`Progress`] into the extensions
+/// of the request.
 pub(super) fn access_log<S, B>(
     calls: &Calls,
     mut request: Request<Body>,
@@ -70,7 +70,8 @@ where
     }
 }
 
-/// A call that is observed until it is dropped. Dropped before its status is known, it was cancelled.
+/// A call that is observed until it is dropped. Dropped before its status is known, it was
+/// cancelled.
 struct ObservedCall {
     progress: Progress,
     span: Span,
@@ -82,8 +83,8 @@ struct ObservedCall {
 }
 
 impl ObservedCall {
-    /// Takes the status, and the reason of its ErrorInfo, out of header fields or trailers that hold
-    /// one.
+    /// Takes the status, and the reason of its ErrorInfo, out of header fields or trailers that
+    /// hold one.
     fn take_status(&mut self, headers: &HeaderMap) {
         let Some(status) = Status::from_header_map(headers) else {
             return;

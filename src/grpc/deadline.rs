@@ -75,8 +75,8 @@ impl ReplyDeadline {
 
 /// Ends a call at its deadline, and a streaming response also when the server stops.
 ///
-/// tonic does that too, but answers CANCELLED. Once the request has arrived whole, the handler answers
-/// at the deadline, because it alone knows the outcome; this is for calls before that.
+/// tonic does that too, but answers CANCELLED. Once the request has arrived whole, the handler
+/// answers at the deadline, because it alone knows the outcome; this is for calls before that.
 pub(super) fn deadline<S>(
     default: Duration,
     stopping: &CancellationToken,

@@ -1,8 +1,8 @@
 //! The connections of the gRPC server: their cap, their handshake, their idle timeout.
 //!
 //! Plain tonic keeps a silent connection for ever. Here a connection reaches the server only after
-//! the preface of HTTP/2 has arrived, within a timeout; their number has a cap; one without calls is
-//! closed after the idle timeout; and no connection's error ends the server.
+//! the preface of HTTP/2 has arrived, within a timeout; their number has a cap; one without calls
+//! is closed after the idle timeout; and no connection's error ends the server.
 
 use std::{
     io,
@@ -46,8 +46,8 @@ pub struct Config {
     pub idle_timeout: Duration,
 }
 
-/// How HTTP/2 begins: the connection preface (RFC 9113, 3.4), and the head of a SETTINGS frame, whose type is
-/// the fourth byte after it.
+/// How HTTP/2 begins: the connection preface (RFC 9113, 3.4), and the head of a SETTINGS frame,
+/// whose type is the fourth byte after it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEAD: usize = 9;
 const SETTINGS: u8 = 4;

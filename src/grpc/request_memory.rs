@@ -33,8 +33,8 @@ impl RequestMemory {
         Self(Arc::new(Semaphore::new(BUDGET / UNIT)))
     }
 
-    /// Counts the body of a request against the budget until it has been received. Beyond the budget
-    /// the body fails with RESOURCE_EXHAUSTED.
+    /// Counts the body of a request against the budget until it has been received. Beyond the
+    /// budget the body fails with RESOURCE_EXHAUSTED.
     pub(super) fn limit(&self, request: http::Request<Body>) -> http::Request<Body> {
         request.map(|body| {
             Body::new(LimitedBody {

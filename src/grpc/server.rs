@@ -1,5 +1,5 @@
-//! The gRPC server: its middleware, the services of health, reflection and followme, the server span
-//! of each call.
+//! The gRPC server: its middleware, the services of health, reflection and followme, the server
+//! span of each call.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -44,7 +44,8 @@ pub struct Config {
     /// The drain delay: how long the server still accepts calls after it has become NOT_SERVING, so
     /// that balancers notice.
     pub drain_delay: Duration,
-    /// The drain limit: how long calls in flight, and the writes that they began, may take after that.
+    /// The drain limit: how long calls in flight, and the writes that they began, may take after
+    /// that.
     pub drain_limit: Duration,
     /// The keys of W3C baggage that are passed on to upstream.
     pub baggage_keys: Vec<String>,
@@ -141,8 +142,8 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Returns the server span of a call, a child of the caller's span. `access_log` records how the call
-/// ends.
+/// Returns the server span of a call, a child of the caller's span. `access_log` records how the
+/// call ends.
 fn span(request: &http::Request<()>, local: SocketAddr, baggage_keys: &[String]) -> tracing::Span {
     let method = request.uri().path().trim_start_matches('/');
     if !method.starts_with(SERVICE) {

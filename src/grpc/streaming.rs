@@ -20,9 +20,9 @@ pub(super) fn is_streaming(path: &str) -> bool {
 
 /// The body of a streaming response.
 ///
-/// It ends with DEADLINE_EXCEEDED at the caller's deadline, and with OK when the server stops, after
-/// the messages that are ready; else a watch would hold up every drain. Until then its connection
-/// is not idle.
+/// It ends with DEADLINE_EXCEEDED at the caller's deadline, and with OK when the server stops,
+/// after the messages that are ready; else a watch would hold up every drain. Until then its
+/// connection is not idle.
 pub(super) struct StreamingBody {
     body: Body,
     end: Pin<Box<dyn Future<Output = Status> + Send>>,

@@ -1,14 +1,14 @@
-//! What a write record keeps of a write: a versioned message.
+//! The body of a write record: a versioned message.
 //!
-//! The journal stores a body and never looks into it; `operations` makes it and reads it. Values
-//! stand in it as in the domain, but plain: ids as integers, a set of fields as bits.
+//! The journal stores a body without interpreting it; `operations` makes it and reads it. Values
+//! are as in the domain, but plain: ids as integers, a set of fields as bits.
 
 use prost::Message;
 
 /// The version that this release writes. It reads this version and the one before.
 pub const VERSION: u32 = 1;
 
-/// What is kept of a write.
+/// The body of a write record.
 #[derive(Clone, PartialEq, Message)]
 pub struct Body {
     /// The version of the message.
@@ -20,7 +20,7 @@ pub struct Body {
     /// What was sent and is not verified yet.
     #[prost(message, optional, tag = "3")]
     pub open: Option<Open>,
-    /// How far a replace-all came.
+    /// The progress of a replace-all.
     #[prost(message, optional, tag = "4")]
     pub replace: Option<Replace>,
     /// The answer, once it is final.
@@ -182,7 +182,7 @@ pub struct Unreadable {
     pub text: String,
 }
 
-/// How far a replace-all came.
+/// The progress of a replace-all.
 #[derive(Clone, PartialEq, Message)]
 pub struct Replace {
     /// The numbers that the account is to have.
@@ -227,7 +227,7 @@ pub struct NumberEtag {
     pub etag: String,
 }
 
-/// A step of a replace-all, and what became of it.
+/// A step of a replace-all, and its outcome.
 #[derive(Clone, PartialEq, Message)]
 pub struct Report {
     /// `keep`, `add`, `update` or `delete`.
@@ -239,7 +239,7 @@ pub struct Report {
     /// The number.
     #[prost(int32, tag = "3")]
     pub number: i32,
-    /// The fields that upstream did not take.
+    /// The fields that upstream did not apply.
     #[prost(uint32, tag = "4")]
     pub unapplied: u32,
 }
@@ -256,7 +256,7 @@ pub struct Answer {
     /// The numbers of the reply: one, or those of the list.
     #[prost(message, repeated, tag = "3")]
     pub numbers: Vec<Number>,
-    /// The fields that upstream did not take.
+    /// The fields that upstream did not apply.
     #[prost(uint32, tag = "4")]
     pub unapplied: u32,
     /// The number that a failure is about.

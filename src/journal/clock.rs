@@ -9,14 +9,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The most that the time between two processes counts towards a TTL: a wall clock that jumps must
-/// not end a promise.
+/// The maximum time between two processes that counts towards a TTL: a wall clock that jumps must
+/// not expire records.
 const MAX_GAP: i64 = 60 * 60 * 1000;
 
-/// Where the journal reads the time.
+/// The clocks of a journal.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
-    /// The clocks of the system. The one that expires records goes on while the machine is
+    /// The clocks of the system. The one that expires records continues while the machine is
     /// suspended.
     #[default]
     System,
@@ -71,8 +71,8 @@ impl Clock {
     }
 }
 
-/// The time by which records expire. It goes on from process to process: each starts where the one
-/// before wrote last, plus the time that has passed since by the wall clock, at most an hour.
+/// The time by which records expire. It continues across processes: each starts at the last time
+/// that the one before wrote, plus the wall-clock time since then, at most an hour.
 #[derive(Debug, Clone)]
 pub(super) struct JournalTime {
     clock: Clock,

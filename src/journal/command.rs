@@ -1,7 +1,6 @@
-//! `followme journal`: what operators ask of a journal, beside the process that has it or while none
-//! runs.
+//! `followme journal`: commands on a journal, with or without a running process.
 //!
-//! Nothing personal is shown unless it is asked for.
+//! Personal data is shown only on request.
 
 use std::{
     fmt::Write as _,
@@ -20,13 +19,13 @@ use super::{
 };
 use crate::telemetry::audit::{self, Audit};
 
-/// How long a command waits for the process that has the journal to carry out a request.
+/// How long a command waits until the running process has carried out a request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often it looks for the answer.
+/// How often it polls for the answer.
 const ANSWER_POLL: Duration = Duration::from_millis(50);
 
-/// How long a command waits while the process that has the journal commits.
+/// How long a command waits while the running process commits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages that a backup copies at once.
@@ -37,7 +36,7 @@ const BACKUP_PAGES: i32 = 256;
 #[non_exhaustive]
 pub enum CommandError {
     /// The journal is in memory.
-    #[error("journal.url: the journal is in memory, where no command reaches it")]
+    #[error("journal.url: the journal is in memory, so commands cannot read it")]
     InMemory,
     /// There is no journal.
     #[error("journal.url: there is no journal at {0}")]
@@ -62,15 +61,15 @@ pub enum CommandError {
         /// How many the command named.
         given: usize,
     },
-    /// A process has the journal, and the command needs it alone.
-    #[error("{0} has the journal: stop it first")]
+    /// A process uses the journal, and the command needs exclusive access.
+    #[error("{0} uses the journal: stop it first")]
     InUse(String),
-    /// The process that has the journal refused.
+    /// The running process refused.
     #[error("{0}")]
     Refused(String),
-    /// The process that has the journal does not answer.
+    /// The running process does not answer.
     #[error(
-        "the request is filed, but the process that has the journal has not answered within {ANSWER_TIMEOUT:?}"
+        "the request is stored, but the running process has not answered within {ANSWER_TIMEOUT:?}"
     )]
     Unanswered,
     /// The backup cannot be written.
@@ -81,7 +80,7 @@ pub enum CommandError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The audit log does not take it.
+    /// The audit log cannot be written.
     #[error("nothing was done")]
     Audit(#[from] audit::Unavailable),
     /// SQLite cannot do it.
@@ -210,15 +209,15 @@ pub fn show(config: &Config, id: RecordId, personal: bool) -> Result<String, Com
         }) => writeln!(text, "method      {}", origin.method),
         Some(_) => Ok(()),
         None if shown.body.is_some() => {
-            writeln!(text, "what it holds cannot be read: see journal.key_file")
+            writeln!(text, "the body cannot be read: see journal.key_file")
         }
-        None => writeln!(text, "what it held is gone"),
+        None => writeln!(text, "the body has expired"),
     };
     Ok(text)
 }
 
-/// Resolves an open record, or has a replace-all go on: by the process that has the journal, or,
-/// where none runs, at once or by the next one. Who carries it out writes it into the audit log.
+/// Resolves an open record, or resumes a replace-all. The running process does it, or if none runs,
+/// this command or the next process. It is recorded in the audit log.
 ///
 /// # Errors
 /// Fails where the record is not open, or the process refuses or does not answer.
@@ -251,7 +250,7 @@ pub fn resolve(
     let request = transaction.last_insert_rowid();
     transaction.commit()?;
     match lock {
-        Ok(_) => Ok("no process has the journal: the next one carries it out at its start".into()),
+        Ok(_) => Ok("no process uses the journal: the next one carries it out at its start".into()),
         Err(_) => wait_for_answer(&connection, request),
     }
 }
@@ -274,11 +273,12 @@ fn wait_for_answer(connection: &Connection, request: i64) -> Result<String, Comm
     }
 }
 
-/// Forgets every record, the open ones too, and makes new keys at the next start. The way out where
-/// the key of the journal is lost.
+/// Deletes every record, the open ones too, for example if the key of the journal is lost. The next
+/// start makes new keys.
 ///
 /// # Errors
-/// Fails where a process has the journal, or not as many records are open as the command names.
+/// Fails if a process uses the journal, or if another number of records is open than the command
+/// names.
 pub fn reset(
     config: &Config,
     forget_open: usize,

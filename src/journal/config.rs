@@ -1,4 +1,4 @@
-//! What the journal is configured with.
+//! The configuration of the journal.
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -7,39 +7,39 @@ use zeroize::Zeroizing;
 
 use super::Clock;
 
-/// What the journal is configured with. The default keeps it in memory.
+/// The configuration of the journal. The default keeps it in memory.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where it is kept.
     pub location: Location,
     /// The stable name of the upstream whose writes it records.
     pub upstream: String,
-    /// The keys that encrypt what records hold; `None` to keep it readable.
+    /// The keys that encrypt the bodies of records; `None` for plaintext.
     pub keys: Option<Keys>,
     /// How long a caller waits for the journal.
     pub timeout: Duration,
     /// The share of the entries and of the bytes that one caller may hold.
     pub caller_share: f64,
-    /// How long a write whose outcome is unknown is remembered after it was last asked about.
+    /// How long a write whose outcome is unknown is kept after the last call with its request id.
     pub unknown_ttl: Duration,
     /// Whether a file on a network file system is allowed.
     pub allow_network_fs: bool,
-    /// How long opening waits for another process to let go of the file.
+    /// How long opening waits until another process releases the file.
     pub lock_timeout: Duration,
-    /// How long and how much is remembered of writes that are settled.
+    /// The limits of settled records.
     pub limits: Limits,
-    /// Where it reads the time.
+    /// The clocks.
     pub clock: Clock,
 }
 
-/// How long and how much the journal remembers.
+/// The limits of settled records.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long after its end a write is remembered.
+    /// How long a record is kept after it was settled.
     pub ttl: Duration,
-    /// How many writes are remembered.
+    /// The maximum number of records.
     pub entries: usize,
-    /// How many bytes they may take, about.
+    /// The approximate maximum size of their bodies, in bytes.
     pub bytes: usize,
 }
 
@@ -109,7 +109,7 @@ impl Keys {
     /// `#` are skipped.
     ///
     /// # Errors
-    /// Says what is wrong, without the text of a key.
+    /// Returns what is wrong, without the text of a key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().map(str::trim).enumerate();
         let keys = lines

@@ -1,10 +1,10 @@
-//! What fails in the journal.
+//! The errors of the journal.
 
 use std::{borrow::Cow, io, path::PathBuf};
 
 use super::RecordId;
 
-/// Why the journal does not do something now.
+/// Why the journal cannot record or read now.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -43,20 +43,20 @@ pub enum OpenError {
         /// The name of the file system.
         kind: &'static str,
     },
-    /// Another process has it.
+    /// Another process owns it.
     #[error(
         "journal.url: {path} is in use by {holder}; end that process, or give each its own file"
     )]
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// What the lock file tells of the process.
+        /// The description of the process in the lock file.
         holder: String,
     },
-    /// It was encrypted with a key that is not there.
+    /// It was encrypted with a key that is not configured.
     #[error(
         "journal.key_file: {} opens this journal; configure the key file that it was written \
-         with, or give it up with `followme journal reset --forget-open N`",
+         with, or delete its records with `followme journal reset --forget-open N`",
         if *given { "none of the keys" } else { "the journal is encrypted, and only its key" }
     )]
     Key {

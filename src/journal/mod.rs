@@ -1,20 +1,21 @@
 //! The journal: what must survive a crash.
 //!
-//! Upstream takes no idempotency key and its writes cannot be fenced, so the facade records what it
-//! is about to send before it sends it. A write record goes `claimed -> begun -> settled`, or
+//! Upstream takes no idempotency key and its writes cannot be fenced, so the facade records a write
+//! before it sends it. A write record goes `claimed -> begun -> settled`, or
 //! `begun -> unknown -> settled`:
 //!
 //! - A record is [begun](Record::begin) on the disk before the first byte of its request goes
 //!   upstream.
-//! - A record that was begun never becomes free by time alone, only by proof. So a request id leads
-//!   to one add at most, and no clock is needed to know it. (The documented limit is
+//! - A record that was begun is freed only by proof of its outcome, never by time alone. So a
+//!   request
+//!   id leads to one add at most, whatever the clocks say. (The documented limit is
 //!   [`Config::unknown_ttl`].)
-//! - A final answer leaves only after the journal took it.
-//! - What is only claimed by a process that has died is free: nothing was sent.
+//! - A final answer is sent only after the journal has stored it.
+//! - A claim ends with its process: nothing was sent.
 //!
-//! Claims are in memory, since one process holds the file: a lock file beside it proves that the one
-//! before has ended. The bodies of the records are in SQLite, where a thread of its own writes them;
-//! everything that waits for it goes into one commit.
+//! Claims are in memory, because one process owns the file: a lock file proves that the process
+//! before has ended. The bodies of the records are in SQLite. One thread writes them, and commits
+//! all waiting writes together.
 
 pub mod body;
 mod clock;
@@ -58,13 +59,13 @@ use seal::{Hash, Seal};
 use store::{Change, Row, Store};
 use table::{About, Found, Table};
 
-/// The journal. Cheap to clone.
+/// The journal: the write records, and facts about upstream. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     inner: Arc<Inner>,
 }
 
-/// What a journal and its records share.
+/// The state that a journal and its records share.
 struct Inner {
     store: Store,
     seal: Seal,
@@ -78,7 +79,7 @@ struct Inner {
 /// A write that is to be recorded.
 #[derive(Debug, Clone)]
 pub struct NewWrite {
-    /// The request id that the caller gave, and what it is bound to.
+    /// The request id of the caller, and its scope.
     pub request: Option<RequestKey>,
     /// The name of the caller; empty for the anonymous one.
     pub caller: String,
@@ -86,7 +87,7 @@ pub struct NewWrite {
     pub account: AccountId,
 }
 
-/// What a request id is bound to, besides the caller.
+/// A request id and its scope, besides the caller.
 #[derive(Debug, Clone)]
 pub struct RequestKey {
     /// The stable name of the tenant; never the text of a License.
@@ -95,27 +96,28 @@ pub struct RequestKey {
     pub method: &'static str,
     /// The request id.
     pub request_id: String,
-    /// A hash of what the request asks for.
+    /// The fingerprint of the request.
     pub fingerprint: [u8; 32],
 }
 
-/// How a write goes on after it was claimed.
+/// The result of a claim.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is moved once per write")]
 pub enum Claimed {
-    /// It is new: carry it out.
+    /// The write is new: carry it out.
     New(Record),
-    /// An earlier try left it unknown or incomplete: read [`Record::stored`] and go on from there.
+    /// An earlier attempt left it unknown or incomplete: read [`Record::stored`] and continue
+    /// there.
     TakenUp(Record),
-    /// It is settled: this is what its record holds.
+    /// It is settled: the body of its record.
     Replay(Body),
     /// Another call carries it out: wait for that, then claim again.
     InFlight(InFlight),
     /// The request id was used for another request.
     Conflict,
-    /// There is no space for another record, or the caller holds its share.
+    /// There is no space for another record, or the caller has used up its share.
     Full,
-    /// Its outcome is unknown, and what is needed to find it out is gone.
+    /// Its outcome is unknown, and its record has expired.
     Tombstone(RecordId),
 }
 
@@ -136,7 +138,7 @@ impl InFlight {
 pub enum Availability {
     /// It does.
     Available,
-    /// It does not now; it is tried each second. The reason is for operators.
+    /// It does not now, and tries again each second. The reason is for operators.
     Unavailable(Cow<'static, str>),
     /// It does not until a restart. The reason is for operators.
     Poisoned(Cow<'static, str>),
@@ -151,10 +153,10 @@ impl Availability {
 }
 
 impl Journal {
-    /// Opens the journal, or makes it. Waits for another process to let go of it.
+    /// Opens the journal, or creates it. Waits until another process releases it.
     ///
     /// # Errors
-    /// Says which configuration key is wrong and what to do.
+    /// Returns which configuration key is wrong, and what to do.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
         let config = config.clone();
         let upstream = config.upstream.clone();
@@ -175,7 +177,7 @@ impl Journal {
         })
     }
 
-    /// Claims a write: nobody else carries it out until the record that is returned is dropped or
+    /// Claims a write: no other call carries it out until the returned record is dropped or
     /// ended. Nothing is on the disk before [`Record::begin`].
     ///
     /// # Errors
@@ -193,7 +195,7 @@ impl Journal {
                 let now = inner.time.now();
                 match available {
                     Availability::Available => table.claim(new, about.clone(), now, &mut evicted),
-                    // What needs no write goes on.
+                    // A claim that needs no write is answered.
                     Availability::Unavailable(reason) => match table.replay(&about, now) {
                         Some(id) => (id, Found::Settled),
                         None => return Err(refused(reason)),
@@ -245,11 +247,11 @@ impl Journal {
             .map(|(about, state)| Record::new(Arc::clone(&self.inner), id, about, Some(state))))
     }
 
-    /// Replaces what an open record of another write holds, which keeps its state. Hold the account
+    /// Replaces the body of an open record of another write, and keeps its state. Hold the account
     /// lock.
     ///
     /// # Errors
-    /// Fails where the journal does not take it.
+    /// Fails if the journal cannot store it.
     pub async fn amend(&self, id: RecordId, body: &Body) -> Result<(), Error> {
         let inner = &self.inner;
         inner.count();
@@ -279,17 +281,17 @@ impl Journal {
         self.inner.table().all_open()
     }
 
-    /// Returns something that is known of the upstream.
+    /// Returns a fact about the upstream.
     #[must_use]
     pub fn host_fact(&self, name: &str) -> Option<String> {
         self.inner.facts.lock().get(name).cloned()
     }
 
-    /// Keeps something that is known of the upstream; `None` takes it back. When this returns, it
-    /// is on the disk.
+    /// Stores a fact about the upstream; `None` deletes it. When this returns, it is on the
+    /// disk.
     ///
     /// # Errors
-    /// Fails where the journal does not take it; then it holds for this process only.
+    /// Fails if the journal cannot store it; then it holds for this process only.
     pub async fn set_host_fact(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
         self.inner.count();
         let (name, value) = (name.to_owned(), value.map(str::to_owned));
@@ -324,7 +326,7 @@ impl Journal {
         self.inner.store.sweep().await;
     }
 
-    /// Returns how many records there are, and what they take.
+    /// Returns the number of records, and their size.
     #[must_use]
     pub fn figures(&self) -> Figures {
         Figures {
@@ -333,7 +335,7 @@ impl Journal {
         }
     }
 
-    /// Lets the metrics observe the figures, as long as the journal lives.
+    /// Registers the figures with the metrics until the journal is dropped.
     pub(crate) fn observe(&self) {
         let inner = Arc::downgrade(&self.inner);
         metrics::observe_journal(move || {

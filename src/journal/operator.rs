@@ -1,5 +1,5 @@
-//! What operators ask the running process for. `followme journal` writes a request into the journal,
-//! the process carries it out and writes the answer.
+//! Requests of operators to the running process. `followme journal` writes a request into the
+//! journal; the process carries it out and writes the answer.
 
 use std::collections::HashSet;
 
@@ -12,17 +12,17 @@ use super::{
 };
 use crate::domain::NumberId;
 
-/// How many requests may wait to be carried out.
+/// The maximum number of requests that wait.
 const QUEUE: usize = 64;
 
-/// What an operator wants done with a record.
+/// The action that an operator requests for a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Settle it as applied, to this number where it is an add.
+    /// Settle it as applied; an add, to this number.
     Applied(Option<NumberId>),
     /// Settle it as not applied: its request id is free again.
     NotApplied,
-    /// Go on with a replace-all that stopped on its way.
+    /// Resume a replace-all that stopped between two steps.
     Resume,
 }
 
@@ -90,7 +90,7 @@ impl OperatorRequest {
         self.stored.record
     }
 
-    /// Returns what is to be done.
+    /// Returns the action.
     #[must_use]
     pub fn action(&self) -> Action {
         self.stored.action
@@ -102,7 +102,7 @@ impl OperatorRequest {
         &self.stored.operator
     }
 
-    /// Tells the operator what was done, or why nothing was.
+    /// Answers the operator: what was done, or why nothing was.
     pub fn answer(self, answer: Result<String, String>) {
         self.store
             .finish_unattended(vec![Change::Answer(self.stored.id, answer)]);
@@ -112,7 +112,7 @@ impl OperatorRequest {
 /// Finds requests in the file and hands them out.
 pub(super) struct Inbox {
     out: mpsc::Sender<Stored>,
-    /// Those that this process was given already.
+    /// The requests that were handed out already.
     handed_out: HashSet<i64>,
     /// The state of the file in which there was none left, as SQLite counts the writes of others.
     seen: Option<i64>,

@@ -60,7 +60,7 @@ impl FromStr for RecordId {
     }
 }
 
-/// What became of a write, as far as its record tells.
+/// The state of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[repr(u8)]
@@ -71,11 +71,11 @@ pub enum State {
     Begun = 1,
     /// It may have been sent, and its outcome is not known.
     Unknown = 2,
-    /// A replace-all that stopped on its way.
+    /// A replace-all that stopped between two steps.
     Incomplete = 3,
     /// Its final answer is known.
     Settled = 4,
-    /// Its outcome is not known, and what is needed to find it out is gone.
+    /// Its outcome is not known, and its body has expired.
     Tombstone = 5,
 }
 
@@ -122,38 +122,38 @@ impl State {
 pub struct OpenWrite {
     /// Its record.
     pub id: RecordId,
-    /// What became of it.
+    /// Its state.
     pub state: State,
-    /// What its record holds; `None` of a tombstone.
+    /// The body of its record; `None` for a tombstone.
     pub body: Option<Body>,
 }
 
-/// The record of a write, held by whoever carries the write out.
+/// The record of a write, owned by the task that carries the write out.
 ///
-/// Dropped before [`begin`](Self::begin), it leaves everything as it was before the claim. Dropped
-/// after, it leaves the outcome unknown.
+/// Dropping it before [`begin`](Self::begin) undoes the claim. Dropping it after that leaves the
+/// outcome unknown.
 pub struct Record {
     inner: Arc<Inner>,
     id: RecordId,
     about: About,
     phase: Phase,
-    /// Of a record that was taken up: what it was before.
+    /// What a record that was claimed again was before; `None` for a new one.
     earlier: Option<Earlier>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing of this try is on the disk.
+    /// Nothing of this attempt is on the disk.
     Claimed,
     /// A begin was not acknowledged, and may be on the disk.
     Beginning,
     /// A begin was acknowledged.
     Begun,
-    /// The record was given its end.
+    /// The record has ended.
     Ended,
 }
 
-/// What a record was before it was taken up.
+/// What a record was before it was claimed again.
 #[derive(Debug, Clone)]
 struct Earlier {
     state: State,
@@ -183,8 +183,8 @@ impl Record {
         self.id
     }
 
-    /// Reads what a record that was taken up held before. Hold the account lock: until then another
-    /// write of the account may amend it.
+    /// Reads the body that a record had before it was claimed again. Hold the account lock: without
+    /// it another write of the account may amend the body.
     ///
     /// # Errors
     /// Fails where the journal does not answer, or the record cannot be read.
@@ -213,7 +213,7 @@ impl Record {
     /// returns, it is on the disk.
     ///
     /// # Errors
-    /// Fails where the journal does not take it; then nothing may be sent.
+    /// Fails if the journal cannot store it; then nothing may be sent.
     pub async fn begin(&mut self, body: &Body) -> Result<(), Error> {
         self.inner.count();
         if self
@@ -243,20 +243,20 @@ impl Record {
         }
     }
 
-    /// Records what is to be sent next by a write that was begun: a repair, a restore, or the end of
-    /// one step together with the begin of the next. When this returns, it is on the disk.
+    /// Records what is to be sent next by a write that was begun: a repair, a restore, or the end
+    /// of one step together with the begin of the next. When this returns, it is on the disk.
     ///
     /// # Errors
-    /// Fails where the journal does not take it; then nothing more may be sent.
+    /// Fails if the journal cannot store it; then nothing more may be sent.
     pub async fn update(&mut self, body: &Body) -> Result<(), Error> {
         self.begin(body).await
     }
 
-    /// Records the final answer. A write without a request id is forgotten. Once polled it is
-    /// carried out, whether or not the future is dropped, and as often as it takes.
+    /// Records the final answer. The record of a write without a request id is deleted. Once
+    /// polled, the journal retries until it is stored, even if the future is dropped.
     ///
     /// # Errors
-    /// Fails where the journal takes nothing any more until a restart.
+    /// Fails if the journal stores nothing until a restart.
     pub async fn settle(self, body: &Body) -> Result<(), Error> {
         if self.about.key.is_none() {
             return self.forget().await;
@@ -272,7 +272,7 @@ impl Record {
         self.end(State::Unknown, body).await
     }
 
-    /// Records that a replace-all stopped on its way. As [`settle`](Self::settle).
+    /// Records that a replace-all stopped between two steps. As [`settle`](Self::settle).
     ///
     /// # Errors
     /// As [`settle`](Self::settle).
@@ -286,7 +286,7 @@ impl Record {
         self.finish(Change::Put(row)).await
     }
 
-    /// Deletes the record of a write that had no effect, as was proved.
+    /// Deletes the record of a write that provably was not applied.
     ///
     /// # Errors
     /// As [`settle`](Self::settle).
@@ -298,7 +298,7 @@ impl Record {
         self.finish(Change::Delete(self.id)).await
     }
 
-    /// Undoes the claim of a write of which nothing was sent in this try: the record is gone, or what
+    /// Undoes the claim of a write of which this attempt sent nothing: the record is deleted, or as
     /// it was before.
     ///
     /// # Errors
@@ -324,7 +324,7 @@ impl Record {
         self.phase = Phase::Ended;
         let finished = self.inner.store.finish(vec![change]).await;
         if finished.is_err() {
-            // Nothing is recorded any more; nobody must wait for it.
+            // Nothing is recorded until a restart, so no call may wait for it.
             self.inner.table().update(self.id, |entry| {
                 entry.state = State::Unknown;
                 entry.running = None;

@@ -1,4 +1,4 @@
-//! What hides people's data in the journal: keyed hashes in place of names, and encrypted bodies.
+//! Protects personal data in the journal: keyed hashes instead of names, and encrypted bodies.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use hmac::{Hmac, Mac as _};

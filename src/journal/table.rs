@@ -1,5 +1,5 @@
-//! What every record is about, in memory: claims, states, and who holds how much. The bodies are in
-//! SQLite.
+//! The records in memory, without their bodies: claims, states, and the usage of each caller. The
+//! bodies are in SQLite.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,7 +23,7 @@ pub(super) struct Bounds {
     pub(super) unknown_ttl: i64,
 }
 
-/// What a record is about.
+/// A record without its body.
 #[derive(Debug, Clone)]
 pub(super) struct About {
     /// The request id, and whose; `None` for a write without one.
@@ -37,7 +37,7 @@ pub(super) struct About {
 pub(super) struct Entry {
     pub(super) about: About,
     pub(super) state: State,
-    /// When it came to its state, or was asked about last.
+    /// When it reached its state, or a call asked for it last.
     pub(super) at: i64,
     pub(super) body_bytes: usize,
     /// Held while a process works on it; its end wakes those who wait.
@@ -64,7 +64,7 @@ pub(super) struct Table {
     evicted: u64,
 }
 
-/// What one caller holds.
+/// The usage of one caller.
 #[derive(Debug, Default)]
 struct Use {
     entries: usize,
@@ -73,7 +73,7 @@ struct Use {
     settled: BTreeSet<(i64, RecordId)>,
 }
 
-/// How a claim goes on.
+/// The result of a claim.
 #[derive(Debug)]
 pub(super) enum Found {
     New,
@@ -180,7 +180,7 @@ impl Table {
         replays.then_some(id)
     }
 
-    /// Takes an open record that nobody has.
+    /// Claims an open record, unless it is claimed already.
     pub(super) fn claim_open(&mut self, id: RecordId) -> Option<&Entry> {
         let entry = self.entries.get_mut(&id)?;
         if !entry.state.is_open() || entry.running.is_some() {
@@ -190,7 +190,7 @@ impl Table {
         Some(entry)
     }
 
-    /// Makes space for one more record of a caller, who gives up settled ones of its own only.
+    /// Makes space for one more record of a caller, by evicting its own settled records only.
     fn admit(&mut self, caller: &Hash, evicted: &mut Vec<RecordId>) -> bool {
         let Bounds {
             entries,
@@ -266,8 +266,8 @@ impl Table {
             .collect()
     }
 
-    /// Takes out what is due: settled records after their TTL, and open ones that nobody asked about
-    /// for long.
+    /// Takes out what is due: settled records after their TTL, and open ones that nobody asked
+    /// about for long.
     pub(super) fn sweep(&mut self, now: i64) -> Due {
         let Bounds {
             ttl, unknown_ttl, ..
@@ -344,14 +344,14 @@ impl Table {
     }
 }
 
-/// How many records there are, and what they take.
+/// The number of records, and their size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
     /// How many records there are in each state, in the order of [`State`].
     pub by_state: [usize; 6],
     /// How many bytes they take, about.
     pub bytes: usize,
-    /// How many settled records were given up before their time, since the process started.
+    /// How many settled records were evicted since the process started.
     pub evicted: u64,
     /// How many commits there were, since the process started.
     pub commits: u64,

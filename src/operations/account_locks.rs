@@ -1,4 +1,4 @@
-//! One write at a time per account, in the order in which they came.
+//! Account locks: one write at a time per account, in the order of arrival.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,8 +9,8 @@ use crate::domain::AccountId;
 
 /// The accounts that are being written or waited for.
 ///
-/// An account id names one account of PortaBilling whatever the License, so a License that is
-/// rotated makes no other account.
+/// The key is the account id alone: it names one account of PortaBilling whatever the License, and
+/// a License can be rotated.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AccountLocks(Arc<Mutex<HashMap<AccountId, Arc<Lock<()>>>>>);
 
@@ -44,7 +44,7 @@ impl Drop for AccountLockGuard {
     fn drop(&mut self) {
         self.guard = None;
         let mut locks = self.locks.0.lock();
-        // The map's own is the last one: nobody holds it or waits for it.
+        // Only the map holds the lock: there is no guard and no waiter.
         if locks
             .get(&self.account)
             .is_some_and(|lock| Arc::strong_count(lock) == 1)

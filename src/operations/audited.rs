@@ -50,7 +50,7 @@ fn failed(error: &Error) -> End<'static> {
             expectation,
             ..
         } => (Outcome::Unknown, expectation.number, *fields),
-        // What was asked for was written; what else happened is the reason.
+        // The write was applied; the reason is what happened besides.
         Error::FieldsNotApplied { number, fields } => (Outcome::Done, Some(*number), *fields),
         Error::CollateralChange { .. } | Error::Vanished { .. } => {
             (Outcome::Done, None, FieldSet::empty())
@@ -67,7 +67,7 @@ fn failed(error: &Error) -> End<'static> {
 }
 
 impl Operations {
-    /// Writes into the audit log and the metrics what became of a write whose outcome was unknown.
+    /// Records in the audit log and the metrics the outcome of a write that was unknown.
     pub(super) fn audit_resolved(
         &self,
         task: &WriteTask,

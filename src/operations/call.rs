@@ -12,7 +12,7 @@ use crate::{
     upstream::{Kind, ReadPurpose, RequestOptions, Tenant},
 };
 
-/// An RPC that is being served: all that holds for it from the first check to the reply.
+/// An RPC that is being served: the parameters that hold from the first check to the reply.
 ///
 /// It is built once, from the metadata and the message, and never changes.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ pub struct Call {
     pub tenant: Tenant,
     /// What makes a write repeatable: its request id and fingerprint, where it has an id.
     pub idempotency: Option<Idempotency>,
-    /// When the caller is answered at the latest, whatever the call has come to.
+    /// When the caller gets a reply at the latest, even if the work is not finished.
     pub reply_by: Option<Instant>,
-    /// Who the permits of the concurrency limiter are shared between: the caller, or the connection
-    /// of an anonymous one.
+    /// The key of fair queueing in the concurrency limiter: the caller, or the connection of an
+    /// anonymous one.
     pub fairness_key: Arc<str>,
     /// The call in the table of calls in flight.
     pub progress: in_flight::Progress,
@@ -83,7 +83,7 @@ impl Call {
         }
     }
 
-    /// Waits for what only reads, until the caller has to be answered.
+    /// Waits for a read until `reply_by`.
     ///
     /// # Errors
     /// [`Error::ReadDeadline`] at `reply_by`.

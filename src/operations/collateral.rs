@@ -1,5 +1,5 @@
-//! What a request to `UpdateFollowmeAll` did to the numbers that it was not about: the documents do
-//! not say which numbers that route writes (docs/upstream/domain.md 4).
+//! Detects collateral changes: other numbers that a request to `UpdateFollowmeAll` changed. It is
+//! not documented which numbers that route writes (docs/upstream/domain.md 4).
 
 use super::expectation::is_same;
 use crate::domain::{Field, FieldSet, Fields, List, Number, NumberId};
@@ -13,7 +13,7 @@ pub(super) struct Posted {
     pub(super) fields: Fields,
     /// The list before.
     pub(super) before: List,
-    /// The numbers whose restoration was begun: one that is added again is not added twice.
+    /// The numbers whose restoration was begun, so that none is added twice.
     pub(super) restored: Vec<NumberId>,
 }
 

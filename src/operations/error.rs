@@ -1,4 +1,4 @@
-//! How an operation can end other than as asked.
+//! The errors of operations.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::{
 
 use super::{Expectation, Incomplete, RequestId};
 
-/// An operation that did not end as asked. What depends on its kind is in [`Error::row`], and the
+/// An error of an operation. What depends on its kind is in [`Error::row`], and the
 /// gRPC code of each reason in `grpc/status/reasons.rs`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,9 +28,9 @@ pub enum Error {
         /// The number.
         number: NumberId,
     },
-    /// The list holds elements without an id or of another account: each may be a number of which a
-    /// part was lost, so that what is missing cannot be told. Nothing was sent, or only reads.
-    #[error("the list lost ids")]
+    /// The list has unidentified elements (without an id, or of another account). Each may be a
+    /// number, so a number that is not listed may exist. Nothing was sent, or only reads.
+    #[error("the list has unidentified elements")]
     UnidentifiedNumbers,
     /// Upstream says that there is no such account.
     #[error("upstream does not know account {account}")]
@@ -43,9 +43,9 @@ pub enum Error {
     /// The caller may not write now.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The caller may not forward calls to a redirect number that is new. Nothing was sent, or only
+    /// The caller may not forward calls to the new redirect number. Nothing was sent, or only
     /// reads.
-    #[error("the caller may not forward calls to {field}")]
+    #[error("the caller may not forward calls to the redirect number in {field}")]
     DestinationDenied {
         /// The path from the request to the redirect number.
         field: String,
@@ -74,52 +74,51 @@ pub enum Error {
     /// The write may or may not have had its effect.
     #[error("the outcome of the write is unknown")]
     OutcomeUnknown {
-        /// What was looked for in the list.
+        /// What the list must show.
         expectation: Box<Expectation>,
         /// The numbers that may be the one that was written.
         candidates: Vec<NumberId>,
         /// What happened to the request, where it failed.
         source: Option<upstream::Error>,
     },
-    /// The write was done, but whether upstream took fields that were sent once more is not known.
-    #[error("whether fields took is unknown")]
+    /// The write was applied, but whether a repair of its fields was is not known.
+    #[error("whether fields were applied is unknown")]
     FieldsUnverified {
         /// The fields.
         fields: FieldSet,
-        /// What number it is, and what it shall be.
+        /// The number, and its expected fields.
         expectation: Box<Expectation>,
         /// What happened to the request, where it failed.
         source: Option<upstream::Error>,
     },
-    /// The caller had to be answered before the write began; it will not be sent.
+    /// The deadline passed before the write was sent; it will not be sent.
     #[error("the write was not sent")]
     NotSent,
-    /// The caller had to be answered while the write was going on; it is finished.
-    #[error("the write is going on")]
+    /// The deadline passed while the write was in progress; it continues to its end.
+    #[error("the write is in progress")]
     InProgress {
-        /// The id by which its outcome can be asked for.
+        /// The request id that returns its outcome.
         request_id: Option<RequestId>,
     },
-    /// The audit log cannot be written, and without it nothing is; nothing was sent.
-    #[error("the write cannot be noted, so it was not sent")]
+    /// The audit log cannot be written, so nothing was sent.
+    #[error("the audit log cannot be written, so the write was not sent")]
     AuditUnavailable(#[from] audit::Unavailable),
-    /// The journal does not take the write, and without it nothing is sent.
+    /// The journal cannot record the write, so nothing was sent.
     #[error("the write cannot be recorded, so it was not sent")]
     JournalUnavailable(#[from] journal::Error),
-    /// The outcome of an earlier attempt was never found out, and what is needed to find it out is
-    /// gone.
-    #[error("the outcome of the write was never found out")]
+    /// The outcome of an earlier attempt was never resolved, and its record has expired.
+    #[error("the outcome of the write was never resolved")]
     Forgotten,
-    /// The caller had to be answered before a read was over.
-    #[error("the deadline came during a read")]
+    /// The deadline passed during a read.
+    #[error("the deadline passed during a read")]
     ReadDeadline,
     /// The id was used for another request.
     #[error("the request id was used for another request")]
     RequestIdConflict,
-    /// So many writes with ids are under way that no more can be remembered.
-    #[error("too many writes with a request id are under way")]
+    /// The limit of writes with request ids in flight is reached.
+    #[error("too many writes with a request id are in flight")]
     TooManyRequestIds,
-    /// The number or the list is not the one that the caller saw.
+    /// The number or the list has another etag than the request.
     #[error("the etag does not match")]
     EtagMismatch {
         /// The etag now; `None` where the number is gone.
@@ -127,16 +126,16 @@ pub enum Error {
         /// The number, where its etag was given.
         number: Option<NumberId>,
     },
-    /// The write was done, and fields that matter did not take.
-    #[error("fields did not take")]
+    /// The write was applied, but not all of its strict fields.
+    #[error("fields were not applied")]
     FieldsNotApplied {
         /// The number.
         number: NumberId,
         /// The fields.
         fields: FieldSet,
     },
-    /// The task of the write died.
-    #[error("a task died")]
+    /// The task of the write panicked.
+    #[error("the task of the write panicked")]
     Panicked {
         /// Whether something had been sent.
         begun: bool,
@@ -146,7 +145,7 @@ pub enum Error {
     CollateralChange {
         /// The numbers that it changed.
         affected: Vec<NumberId>,
-        /// Those of them that could not be put back.
+        /// Those of them that could not be restored.
         not_restored: Vec<NumberId>,
     },
     /// The number vanished from the list while it was being changed.
@@ -167,8 +166,8 @@ pub enum Error {
         /// Its etag now.
         etag: Etag,
     },
-    /// A replace-all stopped on its way.
-    #[error("the list is not yet the one asked for")]
+    /// A replace-all stopped before its last step.
+    #[error("the list is not yet the requested one")]
     ReplaceIncomplete(Box<Incomplete>),
 }
 
@@ -177,7 +176,7 @@ pub enum Error {
 pub(super) enum Proof {
     /// The write was not applied.
     NotApplied,
-    /// The write was applied, although not as asked.
+    /// The write was applied, but differs from the request.
     Applied,
     /// Nothing: the write may or may not have been applied.
     Nothing,
@@ -327,12 +326,12 @@ impl Error {
             Self::JournalUnavailable(_) => (
                 Reason::JournalUnavailable,
                 NotApplied,
-                "the journal does not take the write, so it was not sent; try again later".into(),
+                "the journal cannot record the write, so it was not sent; try again later".into(),
             ),
             Self::Forgotten => (
                 Reason::OutcomeUnknown,
                 Nothing,
-                "the outcome of this write was never found out, and it was asked for too late; List \
+                "the outcome of this write was never resolved, and its record has expired; List \
                  the account first"
                     .into(),
             ),
@@ -432,7 +431,7 @@ impl Error {
         self.row().reason.as_str()
     }
 
-    /// Returns whether the write was applied, although not as asked.
+    /// Returns whether the write was applied, but differs from the request.
     pub(super) fn write_was_done(&self) -> bool {
         self.row().proof == Proof::Applied
     }

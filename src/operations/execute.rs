@@ -1,4 +1,5 @@
-//! One step of a write, from the audit log to the verified result. Nothing else sends a write.
+//! Executes one step of a write, from the audit log to the verified result. No other module sends a
+//! write.
 
 use std::time::{Duration, Instant};
 
@@ -19,15 +20,15 @@ use crate::{
     upstream::{Kind, UpdateAll, Written},
 };
 
-/// How old a list may be when a write is sent that was planned from it.
+/// The maximum age of the list that a write was planned from, when the write is sent.
 pub(super) const MAX_PLAN_AGE: Duration = Duration::from_millis(250);
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Debug)]
 pub(super) enum Executed {
     /// It was applied.
     Applied(Box<Applied>),
-    /// It was not sent: writing it down took so long that the list is another one now. It has to be
+    /// It was not sent: recording it took so long that the list may have changed. It must be
     /// planned again.
     Stale(List),
 }
@@ -39,7 +40,7 @@ pub(super) struct Applied {
     pub(super) list: List,
     /// The number.
     pub(super) number: NumberId,
-    /// The fields that upstream did not take, or changed without being asked.
+    /// The fields that upstream did not apply, or changed unasked.
     pub(super) unapplied: FieldSet,
 }
 
@@ -57,7 +58,7 @@ impl<'a> From<&'a Expectation> for Change<'a> {
 }
 
 impl Operations {
-    /// Carries out one step that was planned from a list that was just read.
+    /// Executes one step, planned from a list that was just read.
     ///
     /// # Errors
     /// [`Error::AuditUnavailable`], [`Error::JournalUnavailable`], [`Error::NotSent`] where nothing
@@ -163,7 +164,7 @@ impl Operations {
         }
     }
 
-    /// Writes what the task is at into its record: durable when it returns.
+    /// Records the progress of the task in the journal: durable when it returns.
     ///
     /// # Errors
     /// [`Error::JournalUnavailable`].
@@ -222,7 +223,7 @@ impl Operations {
                 .await;
             match sent {
                 Err(error) if error.nothing_ran() => {
-                    // What the first route says of the values is what the caller can act on.
+                    // The caller can act on the first route's error about its values.
                     let connect = error.kind() == Kind::Connect;
                     refused.get_or_insert(error);
                     if connect {
@@ -306,8 +307,8 @@ impl Operations {
             .collect()
     }
 
-    /// Returns true if a number that was found for an add is that one's and no other's, and notes so
-    /// in the records of the others.
+    /// Returns whether this add, and no other, made a number. If so, records that in the journal
+    /// for the other adds.
     ///
     /// Another add of the account may have made it if its outcome is unknown and its values fit,
     /// unless upstream said that it did this one.
@@ -342,7 +343,7 @@ impl Operations {
             {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "what an add made cannot be noted in the record of another one"
+                    "the number of an add cannot be recorded for another add"
                 );
                 return false;
             }
@@ -351,7 +352,7 @@ impl Operations {
     }
 }
 
-/// Returns what is kept of a request to `UpdateFollowmeAll` to compare with.
+/// Returns the part of a request to `UpdateFollowmeAll` that detection compares with.
 pub(super) fn posted(list: &List, expectation: &Expectation) -> Option<Posted> {
     Some(Posted {
         number: expectation.number?,

@@ -1,4 +1,4 @@
-//! What the list must show after a write, and what a list that was read says about it.
+//! Expectations (what the list must show after a write), and their comparison with a list.
 
 use crate::{
     domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plus},
@@ -54,13 +54,13 @@ pub struct Expectation {
     pub(super) applied: bool,
     /// The fields of a repair.
     pub(super) unverified: FieldSet,
-    /// The position in a replace-all's request.
+    /// The position in the request of a replace-all.
     pub(super) index: Option<usize>,
     /// The entry of the audit log.
     pub(super) entry: String,
 }
 
-/// The list before a write, as far as a new number is told from an old one by it.
+/// The baseline: what distinguishes new numbers from those that the list had before a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Baseline {
     /// The ids that it had, and those that other adds were found to have made since.
@@ -77,7 +77,7 @@ impl Baseline {
         }
     }
 
-    /// Returns true if a list hides more elements than the baseline: then it proves no absence.
+    /// Returns whether a list hides more elements than the baseline: then it proves no absence.
     fn shows_more_than(&self, list: &List) -> bool {
         list.unidentified > self.unidentified
     }
@@ -88,21 +88,21 @@ impl Baseline {
     }
 }
 
-/// What a list says about a write.
+/// The verdict of a list on a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The write was applied to this number.
     Applied(NumberId),
-    /// It was applied to this number by all that is known, but upstream stored other values than
-    /// were sent: the number is never repaired, since it could be a stranger's.
+    /// It was probably applied to this number, but upstream stored other values than were sent. The
+    /// number is never repaired, since somebody else may have added it.
     AppliedDifferently(NumberId),
-    /// It was not.
+    /// It was not applied.
     NotApplied,
-    /// The list does not tell. Each of these numbers may be the one that was written.
+    /// Inconclusive. Each of these numbers may be the one that was written.
     Inconclusive(Vec<NumberId>),
 }
 
-/// What upstream's own answer says about a write.
+/// What the answer to a write claims.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Evidence {
     /// Whether upstream said that it did the write.
@@ -167,7 +167,7 @@ impl Expectation {
         }
     }
 
-    /// Describes for people what is looked for.
+    /// Describes the expectation for people.
     #[must_use]
     pub fn looked_for(&self) -> String {
         match (self.kind, self.number) {
@@ -229,7 +229,7 @@ impl Expectation {
     /// A part of the change must show, or the number must be as it was before.
     fn check_update(&self, list: &List, id: NumberId) -> Verdict {
         let Some(now) = list.find(id) else {
-            // It is gone, or its id was lost on the way.
+            // It is gone, or unidentified.
             return if self.baseline.shows_more_than(list) {
                 Verdict::Inconclusive(vec![id])
             } else {
@@ -246,9 +246,9 @@ impl Expectation {
         }
     }
 
-    /// Returns true if the list of a write's answer can be the whole one and shows the whole change.
-    /// An answer may hold the written number alone, or the list from before the write. An add is
-    /// always read back: only the list shows whether it was done twice.
+    /// Returns whether the list of a write's answer can be the whole one and shows the whole
+    /// change. An answer may hold the written number alone, or the list from before the write. An
+    /// add is always read back: only the list shows whether it was done twice.
     pub(super) fn is_shown_by_answer(&self, list: &List) -> bool {
         if self.baseline.shows_more_than(list) {
             return false;
@@ -283,8 +283,8 @@ impl Expectation {
         new.next().is_none().then_some(first.id)
     }
 
-    /// Returns true if a number can be the one that this add made; `differently`: also on a host that
-    /// stores other values than it is sent.
+    /// Returns whether a number can be the one that this add made; `differently`: also on a host
+    /// that stores other values than it is sent.
     pub(super) fn could_match(&self, number: &Number, differently: bool) -> bool {
         let (held, target) = (&number.fields, &self.target);
         self.is_open_add()
@@ -294,7 +294,7 @@ impl Expectation {
                 || differently && resembles(held, target))
     }
 
-    /// Returns true if this adds such a number.
+    /// Returns whether this adds such a number.
     pub(super) fn adds(&self, target: &Fields) -> bool {
         self.is_open_add() && is_exactly(&self.target, target)
     }
@@ -304,20 +304,19 @@ impl Expectation {
         self.kind == WriteKind::Add && self.number.is_none()
     }
 
-    /// Notes that a number is another add's.
+    /// Records that another add made a number.
     pub(super) fn exclude(&mut self, id: NumberId) {
         self.baseline.ids.push(id);
     }
 
-    /// Returns true if the number reads as in the baseline, so that the write can be sent again.
+    /// Returns whether the number reads as in the baseline, so that the write can be sent again.
     pub(super) fn reads_as_before(&self, list: &List) -> bool {
         self.number
             .and_then(|id| list.find(id))
             .is_some_and(|now| is_same(&now.fields, &self.old))
     }
 
-    /// Returns the fields that upstream did not take, and those that it changed although the caller
-    /// did not ask.
+    /// Returns the fields that upstream did not apply, and those that it changed unasked.
     ///
     /// Of a new number, what the caller left to upstream counts only where it holds a placeholder
     /// of ours.
@@ -346,7 +345,7 @@ impl Expectation {
         whole
     }
 
-    /// Returns true if nothing of what the caller asked for shows.
+    /// Returns whether nothing of what the caller asked for shows.
     pub(super) fn took_nothing(&self, now: &Fields) -> bool {
         self.asked
             .difference(self.target.differences(now))
@@ -354,14 +353,14 @@ impl Expectation {
     }
 }
 
-/// Returns true if two numbers are equal but for what upstream may change by itself.
+/// Returns whether two numbers are equal but for what upstream may change by itself.
 pub(super) fn is_same(one: &Fields, other: &Fields) -> bool {
     one.differences(other)
         .intersection(Field::caller_owned())
         .is_empty()
 }
 
-/// Returns the fields that are empty, or hold what our paths carry in place of a value.
+/// Returns the fields that are empty, or hold the placeholder of our paths.
 fn emptied(now: &Fields) -> FieldSet {
     let text = || PLACEHOLDER.to_owned();
     let placeholders = Fields {
@@ -378,12 +377,12 @@ fn emptied(now: &Fields) -> FieldSet {
     like(&Fields::default()).union(like(&placeholders))
 }
 
-/// Returns true if a number has the redirect number, domain and name of an add.
+/// Returns whether a number has the redirect number, domain and name of an add.
 fn is_exactly(number: &Fields, target: &Fields) -> bool {
     number.same_destination(target) && number.name == target.name
 }
 
-/// Returns true if a number has them as far as it has any: a value is missing that the path of the
+/// Returns whether a number has them as far as it has any: a value is missing that the path of the
 /// request did not carry.
 fn is_partly(number: &Fields, target: &Fields) -> bool {
     let by_path = |held: &str, asked: &str| held == asked || held.is_empty() || held == PLACEHOLDER;
@@ -394,7 +393,7 @@ fn is_partly(number: &Fields, target: &Fields) -> bool {
         && (number.domain.is_empty() || !number.differences(target).contains(Field::Domain))
 }
 
-/// Returns true if a number can be an add's on a host that stores other values than it is sent: the
+/// Returns whether a number can be an add's on a host that stores other values than it is sent: the
 /// redirect number has the same digits, or the name is cut.
 fn resembles(number: &Fields, target: &Fields) -> bool {
     let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };

@@ -1,4 +1,4 @@
-//! What each operation is asked, and what it replies.
+//! The requests and replies of operations.
 
 use crate::domain::{
     AccountId, Desired, Draft, Etag, FieldSet, Fields, Number, NumberId, Settings, Step,
@@ -18,7 +18,7 @@ pub struct AddRequest {
 pub struct AddReply {
     /// The number as it was read back, or as it is planned.
     pub number: NumberView,
-    /// The fields that upstream did not take.
+    /// The fields that upstream did not apply.
     pub unapplied: FieldSet,
     /// The etag of the list that was read back; `None` for a plan.
     pub list_etag: Option<Etag>,
@@ -44,7 +44,7 @@ pub struct UpdateRequest {
 pub struct UpdateReply {
     /// The number as it was read back, or as it is planned.
     pub number: Number,
-    /// The fields that upstream did not take.
+    /// The fields that upstream did not apply.
     pub unapplied: FieldSet,
     /// The etag of the list that was read back; `None` for a plan.
     pub list_etag: Option<Etag>,
@@ -124,7 +124,7 @@ pub struct ListReply {
     pub settings: Option<Settings>,
     /// The etag of the whole list.
     pub etag: Etag,
-    /// Where the next page starts, if there is one.
+    /// The position at which the next page starts, if there is one.
     pub next: Option<usize>,
     /// How many numbers the whole list has.
     pub total: usize,
@@ -155,7 +155,7 @@ pub enum NumberView {
     Planned(AccountId, Fields),
 }
 
-/// What became of a step of a replace-all.
+/// The outcome of a step of a replace-all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
     /// It was applied: reading back shows it.
@@ -168,17 +168,17 @@ pub enum StepOutcome {
     NotStarted,
 }
 
-/// A step of a replace-all, and what became of it.
+/// A step of a replace-all, and its outcome.
 #[derive(Debug, Clone)]
 pub struct StepReport {
     /// What the step does.
     pub step: Step,
     /// The number; `None` for an add that is not done.
     pub id: Option<NumberId>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: StepOutcome,
     /// Why it was not applied: a reason of ErrorInfo, or empty.
     pub reason: &'static str,
-    /// The fields that upstream did not take.
+    /// The fields that upstream did not apply.
     pub unapplied: FieldSet,
 }

@@ -1,11 +1,11 @@
-//! What each RPC does, in terms of the upstream client and the journal.
+//! The operation behind each RPC, over the upstream client and the journal.
 //!
 //! A write is a plan of steps: Add, Update and Delete have one, ReplaceAll has many. It claims its
 //! record in the journal (`write`), reads the list and plans (`plan`), and carries each step out
 //! (`execute`): audit log, journal, commit point, request, verification (`verify`), repair of the
-//! fields that upstream did not take (`repair`), detection of what else it changed (`collateral`,
-//! `restore`). What an earlier attempt left open is resolved by reading (`resolve`), by a call with
-//! the same request id or at start (`recovery`).
+//! fields that upstream did not apply (`repair`), detection and restoration of collateral changes
+//! (`collateral`, `restore`). A call with the same request id, or the next start (`recovery`),
+//! resolves what an earlier attempt left open, by reading (`resolve`).
 
 mod account_locks;
 mod audited;
@@ -75,16 +75,16 @@ pub struct Config {
     pub rules: Rules,
     /// How long a single write may take, verification included.
     pub write_limit: Duration,
-    /// How long a replace-all may take that has begun; it ends between two steps.
+    /// The time limit of a replace-all that has begun. It stops between two steps.
     pub replace_limit: Duration,
-    /// How long after a request was given up upstream has given it up, too; `None` if that is not
+    /// How long upstream may still carry out a request after we aborted it; `None` if that is not
     /// known.
     pub write_horizon: Option<Duration>,
     /// How long and how much is remembered of writes with a request id.
     pub request_ids: RequestIdLimits,
     /// How many numbers a replace-all may hold.
     pub max_numbers: usize,
-    /// The fields of which one that does not take makes a write fail.
+    /// The strict fields: if upstream does not apply one, the write fails.
     pub strict_fields: FieldSet,
 }
 
@@ -97,11 +97,11 @@ pub struct Operations {
     authorizer: Arc<Authorizer>,
     journal: Journal,
     locks: AccountLocks,
-    /// The writes under way.
+    /// The writes in flight.
     writes: TaskTracker,
-    /// Whether the process ends.
+    /// Whether the process shuts down.
     stopping: AtomicBool,
-    /// When the requests of writes whose outcome is unknown were given up, by this process.
+    /// When this process aborted the requests of writes whose outcome is unknown.
     closed: Mutex<HashMap<RecordId, Instant>>,
     /// When this process started.
     started: Instant,
@@ -148,18 +148,18 @@ impl Operations {
         &self.journal
     }
 
-    /// Returns what the operations were made with.
+    /// Returns the configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Lets a replace-all begin no further step.
+    /// Stops each replace-all before its next step.
     pub fn stop_replacing(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until every write that has begun is finished. None may begin meanwhile.
+    /// Waits until every write that has begun is finished. No write may begin meanwhile.
     pub async fn finish_writes(&self) {
         self.stop_replacing();
         self.writes.close();
@@ -188,8 +188,8 @@ impl Operations {
         }
     }
 
-    /// Changes the fields of a number that the mask names. A number that is as asked is not
-    /// written.
+    /// Changes the fields of a number that the mask names. A number that
+    /// already has the requested values is not written.
     ///
     /// # Errors
     /// [`Error::NumberNotFound`], [`Error::UnidentifiedNumbers`], [`Error::EtagMismatch`],

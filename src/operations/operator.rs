@@ -1,4 +1,4 @@
-//! What operators ask for: the outcome of a write that stayed open, or that a replace-all goes on.
+//! Requests of operators: to settle an open write, or to resume a replace-all.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Operations {
-    /// Carries out what operators ask for, until the journal ends.
+    /// Carries out the requests of operators until the journal is closed.
     pub async fn serve_operators(self: Arc<Self>) {
         let Some(mut requests) = self.journal.operator_requests() else {
             return;

@@ -1,4 +1,4 @@
-//! Plans: from a list that was read to the steps of a write. Nothing here sends or waits.
+//! Plans the steps of a write from a list that was read. Nothing here sends or waits.
 
 use super::{
     DeleteRequest, Error, Etags, UpdateRequest,
@@ -21,7 +21,7 @@ pub(super) struct Planner<'a> {
 /// One write of one number.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedStep {
-    /// What the list must show after it. It holds what is sent, too.
+    /// What the list must show after it; also the values that are sent.
     pub(super) expectation: Expectation,
     /// How a number is updated first.
     pub(super) route: UpdateRoute,
@@ -65,7 +65,7 @@ impl PlannedStep {
 pub(super) struct PlannedUpdate {
     /// The number as it is to be.
     pub(super) number: Number,
-    /// The step; `None` where the number is as asked already.
+    /// The step; `None` if the number already has the requested values.
     pub(super) step: Option<PlannedStep>,
 }
 
@@ -113,7 +113,8 @@ impl Planner<'_> {
         Ok(PlannedUpdate { number, step })
     }
 
-    /// Plans to delete a number: `None` where it is not there and that is well.
+    /// Plans to delete a number: `None` if the account does not have it and the request allows
+    /// that.
     ///
     /// # Errors
     /// [`Error::NumberNotFound`], [`Error::UnidentifiedNumbers`], [`Error::EtagMismatch`].
@@ -134,8 +135,8 @@ impl Planner<'_> {
         Ok(Some(step))
     }
 
-    /// Plans the steps that make a list the desired one. What cannot be sent, and where calls may
-    /// not go, is found before anything is written.
+    /// Plans the steps that make a list the desired one. Values that cannot
+    /// be sent and destinations that are denied are found before anything is written.
     ///
     /// # Errors
     /// [`Error::UnidentifiedNumbers`], [`Error::Invalid`], [`Error::EtagMismatch`],
@@ -146,8 +147,7 @@ impl Planner<'_> {
         desired: &[Desired],
         etags: &Etags,
     ) -> Result<Vec<Step>, Error> {
-        // A number that is not identified would be added a second time, and another one take its
-        // position.
+        // Otherwise an unidentified number would be added a second time.
         if list.unidentified > 0 {
             return Err(Error::UnidentifiedNumbers);
         }
@@ -253,8 +253,8 @@ fn asked_of_add(draft: &Draft, target: &Fields) -> FieldSet {
     asked
 }
 
-/// Returns the desired numbers of a replace-all that goes on: those that are done name the number
-/// that was made of them, so that the plan finds it again.
+/// Returns the desired numbers of a replace-all that continues: those that are done name their
+/// number, so that the plan finds it again.
 pub(super) fn with_ids_of_done(desired: &[Desired], done: &[(usize, NumberId)]) -> Vec<Desired> {
     let mut desired = desired.to_vec();
     for (index, id) in done {

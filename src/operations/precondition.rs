@@ -1,4 +1,4 @@
-//! What must hold before a write is sent.
+//! The checks before a write is sent: etags, destinations, values.
 
 use super::{Error, Etags};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     upstream::{DIRECTION_MARKS, Kind},
 };
 
-/// Checks that a number or a list is still the one that the caller saw.
+/// Checks that a number or a list still has the etag of the request.
 pub(super) fn check_etag(
     wanted: Option<&str>,
     now: Etag,
@@ -133,7 +133,7 @@ pub(super) fn violations(kind: Kind, target: &Fields, path: &str) -> Option<Viol
     (!violations.is_empty()).then_some(violations)
 }
 
-/// Returns true if ASP.NET's request validation takes a text for HTML (docs/upstream/wire.md 5).
+/// Returns whether ASP.NET's request validation takes a text for HTML (docs/upstream/wire.md 5).
 fn looks_like_html(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.windows(2).any(|pair| match pair {

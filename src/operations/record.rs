@@ -1,4 +1,4 @@
-//! Between what a write is at and the body of its record in the journal.
+//! Converts between the progress of a write and the body of its record in the journal.
 
 use super::{
     AddReply, DeleteReply, Error, Etags, NumberView, ReplaceAllReply, StepOutcome, StepReport,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl WriteTask {
-    /// Makes the body of the record from what the write is at.
+    /// Makes the body of the record from the progress of the write.
     pub(super) fn body(&self, rules: &Rules) -> Body {
         let call = &self.call;
         Body {
@@ -52,7 +52,7 @@ impl WriteTask {
         }
     }
 
-    /// Takes up what an earlier attempt left.
+    /// Restores the progress of an earlier attempt.
     pub(super) fn restore(&mut self, body: Body) {
         let account = self.call.account;
         self.open = body.open.map(|open| open_from_body(open, account));
@@ -243,8 +243,8 @@ fn expectation_from_body(expectation: body::Expectation) -> Option<Expectation> 
     })
 }
 
-/// Notes in the body of another write that a number is not what its adds made. Returns false if
-/// that was noted before, or if none of them could have made it.
+/// Records in the body of another write that its adds did not make a number. Returns false if that
+/// was recorded before, or if none of them could have made it.
 pub(super) fn exclude_from(body: &mut Body, found: &Number) -> bool {
     let Some(open) = &mut body.open else {
         return false;
@@ -262,7 +262,7 @@ pub(super) fn exclude_from(body: &mut Body, found: &Number) -> bool {
     changed
 }
 
-/// Returns true if a number can be one that an open add of another write made.
+/// Returns whether a number can be one that an open add of another write made.
 pub(super) fn could_have_made(body: &Body, found: &Number, differently: bool) -> bool {
     let open = body.open.iter();
     open.flat_map(|open| &open.expectations)

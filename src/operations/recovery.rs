@@ -1,4 +1,4 @@
-//! What an earlier process left open, found out at start by reading. Nothing is sent.
+//! Resolves at start, by reading, the writes that an earlier process left open. It sends no write.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 /// The accounts with writes that an earlier process left open.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
-    /// The receivers are told when the sender is dropped.
+    /// Dropping the sender wakes the receivers.
     accounts: Mutex<HashMap<AccountId, watch::Receiver<()>>>,
 }
 
@@ -66,7 +66,7 @@ impl Operations {
             let work = async move {
                 let over = operations.started + operations.client.write_timeout();
                 let work = operations.recover_account(account, records, permits);
-                // Until then upstream may still carry out what it was sent.
+                // Until then upstream may still carry out the request.
                 tokio::select! {
                     () = work => {}
                     () = sleep_until(over) => {}
@@ -151,7 +151,7 @@ impl Operations {
                         .find(number)
                         .is_some_and(|now| !found.repairable(&now.fields).is_empty());
                 if repair && task.call.request_id().is_some() {
-                    // Its caller, who comes back, has it repaired.
+                    // The next call with its request id repairs it.
                     let fields = list
                         .find(number)
                         .map_or(FieldSet::empty(), |now| found.unapplied(&now.fields));
@@ -217,7 +217,7 @@ impl Operations {
         Some(())
     }
 
-    /// Makes the task of a record that nobody asks for at the moment; `None` where its tenant's
+    /// Makes the task of a record without a call; `None` where its tenant's
     /// License is not configured.
     pub(super) fn task_of(&self, record: Record, body: Body) -> Option<WriteTask> {
         let origin = body.origin.clone()?;

@@ -1,5 +1,4 @@
-//! What is done about fields that upstream did not take: the number is written again, by the other
-//! route.
+//! Repairs fields that upstream did not apply: writes the number again, by the other route.
 
 use super::{
     Error, Operations,
@@ -16,10 +15,10 @@ use crate::{
 
 impl Operations {
     /// Compares a number as it was read back with what it is to be, and repairs what upstream did
-    /// not take by the route that was not used. Without a route nothing is repaired.
+    /// not apply by the route that was not used. Without a route nothing is repaired.
     ///
     /// # Errors
-    /// [`Error::FieldsNotApplied`] where a strict field did not take; [`Error::FieldsUnverified`],
+    /// [`Error::FieldsNotApplied`] if a strict field was not applied; [`Error::FieldsUnverified`],
     /// [`Error::CollateralChange`], [`Error::Vanished`].
     pub(super) async fn finish_fields(
         &self,
@@ -102,7 +101,7 @@ impl Operations {
     }
 
     /// Returns the route of a repair, if there is something to repair: the other one; after a
-    /// request to `UpdateFollowmeAll` only where that took nothing.
+    /// request to `UpdateFollowmeAll` only if that applied nothing.
     fn repair_route(
         &self,
         expectation: &Expectation,
@@ -117,8 +116,8 @@ impl Operations {
         (possible && !expectation.repairable(now).is_empty()).then_some(route)
     }
 
-    /// Writes what upstream did not take, with the rest of the number as it is. Returns the list
-    /// after it, or the one from before where nothing was sent.
+    /// Writes the fields that upstream did not apply, with the rest of the number unchanged.
+    /// Returns the list after it, or the one from before where nothing was sent.
     async fn repair(
         &self,
         task: &mut WriteTask,
@@ -171,7 +170,7 @@ impl Operations {
             task.open = earlier;
             return Ok(before);
         }
-        // Whatever it did, what counts is the list after it.
+        // The list after it shows the result.
         let verified = self
             .verify(task, &sent, std::slice::from_ref(&step), false)
             .await;

@@ -46,7 +46,7 @@ impl StepReport {
         }
     }
 
-    /// Notes why a step is not done.
+    /// Records why a step is not done.
     fn fail(&mut self, error: &Error) {
         self.reason = error.reason();
         self.outcome = match error {
@@ -69,7 +69,7 @@ impl StepReport {
     }
 }
 
-/// A replace-all that stopped on its way.
+/// A replace-all that stopped before its last step.
 #[derive(Debug)]
 pub struct Incomplete {
     /// What was done and what was not, in order.
@@ -84,7 +84,7 @@ pub struct Incomplete {
     pub(super) unknown: bool,
 }
 
-/// A replace-all on its way.
+/// A replace-all in progress.
 pub(super) struct Replacing {
     /// The list as it was read last.
     pub(super) list: List,
@@ -125,7 +125,7 @@ impl Operations {
         self.replace_from_progress(task).await
     }
 
-    /// Goes on with a replace-all from where it is.
+    /// Continues a replace-all.
     pub(super) async fn replace_from_progress(&self, task: &mut WriteTask) -> Result<Ended, Error> {
         let list = self.current_list(task).await?;
         let mut replacing = Replacing {
@@ -262,7 +262,7 @@ impl Operations {
         Ok(error)
     }
 
-    /// Does one step, planned anew from the list that was read last.
+    /// Executes one step, planned anew from the list that was read last.
     async fn replace_one(
         &self,
         task: &mut WriteTask,
@@ -328,7 +328,7 @@ impl Operations {
         Ok(())
     }
 
-    /// Reads back how far a replace-all came that stopped.
+    /// Reads back the progress of a replace-all that stopped.
     pub(super) async fn incomplete(
         &self,
         task: &mut WriteTask,
@@ -360,7 +360,7 @@ impl Operations {
     }
 }
 
-/// Notes whether a replace-all changed something. Returns what was noted before.
+/// Records whether a replace-all changed something. Returns the value before.
 pub(super) fn set_wrote(task: &mut WriteTask, wrote: bool) -> bool {
     task.progress
         .as_mut()
@@ -374,7 +374,7 @@ pub(super) fn note_done(task: &mut WriteTask, report: StepReport) {
     }
 }
 
-/// Returns what upstream did not take of a number that an earlier attempt wrote.
+/// Returns the fields that upstream did not apply of a number that an earlier attempt wrote.
 fn done_before(task: &WriteTask, report: &StepReport) -> Option<FieldSet> {
     let progress = task.progress.as_ref()?;
     let mut done = progress.done.iter();
@@ -424,7 +424,7 @@ fn report_unknown(step: Step, open: &Open, error: &Error) -> StepReport {
     }
 }
 
-/// Shows what a plan would do.
+/// Returns the reply of a plan that is not executed.
 pub(super) fn planned(account: AccountId, before: &List, steps: Vec<Step>) -> ReplaceAllReply {
     let mut numbers: Vec<(Option<i32>, Option<NumberId>, NumberView)> = steps
         .iter()

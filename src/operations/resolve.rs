@@ -1,4 +1,4 @@
-//! What became of a write that an earlier attempt sent: found by reading.
+//! Resolves the outcome of a write that an earlier attempt sent, by reading.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{List, NumberId};
 
-/// What became of one expectation of an earlier attempt.
+/// The outcome of one expectation of an earlier attempt.
 #[derive(Debug)]
 pub(super) enum Resolved {
     /// The write was applied to this number. It is left out of repairs where the host stores other
@@ -33,8 +33,8 @@ pub(super) enum Resolved {
 }
 
 impl Operations {
-    /// Finds out, from a list that was just read, what became of what an earlier attempt sent.
-    /// Nothing is sent.
+    /// Resolves, from a list that was just read, the outcome of what an earlier attempt sent. It
+    /// sends nothing.
     pub(super) async fn resolve(
         &self,
         task: &WriteTask,
@@ -83,8 +83,8 @@ impl Operations {
         resolved
     }
 
-    /// Returns true if upstream has given up by now what an earlier attempt sent, by what the
-    /// operator says.
+    /// Returns whether `upstream.write_horizon` has passed since an earlier attempt sent its
+    /// request.
     fn is_beyond_horizon(&self, task: &WriteTask) -> bool {
         let closed = self.closed.lock().get(&task.record.id()).copied();
         is_beyond(

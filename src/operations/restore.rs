@@ -1,5 +1,4 @@
-//! What is done about a collateral change: the use of the route ends, and the other numbers are
-//! restored.
+//! Handles a collateral change: turns the route off, and restores the other numbers.
 
 use super::{
     Error, Operations,
@@ -17,7 +16,7 @@ use crate::{
 
 impl Operations {
     /// Compares a list that was read after a request to `UpdateFollowmeAll` with the list before.
-    /// Where other numbers changed, ends the use of the route and restores them as far as possible.
+    /// If other numbers changed, turns the route off and restores them as far as possible.
     ///
     /// # Errors
     /// [`Error::CollateralChange`]; [`Error::NotSent`] where the caller has gone before this attempt
@@ -70,7 +69,7 @@ impl Operations {
         })
     }
 
-    /// Ends the use of `UpdateFollowmeAll`, until an operator takes that back.
+    /// Turns `UpdateFollowmeAll` off, until an operator turns it on again.
     pub(super) async fn stop_using_update_all(&self) {
         self.client.stop_using_update_all();
         if let Err(error) = self.journal.set_host_fact(UPDATE_ALL, Some("off")).await {
@@ -164,8 +163,8 @@ impl Operations {
         }
     }
 
-    /// Writes into the audit log that a number is restored. Damage that we did is undone also where
-    /// that cannot be written.
+    /// Writes into the audit log that a number is restored. It is restored even if the line cannot
+    /// be written, because our own request did the damage.
     fn begin_restoring(
         &self,
         task: &WriteTask,

@@ -20,7 +20,7 @@ use crate::{
 pub(super) enum Ended {
     /// With a reply.
     Reply(Box<Reply>),
-    /// What an earlier attempt sent is given up: the write begins anew, with another record.
+    /// The earlier attempt is abandoned: the write begins anew, with another record.
     Anew,
 }
 
@@ -69,7 +69,7 @@ impl Operations {
         }
     }
 
-    /// Resolves what an earlier attempt sent, then does what is left to do.
+    /// Resolves what an earlier attempt sent, then does the rest.
     async fn take_up(
         &self,
         task: &mut WriteTask,

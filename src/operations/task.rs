@@ -1,4 +1,4 @@
-//! A write that is being carried out, and the point from which it is finished.
+//! The task of a write, and its commit point.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ pub(super) struct WriteTask {
     /// that.
     pub(super) options: RequestOptions,
     pub(super) commit: CommitPoint,
-    /// Who writes, for the audit log.
+    /// The actor in the audit log.
     pub(super) actor: Arc<Actor>,
     pub(super) record: journal::Record,
     /// Whether the record was begun by this attempt.
@@ -132,14 +132,14 @@ impl WriteTask {
         self.options.purpose = ReadPurpose::Verify;
     }
 
-    /// Returns until when the write is verified.
+    /// Returns when verification ends at the latest.
     pub(super) fn deadline(&self) -> Instant {
         self.options.deadline.unwrap_or_else(Instant::now)
     }
 }
 
-/// Separates a caller who may go away from a write that must not be half done: before the commit
-/// point a caller who goes cancels the write; after it the write is finished whatever happens.
+/// The commit point of a write. Before it, a caller who goes away cancels the write; after it, the
+/// write is finished whatever its caller does.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CommitPoint(Arc<Mutex<State>>);
 
@@ -164,7 +164,7 @@ impl CommitPoint {
         Ok(())
     }
 
-    /// Notes whether an earlier call with the same request id may have sent the write.
+    /// Records whether an earlier call with the same request id may have sent the write.
     pub(super) fn may_have_run_before(&self, may: bool) {
         self.0.lock().may_have_run_before = may;
     }

@@ -1,4 +1,4 @@
-//! Reading back after a write was sent: until the list shows what became of it.
+//! Verifies a write after it was sent: reads the list back until it shows the outcome.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::{
 /// How long to wait before reading again: from the first to the last, doubling.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// How long a list may lag behind a write that upstream says it did.
+/// The visibility timeout: how long the list may lag behind a write whose success upstream
+/// reported.
 ///
 /// But what upstream says is weak (docs/upstream/domain.md 2), and a delete that needs
 /// `isDeleteForward` (docs/upstream/domain.md 4) never shows, so the account does not wait longer.
@@ -56,19 +57,19 @@ impl Verified {
     }
 }
 
-/// Returns true if upstream says that it did a write.
+/// Returns whether upstream reported the success of a write.
 pub(super) fn is_acknowledged(sent: &Sent) -> bool {
     sent.as_ref()
         .is_ok_and(|written| written.success != Some(false))
 }
 
 impl Operations {
-    /// Finds out what became of a write that was sent, within its limit.
+    /// Verifies a write that was sent, within its limit.
     ///
     /// The list of the answer is taken where it shows the whole change of an update or delete, else
     /// the list is read, until it shows the change. That a write was not applied is concluded only
-    /// after a final answer: without one the service may still run it. What upstream says it did may
-    /// show late: an add that does not show then is unknown, since it would be sent twice; an
+    /// after a final answer: without one the service may still run it. What upstream says it did
+    /// may show late: an add that does not show then is unknown, since it would be sent twice; an
     /// update took nothing; a delete was not done, and can be repeated.
     ///
     /// `whole` is true for a list that was posted whole, whose host may drop records.

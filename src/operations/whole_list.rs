@@ -1,4 +1,4 @@
-//! The desired list posted as one CSV, for a host that takes that for the whole list.
+//! Posts the desired list as one CSV, for a host that replaces the whole list by it.
 
 use std::time::Instant;
 

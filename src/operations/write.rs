@@ -1,4 +1,4 @@
-//! The course of every write around its steps: the journal, the account lock, a permit, a task of
+//! The pipeline of every write around its steps: the journal, the account lock, a permit, a task of
 //! its own, the caller's deadline.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::{
     upstream::{Permit, Route},
 };
 
-/// What is asked of an operation that writes.
+/// The request of a write.
 #[derive(Debug)]
 pub(super) enum Command {
     Add(AddRequest),
@@ -52,14 +52,14 @@ struct Claim {
 }
 
 impl Operations {
-    /// Does a write.
+    /// Carries out a write.
     ///
-    /// From its commit point on the write is finished in a task of its own, whatever becomes of the
-    /// caller; dropping the future before that cancels it.
+    /// From its commit point on the write is finished in a task of its own, whatever its caller
+    /// does; dropping the future before that cancels it.
     ///
     /// # Errors
-    /// Those of the operation; [`Error::NotSent`] and [`Error::InProgress`] where the caller has to
-    /// be answered before it is over; [`Error::RequestIdConflict`], [`Error::TooManyRequestIds`],
+    /// Those of the operation; [`Error::NotSent`] and [`Error::InProgress`] if the deadline passes
+    /// before it is finished; [`Error::RequestIdConflict`], [`Error::TooManyRequestIds`],
     /// [`Error::JournalUnavailable`], [`Error::Denied`].
     pub(super) async fn write(
         self: &Arc<Self>,
@@ -86,7 +86,7 @@ impl Operations {
     }
 
     /// Claims the write, acquires the account lock and a permit, then does the write in a task.
-    /// Nobody waits for an earlier one of these while holding a later one.
+    /// They are always acquired in this order, so no two writes wait for each other.
     async fn claim_and_spawn(
         self: &Arc<Self>,
         call: &Arc<Call>,
@@ -104,9 +104,8 @@ impl Operations {
                 self.recovered(call.account).await;
             }
             let lock = self.locks.lock(call.account).await;
-            // Acquired here and not in the task, so that a caller who goes holds nobody up. And
-            // before anything is read: so no waiting comes between the checks and the write, in
-            // which somebody else could change what was checked.
+            // Acquired here and not in the task, so that a cancelled call leaves the queue. And
+            // before anything is read, so that nothing waits between the checks and the write.
             let permit = self.client.acquire(&call.fairness_key, Route::List).await;
             let permit = permit.map_err(|error| Error::from_upstream(&call.tenant, error));
             let permit = match permit {
@@ -204,7 +203,7 @@ impl Operations {
         }
     }
 
-    /// Does the write, and keeps what became of it in the journal before anybody is answered.
+    /// Carries out the write, and records its outcome in the journal before any reply.
     async fn perform(
         self: Arc<Self>,
         call: Arc<Call>,
@@ -247,7 +246,7 @@ impl Operations {
         }
     }
 
-    /// Keeps in the journal what became of a write. A final answer leaves only after that.
+    /// Records the outcome of a write in the journal. A final answer is sent only after that.
     pub(super) async fn finish(
         &self,
         mut task: WriteTask,
@@ -329,7 +328,7 @@ impl Operations {
         }
     }
 
-    /// Authorizes the write again, by what is configured now.
+    /// Authorizes the write again, by the policy in force.
     ///
     /// # Errors
     /// [`Error::Denied`].

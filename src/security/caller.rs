@@ -76,8 +76,8 @@ impl Caller {
         }
     }
 
-    /// Returns whether a client certificate is the caller's: they share a name. Case does not matter
-    /// in DNS names, and wildcards in a certificate match nothing.
+    /// Returns whether a client certificate is the caller's: they share a name. Case does not
+    /// matter in DNS names, and wildcards in a certificate match nothing.
     pub(super) fn is_named_by(&self, certificate: &ClientCertificate) -> bool {
         self.certificate_names.iter().any(|wanted| {
             if wanted.contains("://") {

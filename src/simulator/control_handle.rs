@@ -87,7 +87,7 @@ impl Handle {
             .count()
     }
 
-    /// Lets every call go on that a [`FaultKind::Hold`] holds now.
+    /// Releases every call that a [`FaultKind::Hold`] holds now.
     pub fn release(&self) {
         self.0.releases.send_modify(|count| *count += 1);
     }

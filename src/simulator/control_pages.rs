@@ -22,7 +22,7 @@ pub(crate) const PAGES: &[(&str, &str, &str)] = &[
         "knobs",
         "sets all knobs; those that the body leaves out get their defaults",
     ),
-    ("POST", "release", "lets the held calls go on"),
+    ("POST", "release", "releases the held calls"),
     ("GET", "requests", "shows the requests that came in"),
     ("GET", "effects", "shows what the requests changed"),
     ("GET", "accounts", "shows what is stored"),

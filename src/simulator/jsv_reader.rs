@@ -11,8 +11,8 @@ use super::{
 
 /// Reads one JSV object into the request object.
 ///
-/// Keys match without case, unknown ones are skipped, the last duplicate wins, `key:` is null, a bad
-/// integer or boolean stays at its default.
+/// Keys match without case, unknown ones are skipped, the last duplicate wins, `key:` is null, a
+/// bad integer or boolean stays at its default.
 ///
 /// # Errors
 /// Refuses text that does not start with `{` and a key without a colon, as the framework does.

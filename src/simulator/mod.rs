@@ -1,7 +1,7 @@
 //! The simulator: a real HTTP/1.1 server that answers as PortaFollowMe does.
 //!
-//! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md 2
-//! to 9) in three dialects, keeps numbers per License and account, and fails on demand. Each
+//! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md
+//! 2 to 9) in three dialects, keeps numbers per License and account, and fails on demand. Each
 //! unknown of the live service has a knob. Shares only [`crate::format`] and the accept loop with
 //! the rest of the crate.
 //!

@@ -43,7 +43,8 @@ pub struct Options {
     pub knobs: Knobs,
     /// Adds an `X-Svc-Bound` header with the bound request object to every answer of the service.
     pub report_bound: bool,
-    /// Takes any License and creates accounts on the first add; otherwise only what was seeded exists.
+    /// Takes any License and creates accounts on the first add; otherwise only what was seeded
+    /// exists.
     pub accept_any_license: bool,
     /// Seeds License `DEMO-KEY` with accounts 1001 (three numbers), 1002 (one) and 1003 (none).
     pub seed_demo: bool,

@@ -5,7 +5,8 @@
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads `a=b&c=d`. A part without `=` has no name and is dropped; a malformed `%` stays as it is.
+    /// Reads `a=b&c=d`. A part without `=` has no name and is dropped; a malformed `%` stays as it
+    /// is.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let mut params = Self::default();
         for part in text.split(|b| *b == b'&') {

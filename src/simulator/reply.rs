@@ -1,4 +1,5 @@
-//! A response before it goes on the wire, and what distinguishes the hosts' framing (docs/upstream/wire.md 9).
+//! A response before it goes on the wire, and what distinguishes the hosts' framing
+//! (docs/upstream/wire.md 9).
 
 /// One response of the simulator.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,5 @@
-//! Connections: HTTP/1.1 in, replies out with each host's header fields and framing (docs/upstream/wire.md 9).
+//! Connections: HTTP/1.1 in, replies out with each host's header fields and framing
+//! (docs/upstream/wire.md 9).
 
 use std::{
     convert::Infallible,
@@ -45,7 +46,7 @@ const CHUNK: usize = 1024;
 
 /// Serves one connection until either side closes it.
 ///
-/// A call goes on when its client has gone, as on a real host, until the simulator stops.
+/// A call continues when its client is gone, as on a real host, until the simulator stops.
 pub(crate) async fn connection(stream: TcpStream, number: u64, handle: Handle) {
     // Answers go out in small pieces when they trickle; they must not wait for each other.
     let _ = stream.set_nodelay(true);

@@ -116,8 +116,8 @@ impl Telemetry {
     }
 }
 
-/// Stops a provider on a thread of its own: stopping blocks while the exporter needs the runtime, and
-/// the SDK does not keep the timeout that it is given.
+/// Stops a provider on a thread of its own: stopping blocks while the exporter needs the runtime,
+/// and the SDK does not keep the timeout that it is given.
 fn stop(
     shutdown: impl FnOnce() -> OTelSdkResult + Send + 'static,
 ) -> oneshot::Receiver<OTelSdkResult> {

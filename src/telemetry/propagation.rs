@@ -48,9 +48,9 @@ pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
     context.with_baggage(kept)
 }
 
-/// Returns the `traceparent`, where there is exactly one and it is well formed (Trace Context, 3.2):
-/// several, or a part of one, name no parent. The propagator would accept numbers that are too
-/// short.
+/// Returns the `traceparent`, where there is exactly one and it is well formed (Trace Context,
+/// 3.2): several, or a part of one, name no parent. The propagator would accept numbers that are
+/// too short.
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all("traceparent").iter();
     let (value, None) = (values.next()?.to_str().ok()?.trim(), values.next()) else {

@@ -59,8 +59,8 @@ pub struct Config {
     pub write_timeout: Duration,
     /// What to do with values that a path cannot carry.
     pub unsafe_values: UnsafeValues,
-    /// Whether a proxy, load balancer or mesh in between may answer requests itself. If not, every HTTP
-    /// reply proves that the service is done with the request.
+    /// Whether a proxy, load balancer or mesh in between may answer requests itself. If not, every
+    /// HTTP reply proves that the service is done with the request.
     pub gateway: bool,
     /// What an empty list field means.
     pub null_list: NullList,

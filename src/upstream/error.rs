@@ -7,8 +7,8 @@ use crate::domain::Reason;
 
 /// A failed upstream request.
 ///
-/// Its texts never hold a URL or a text of upstream, because both can hold the License. The redacted
-/// text of upstream, for the log, is in [`Error::detail`].
+/// Its texts never hold a URL or a text of upstream, because both can hold the License. The
+/// redacted text of upstream, for the log, is in [`Error::detail`].
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,

@@ -22,8 +22,8 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// Returns a name that stays the same when a License that is configured is rotated: a caller has
-    /// one configured License at most. One that the caller sends is named by its hash.
+    /// Returns a name that stays the same when a License that is configured is rotated: a caller
+    /// has one configured License at most. One that the caller sends is named by its hash.
     #[must_use]
     pub fn name(&self) -> String {
         if !self.license_is_callers {

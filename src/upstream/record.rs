@@ -12,8 +12,8 @@ use crate::{
     format::jsv,
 };
 
-/// An element of `FollowMeNumbers`: the members that are read, by name. Every value is read as text,
-/// so that one odd value never fails a read; an absent member and an empty one are the same
+/// An element of `FollowMeNumbers`: the members that are read, by name. Every value is read as
+/// text, so that one odd value never fails a read; an absent member and an empty one are the same
 /// (docs/upstream/wire.md 10.11).
 #[derive(Default)]
 struct Element<'a>(Vec<(Text<'a>, Text<'a>)>);
@@ -118,8 +118,8 @@ pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'stati
     Ok(list)
 }
 
-/// Decodes an element; `None` where it is not identified as a number of the account. An account that
-/// is absent or 0 is the default of its type, not another account.
+/// Decodes an element; `None` where it is not identified as a number of the account. An account
+/// that is absent or 0 is the default of its type, not another account.
 fn number(element: &Element<'_>, account: AccountId) -> Option<Number> {
     let id = element.get("i_follow_me_number").parse().ok();
     let id = id.and_then(NumberId::new)?;

@@ -64,8 +64,8 @@ pub(super) fn redact(text: &str, sensitive: &Sensitive<'_>) -> String {
     prefix(&clean[..clean.len() - tail], MAX_BYTES).to_owned()
 }
 
-/// Returns whether a text holds a secret in an encoding, or in encodings of encodings. Of the License
-/// only letters and digits are compared: there are too many ways to encode the rest.
+/// Returns whether a text holds a secret in an encoding, or in encodings of encodings. Of the
+/// License only letters and digits are compared: there are too many ways to encode the rest.
 fn leaks(text: &str, sensitive: &Sensitive<'_>) -> bool {
     let license = letters(sensitive.license.expose());
     let mut decoded = text.to_owned();

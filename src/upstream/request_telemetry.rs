@@ -63,8 +63,8 @@ impl<'a> RequestTelemetry<'a> {
         self.span.clone()
     }
 
-    /// Records how the request ended: the HTTP status, the size of the reply, the error, and whether
-    /// a reply without an error is a refusal.
+    /// Records how the request ended: the HTTP status, the size of the reply, the error, and
+    /// whether a reply without an error is a refusal.
     pub(super) fn end(
         mut self,
         status: Option<u16>,

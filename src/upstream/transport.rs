@@ -225,8 +225,8 @@ impl Transport {
     }
 }
 
-/// Builds a client. It disables what is unsafe with this upstream: redirects (would replay a GET that
-/// writes), retries, Referer, system proxies.
+/// Builds a client. It disables what is unsafe with this upstream: redirects (would replay a GET
+/// that writes), retries, Referer, system proxies.
 fn client(config: &TransportConfig) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .redirect(redirect::Policy::none())

@@ -1,8 +1,8 @@
 //! Checks of the fields that a caller writes (docs/upstream/domain.md 2, 3).
 //!
 //! They are for writes only: a value that is read from the upstream may be anything, and is never
-//! refused. An error is a text that follows the name of the field: the rule that is broken, and what
-//! to change. It never repeats the value, which is personal.
+//! refused. An error is a text that follows the name of the field: the rule that is broken, and
+//! what to change. It never repeats the value, which is personal.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -30,7 +30,8 @@ pub const MAX_ORDER: i32 = 32_767;
 
 /// Checks the name of a number: 1 to [`MAX_NAME_CHARS`] characters, none a control character.
 ///
-/// An empty name is not sent: the longest update route would take the domain for the name (docs/upstream/wire.md 5).
+/// An empty name is not sent: the longest update route would take the domain for the name
+/// (docs/upstream/wire.md 5).
 ///
 /// # Errors
 /// The first rule that is broken.

@@ -279,8 +279,8 @@ impl fmt::Debug for Record<'_> {
 }
 
 impl<'r> Record<'r> {
-    /// Returns a field, unescaped. Null and the empty string look the same (docs/upstream/wire.md
-    /// 2.5).
+    /// Returns a field, unescaped. Null and the empty string look the same
+    /// (docs/upstream/wire.md 2.5).
     #[must_use]
     pub fn get(&self, column: usize) -> Option<&'r str> {
         let end = *self.ends.get(column)?;

@@ -63,8 +63,8 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// nest two deep.
 pub const MAX_DEPTH: u32 = 32;
 
-/// Returns whether a byte is allowed in a quoted string only (docs/upstream/wire.md 3). All are ASCII,
-/// so that text can be scanned and cut byte by byte.
+/// Returns whether a byte is allowed in a quoted string only (docs/upstream/wire.md 3). All are
+/// ASCII, so that text can be scanned and cut byte by byte.
 const fn is_special(byte: u8) -> bool {
     matches!(
         byte,

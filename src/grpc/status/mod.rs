@@ -1,8 +1,9 @@
 //! Statuses: what an error becomes for the caller.
 //!
 //! Architecture invariant: every status of followme is built here, and carries an ErrorInfo. What
-//! depends on the kind of an error is in its row (`operations::Error::row`, `upstream::Kind::facts`),
-//! what depends on the reason in [`reasons`]; here only details are added.
+//! depends on the kind of an error is in its row (`operations::Error::row`,
+//! `upstream::Kind::facts`), what depends on the reason in [`reasons`]; here only details are
+//! added.
 //!
 //! The text for the caller is our own: a text of upstream can echo the License, so it stays in the
 //! log. The whole status stays under 4 KiB, since it travels in trailers, which peers cap at 8 kB.
@@ -170,7 +171,8 @@ pub(super) fn from_denied(denied: &Denied, request_id: Option<&RequestId>) -> St
         .build()
 }
 
-/// Returns the status of an invalid request: as many violations as fit, at most 20, and their count.
+/// Returns the status of an invalid request: as many violations as fit, at most 20, and their
+/// count.
 pub(super) fn invalid(violations: &Violations, request_id: Option<&RequestId>) -> Status {
     let all = violations.as_slice();
     let mut shown = all.len().min(MAX_VIOLATIONS);
@@ -187,8 +189,8 @@ pub(super) fn invalid(violations: &Violations, request_id: Option<&RequestId>) -
     }
 }
 
-/// Returns the status of a ReplaceAll that stopped before its last step: as many steps as fit, first
-/// those that were not applied.
+/// Returns the status of a ReplaceAll that stopped before its last step: as many steps as fit,
+/// first those that were not applied.
 fn replace_incomplete(
     text: &str,
     incomplete: &Incomplete,

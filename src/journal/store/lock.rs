@@ -22,7 +22,7 @@ pub(in super::super) fn path_of(journal: &Path) -> PathBuf {
     path.into()
 }
 
-/// Takes the lock, as soon as the process that holds it has ended.
+/// Acquires the lock, as soon as the process that holds it has ended.
 ///
 /// # Errors
 /// [`OpenError::Locked`] after the limit, [`OpenError::Unwritable`].
@@ -51,7 +51,7 @@ pub(in super::super) fn acquire(journal: &Path, limit: Duration) -> Result<File,
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // What it tells helps people only.
+                // The text is for people only.
                 let _ = file.read_to_string(&mut holder);
                 let holder = match holder.trim() {
                     "" => "another process".to_owned(),

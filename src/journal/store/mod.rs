@@ -1,4 +1,4 @@
-//! SQLite, on a thread of its own: everything that waits goes into one commit.
+//! The store: SQLite on a thread of its own, which commits all waiting writes together.
 
 pub(super) mod lock;
 pub(super) mod open;
@@ -35,23 +35,23 @@ pub(super) enum Change {
     State(RecordId, State, i64),
     /// Deletes a record.
     Delete(RecordId),
-    /// Takes the body of an unknown record.
+    /// Deletes the body of an unknown record.
     Shrink(RecordId, i64),
-    /// Sets what is known of the upstream.
+    /// Sets a fact about the upstream.
     Fact(String, Option<String>),
     /// Answers an operator's request.
     Answer(i64, Result<String, String>),
     /// Deletes what other upstreams left settled before a time.
     ExpireOthers(i64),
-    /// Changes nothing that anybody reads: whether the disk takes it is the answer.
+    /// Tests whether the disk can be written.
     Probe,
 }
 
-/// What the thread is asked for.
+/// A job for the thread.
 enum Job {
     Write {
         changes: Vec<Change>,
-        /// Whether it is tried until the disk takes it, whoever waits for it.
+        /// Whether it is retried until it is stored, even if no caller waits for it.
         keep: bool,
         reply: Option<oneshot::Sender<Result<(), Error>>>,
         _slot: Option<OwnedSemaphorePermit>,
@@ -98,8 +98,7 @@ pub(super) struct Shared {
 }
 
 impl Store {
-    /// Writes changes that are worthless once nobody waits for them; they are on the disk when it
-    /// returns.
+    /// Writes changes, unless the future is dropped before. They are on the disk when it returns.
     pub(super) async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {
         let written = self.in_time(async {
             let slot = self.slot().await?;
@@ -124,7 +123,7 @@ impl Store {
     /// dropped.
     ///
     /// # Errors
-    /// Fails where nothing can be written any more until the process is restarted.
+    /// Fails if nothing can be written until a restart.
     pub(super) fn finish(
         &self,
         changes: Vec<Change>,
@@ -139,7 +138,7 @@ impl Store {
         async move { answer.await.unwrap_or_else(|_| Err(ended())) }
     }
 
-    /// As [`Store::finish`], where nobody waits for it.
+    /// As [`Store::finish`], without waiting.
     pub(super) fn finish_unattended(&self, changes: Vec<Change>) {
         if !changes.is_empty() {
             self.send(Job::Write {
@@ -183,7 +182,7 @@ impl Store {
     }
 
     fn send(&self, job: Job) {
-        // A thread that has ended answers nobody, which the caller sees.
+        // If the thread has ended, the caller sees that the reply is missing.
         let _ = self.jobs.send(job);
     }
 
@@ -201,7 +200,7 @@ impl Store {
 }
 
 impl Shared {
-    /// Notes that the journal cannot be written now.
+    /// Records that the journal cannot be written now.
     fn unavailable(&self, reason: Cow<'static, str>) {
         self.change(Availability::Unavailable(reason));
     }

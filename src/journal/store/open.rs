@@ -34,7 +34,7 @@ pub(in super::super) struct Opened {
     pub(in super::super) requests: Outlet,
 }
 
-/// Opens a journal, and starts the thread that writes it. Waits for the process that has it.
+/// Opens a journal, and starts the thread that writes it. Waits for the process that uses it.
 pub(in super::super) fn open(config: &Config) -> Result<Opened, OpenError> {
     let (mut connection, lock, file) = match &config.location {
         Location::Memory => (Connection::open_in_memory()?, None, None),
@@ -52,7 +52,7 @@ pub(in super::super) fn open(config: &Config) -> Result<Opened, OpenError> {
     let created = schema::create_or_check(&transaction)?;
     let (time, last_write) = resume_time(&transaction, config)?;
     let seal = open_keys(&transaction, config)?;
-    // What a process that has ended left begun is unknown.
+    // The outcomes of records that an earlier process left begun are unknown.
     transaction.execute(
         "update record set state = ?1 where state = ?2",
         [State::Unknown as i64, State::Begun as i64],
@@ -141,7 +141,7 @@ fn announce(path: &Path, created: bool, open: usize, others: i64, last_write: Op
     );
 }
 
-/// Makes the directory, and checks that its file system keeps what it promises.
+/// Makes the directory, and checks that its file system is local.
 fn prepare_directory(path: &Path, allow_network_fs: bool) -> Result<(), OpenError> {
     let directory = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -259,7 +259,7 @@ fn open_keys(connection: &Connection, config: &Config) -> Result<Seal, OpenError
     let hash_key = if let Some(stored) = schema::meta(connection, "hash_key")? {
         let hash_key = cipher.unwrap(&stored)?;
         if !cipher.is_current(&stored) {
-            // Whoever has the first key can open everything from here on.
+            // From here on the first key opens everything.
             encrypt_anew(connection, &cipher)?;
             let wrapped = cipher.wrap(&hash_key).ok_or_else(failed)?;
             schema::set_meta(connection, "hash_key", &wrapped)?;
@@ -296,7 +296,7 @@ fn encrypt_anew(connection: &Connection, cipher: &Cipher) -> Result<(), OpenErro
     Ok(())
 }
 
-/// Loads what the records of this upstream are about.
+/// Loads the records of this upstream into the table, without their bodies.
 fn load(connection: &Connection, config: &Config, table: &mut Table) -> Result<(), OpenError> {
     let mut statement = connection.prepare(
         "select id, key, account, caller, fingerprint, state, at, coalesce(length(body), 0)

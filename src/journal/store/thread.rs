@@ -1,4 +1,4 @@
-//! The thread that writes.
+//! The thread that writes the journal.
 
 use std::{
     fs::File,
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::telemetry::metrics;
 
-/// How often the thread looks whether the file is still there, an operator asks for something, or the
-/// disk takes writes again.
+/// How often the thread looks whether the file is still there, an operator asks for something, or
+/// the disk takes writes again.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How often it expires what is due and shortens the write-ahead log.
@@ -62,7 +62,7 @@ struct Kept {
 }
 
 impl Writer {
-    /// Does jobs until nobody can ask for any more.
+    /// Does jobs until every sender is dropped.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         let mut kept = Kept::default();
         let mut tick = Instant::now() + TICK;
@@ -93,7 +93,7 @@ impl Writer {
         }
         self.checkpoint("truncate", &mut kept);
         drop(self.connection);
-        // After the connection: who gets the lock finds nobody writing.
+        // After the connection: the next holder of the lock must be the only writer.
         drop(self.lock);
     }
 
@@ -103,7 +103,7 @@ impl Writer {
         let mut sweeps = Vec::new();
         for job in jobs {
             match job {
-                // Nobody waits for it any more, so it must not be done.
+                // Its caller is gone, so it must not be done.
                 Job::Write {
                     keep: false,
                     reply: Some(reply),
@@ -274,7 +274,7 @@ impl Writer {
             .collect()
     }
 
-    /// Looks after what nobody asks for.
+    /// Does the periodic work.
     fn tick(&mut self, kept: &mut Kept) {
         if kept.poisoned {
             return;
@@ -351,13 +351,13 @@ impl Writer {
     }
 }
 
-/// Keeps the time, so that the next process goes on from it.
+/// Stores the time, so that the next process continues from it.
 pub(super) fn write_time(connection: &Connection, time: &JournalTime) -> rusqlite::Result<()> {
     schema::set_meta(connection, "at", &time.now().to_be_bytes())?;
     schema::set_meta(connection, "wall", &time.wall().to_be_bytes())
 }
 
-/// Carries out in memory what was committed.
+/// Applies to the table in memory what was committed.
 fn apply(table: &mut super::Table, change: &Change) {
     match change {
         Change::Put(row) => table.update(row.id, |entry| {

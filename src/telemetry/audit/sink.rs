@@ -24,8 +24,8 @@ impl Sink {
         }
     }
 
-    /// Writes a line in one piece. It blocks: a small append to a local file takes microseconds. The
-    /// file is opened for each line, so that it can be rotated by moving it away.
+    /// Writes a line in one piece. It blocks: a small append to a local file takes microseconds.
+    /// The file is opened for each line, so that it can be rotated by moving it away.
     pub(super) fn write(&self, line: &str) -> io::Result<()> {
         match &self.file {
             Some(file) => {

@@ -1,5 +1,5 @@
-//! Logs on standard error: text for people or JSON for machines, with trace ids, and a filter that can
-//! be changed at run time.
+//! Logs on standard error: text for people or JSON for machines, with trace ids, and a filter that
+//! can be changed at run time.
 
 mod line;
 

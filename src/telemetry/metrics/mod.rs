@@ -104,7 +104,7 @@ impl Instruments {
             in_flight: metrics.level(
                 "porta.calls.in_flight",
                 &[(names::RPC_METHOD, &[])],
-                "Calls in flight, and writes that go on after their callers have gone.",
+                "Calls in flight, and writes that continue after their callers are gone.",
             ),
             connections: metrics.level("porta.connections", &[], "Open connections of callers."),
             accepted: metrics.counter(
