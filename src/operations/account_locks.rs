@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn accounts_are_forgotten_when_nobody_waits() {
+    async fn accounts_without_waiters_are_removed() {
         let locks = AccountLocks::default();
         let account = AccountId::new(1001).unwrap();
         let first = locks.lock(account).await;

@@ -270,7 +270,7 @@ impl Error {
                 format!(
                     "the write was sent, and may or may not have been applied: the list does not \
                      show {}; retry with the same request_id, or List the account first",
-                    expectation.looked_for()
+                    expectation.describe()
                 )
                 .into(),
             ),
@@ -375,11 +375,11 @@ impl Error {
                 Applied,
                 if not_restored.is_empty() {
                     "upstream's UpdateFollowmeAll changed other numbers of the account as well; they \
-                     were restored, and the route is off until an operator turns it on again; List the account"
+                     were restored, and followme does not use the route again; List the account"
                 } else {
                     "upstream's UpdateFollowmeAll changed other numbers of the account as well, and \
-                     not all of them could be restored; the route is off until an operator turns it on again; List the \
-                     account and correct those in not_restored_number_ids"
+                     not all of them could be restored; followme does not use the route again; List \
+                     the account and correct those in not_restored_number_ids"
                 }
                 .into(),
             ),
@@ -432,12 +432,12 @@ impl Error {
     }
 
     /// Returns whether the write was applied, but differs from the request.
-    pub(super) fn write_was_done(&self) -> bool {
+    pub(super) fn was_applied(&self) -> bool {
         self.row().proof == Proof::Applied
     }
 
     /// Returns whether the caller would conclude that the write was not applied.
-    pub(super) fn says_not_done(&self) -> bool {
+    pub(super) fn proves_not_applied(&self) -> bool {
         self.row().proof == Proof::NotApplied
     }
 

@@ -136,7 +136,7 @@ impl Operations {
         if expectation.is_open_add()
             && let Some(found) = list.find(number)
             && !self
-                .is_this_adds(task, found, is_acknowledged(&sent), !repairable)
+                .made_by_this_add(task, found, is_acknowledged(&sent), !repairable)
                 .await
         {
             return Err(unknown(expectation, vec![number], sent));
@@ -312,7 +312,7 @@ impl Operations {
     ///
     /// Another add of the account may have made it if its outcome is unknown and its values fit,
     /// unless upstream said that it did this one.
-    pub(super) async fn is_this_adds(
+    pub(super) async fn made_by_this_add(
         &self,
         task: &WriteTask,
         found: &Number,

@@ -169,7 +169,7 @@ impl Expectation {
 
     /// Describes the expectation for people.
     #[must_use]
-    pub fn looked_for(&self) -> String {
+    pub fn describe(&self) -> String {
         match (self.kind, self.number) {
             (WriteKind::Update, Some(id)) => format!("the new values of number {id}"),
             (WriteKind::Delete, Some(id)) => format!("the absence of number {id}"),
@@ -346,7 +346,7 @@ impl Expectation {
     }
 
     /// Returns whether nothing of what the caller asked for shows.
-    pub(super) fn took_nothing(&self, now: &Fields) -> bool {
+    pub(super) fn applied_nothing(&self, now: &Fields) -> bool {
         self.asked
             .difference(self.target.differences(now))
             .is_empty()

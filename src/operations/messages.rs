@@ -1,5 +1,6 @@
 //! The requests and replies of operations.
 
+use super::Error;
 use crate::domain::{
     AccountId, Desired, Draft, Etag, FieldSet, Fields, Number, NumberId, Settings, Step,
 };
@@ -181,4 +182,52 @@ pub struct StepReport {
     pub reason: &'static str,
     /// The fields that upstream did not apply.
     pub unapplied: FieldSet,
+}
+
+impl StepReport {
+    pub(super) fn new(step: Step, outcome: StepOutcome) -> Self {
+        let id = match &step {
+            Step::Keep { id, .. } | Step::Update { id, .. } | Step::Delete { id } => Some(*id),
+            Step::Add { .. } => None,
+        };
+        Self {
+            step,
+            id,
+            outcome,
+            reason: "",
+            unapplied: FieldSet::empty(),
+        }
+    }
+
+    /// Returns the position in the request; `None` for a delete.
+    pub(super) fn index(&self) -> Option<usize> {
+        match &self.step {
+            Step::Keep { index, .. } | Step::Update { index, .. } | Step::Add { index, .. } => {
+                Some(*index)
+            }
+            Step::Delete { .. } => None,
+        }
+    }
+
+    /// Records why a step is not done.
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.reason = error.reason();
+        self.outcome = match error {
+            Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
+            Error::FieldsUnverified { fields, .. } => {
+                self.unapplied = *fields;
+                StepOutcome::Unknown
+            }
+            Error::NotSent
+            | Error::AuditUnavailable(_)
+            | Error::JournalUnavailable(_)
+            | Error::Denied(_) => StepOutcome::NotStarted,
+            Error::FieldsNotApplied { number, fields } => {
+                self.id = Some(*number);
+                self.unapplied = *fields;
+                StepOutcome::Failed
+            }
+            _ => StepOutcome::Failed,
+        };
+    }
 }

@@ -83,7 +83,7 @@ impl Planner<'_> {
             violations.into_result().map_err(Error::Invalid)?;
         }
         let target = draft.new_number(next, self.rules);
-        let asked = asked_of_add(draft, &target);
+        let asked = requested_of_add(draft, &target);
         let expectation = Expectation::add(list, target, asked);
         Ok(PlannedStep::new(expectation, "number"))
     }
@@ -207,7 +207,7 @@ impl Planner<'_> {
                 let path = format!("numbers[{index}]");
                 check_destination(self.destinations, &path, &target.redirect_number)?;
                 let asked = desired.get(*index).map_or(FieldSet::all(), |desired| {
-                    asked_of_add(&desired.draft, target)
+                    requested_of_add(&desired.draft, target)
                 });
                 let mut expectation = Expectation::add(list, target.clone(), asked);
                 expectation.index = Some(*index);
@@ -239,7 +239,7 @@ impl Planner<'_> {
 
 /// Returns the fields of a new number whose values were asked for: what is empty is left to
 /// upstream, but for the domain, which decides where calls go.
-fn asked_of_add(draft: &Draft, target: &Fields) -> FieldSet {
+fn requested_of_add(draft: &Draft, target: &Fields) -> FieldSet {
     let filled = target.differences(&Fields::default());
     let mut asked = filled.intersection(draft.present());
     for field in [

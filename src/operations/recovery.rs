@@ -198,7 +198,7 @@ impl Operations {
                         .await;
                     if let Ok(applied) = applied {
                         let report = super::replace_all::report_applied(kind, index, &applied);
-                        super::replace_all::note_done(&mut task, report);
+                        super::replace_all::record_done(&mut task, report);
                     }
                 }
                 Resolved::Never(expectation) => {

@@ -111,7 +111,7 @@ impl Operations {
         let route = used.other();
         let possible = match route {
             UpdateRoute::Post => self.routes(used).contains(&route),
-            UpdateRoute::Get => expectation.took_nothing(now),
+            UpdateRoute::Get => expectation.applied_nothing(now),
         };
         (possible && !expectation.repairable(now).is_empty()).then_some(route)
     }

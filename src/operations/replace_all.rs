@@ -21,54 +21,6 @@ use crate::{
     upstream::UpdateAll,
 };
 
-impl StepReport {
-    pub(super) fn new(step: Step, outcome: StepOutcome) -> Self {
-        let id = match &step {
-            Step::Keep { id, .. } | Step::Update { id, .. } | Step::Delete { id } => Some(*id),
-            Step::Add { .. } => None,
-        };
-        Self {
-            step,
-            id,
-            outcome,
-            reason: "",
-            unapplied: FieldSet::empty(),
-        }
-    }
-
-    /// Returns the position in the request; `None` for a delete.
-    pub(super) fn index(&self) -> Option<usize> {
-        match &self.step {
-            Step::Keep { index, .. } | Step::Update { index, .. } | Step::Add { index, .. } => {
-                Some(*index)
-            }
-            Step::Delete { .. } => None,
-        }
-    }
-
-    /// Records why a step is not done.
-    fn fail(&mut self, error: &Error) {
-        self.reason = error.reason();
-        self.outcome = match error {
-            Error::OutcomeUnknown { .. } => StepOutcome::Unknown,
-            Error::FieldsUnverified { fields, .. } => {
-                self.unapplied = *fields;
-                StepOutcome::Unknown
-            }
-            Error::NotSent
-            | Error::AuditUnavailable(_)
-            | Error::JournalUnavailable(_)
-            | Error::Denied(_) => StepOutcome::NotStarted,
-            Error::FieldsNotApplied { number, fields } => {
-                self.id = Some(*number);
-                self.unapplied = *fields;
-                StepOutcome::Failed
-            }
-            _ => StepOutcome::Failed,
-        };
-    }
-}
-
 /// A replace-all that stopped before its last step.
 #[derive(Debug)]
 pub struct Incomplete {
@@ -134,7 +86,7 @@ impl Operations {
             reports: Vec::new(),
         };
         let left = match task.open.clone() {
-            Some(open) => self.take_up_steps(task, &open, &mut replacing.list).await?,
+            Some(open) => self.resolve_steps(task, &open, &mut replacing.list).await?,
             None => None,
         };
         let progress = task.progress.clone().unwrap_or_default();
@@ -168,15 +120,15 @@ impl Operations {
                     continue;
                 }
                 Err(error @ Error::CollateralChange { .. }) => {
-                    self.note_written(task, report.id);
+                    self.record_written(task, report.id);
                     return Err(error);
                 }
                 Err(error) if !task.commit.is_committed() => return Err(error),
                 Err(error) => error,
             };
             report.fail(&error);
-            if error.write_was_done() {
-                self.note_written(task, report.id);
+            if error.was_applied() {
+                self.record_written(task, report.id);
             }
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -197,7 +149,7 @@ impl Operations {
         }))))
     }
 
-    fn note_written(&self, task: &mut WriteTask, number: Option<NumberId>) {
+    fn record_written(&self, task: &mut WriteTask, number: Option<NumberId>) {
         if let Some(progress) = &mut task.progress {
             progress.written.extend(number);
         }
@@ -205,7 +157,7 @@ impl Operations {
 
     /// Resolves the steps that an earlier attempt sent. Returns the error of one whose outcome is
     /// still unknown; only those stay open.
-    async fn take_up_steps(
+    async fn resolve_steps(
         &self,
         task: &mut WriteTask,
         open: &Open,
@@ -228,15 +180,15 @@ impl Operations {
                     match finished {
                         Ok(applied) => {
                             list.clone_from(&applied.list);
-                            note_done(task, report_applied(kind, index, &applied));
+                            record_done(task, report_applied(kind, index, &applied));
                         }
                         // The plan shows what is left of it.
-                        Err(failed) if failed.write_was_done() => {
+                        Err(failed) if failed.was_applied() => {
                             if let Error::FieldsUnverified { expectation, .. } = &failed {
                                 left.push((**expectation).clone());
                                 error.get_or_insert(failed);
                             } else {
-                                self.note_written(task, Some(number));
+                                self.record_written(task, Some(number));
                             }
                         }
                         Err(failed) => return Err(failed),
@@ -277,7 +229,7 @@ impl Operations {
             return Ok(());
         }
         loop {
-            self.may_go_on(task)?;
+            self.check_limit(task)?;
             self.authorize(task)?;
             let etags = task.progress.as_ref().map(Progress::etags);
             check_etags(&etags.unwrap_or_default(), &replacing.list)?;
@@ -293,7 +245,7 @@ impl Operations {
                     report.unapplied = applied.unapplied;
                     replacing.list = applied.list;
                     task.open = None;
-                    note_done(task, report.clone());
+                    record_done(task, report.clone());
                     return Ok(());
                 }
                 Ok(Executed::Stale(now)) => {
@@ -301,7 +253,7 @@ impl Operations {
                     replacing.list = now;
                 }
                 Err(error) => {
-                    if error.says_not_done() {
+                    if error.proves_not_applied() {
                         set_wrote(task, wrote);
                     }
                     if !matches!(
@@ -320,7 +272,7 @@ impl Operations {
     ///
     /// # Errors
     /// [`Error::NotSent`].
-    fn may_go_on(&self, task: &WriteTask) -> Result<(), Error> {
+    fn check_limit(&self, task: &WriteTask) -> Result<(), Error> {
         let over = task.ends.is_some_and(|ends| Instant::now() >= ends);
         if over || task.commit.is_committed() && self.stopping.load(Ordering::Relaxed) {
             return Err(Error::NotSent);
@@ -335,7 +287,7 @@ impl Operations {
         reports: Vec<StepReport>,
         cause: Error,
     ) -> Error {
-        let wrote = !cause.says_not_done()
+        let wrote = !cause.proves_not_applied()
             || task
                 .progress
                 .as_ref()
@@ -367,7 +319,7 @@ pub(super) fn set_wrote(task: &mut WriteTask, wrote: bool) -> bool {
         .is_some_and(|progress| std::mem::replace(&mut progress.wrote, wrote))
 }
 
-pub(super) fn note_done(task: &mut WriteTask, report: StepReport) {
+pub(super) fn record_done(task: &mut WriteTask, report: StepReport) {
     if let Some(progress) = &mut task.progress {
         progress.wrote = true;
         progress.done.push(report);

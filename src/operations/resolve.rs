@@ -56,7 +56,7 @@ impl Operations {
                     let repairable = verdict == Verdict::Applied(number);
                     let is_own = match list.find(number) {
                         Some(found) if expectation.is_open_add() => {
-                            self.is_this_adds(task, found, false, !repairable).await
+                            self.made_by_this_add(task, found, false, !repairable).await
                         }
                         _ => true,
                     };

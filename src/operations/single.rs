@@ -46,11 +46,11 @@ impl Operations {
         let Some(open) = task.open.clone() else {
             return self.plan_and_execute(task, write).await;
         };
-        let result = self.take_up(task, write, &open).await;
+        let result = self.resolve_and_continue(task, write, &open).await;
         match (result, open.expectations.into_iter().next()) {
             // An earlier attempt may have been applied, or may still be, whatever becomes of this
             // one: until one of them is proved, that is the answer.
-            (Err(error), Some(expectation)) if error.says_not_done() => {
+            (Err(error), Some(expectation)) if error.proves_not_applied() => {
                 let source = error.into_upstream();
                 Err(match expectation.number.filter(|_| expectation.applied) {
                     Some(_) => Error::FieldsUnverified {
@@ -70,7 +70,7 @@ impl Operations {
     }
 
     /// Resolves what an earlier attempt sent, then does the rest.
-    async fn take_up(
+    async fn resolve_and_continue(
         &self,
         task: &mut WriteTask,
         write: Single<'_>,

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_committed_write_goes_on_after_its_caller() {
+    fn a_committed_write_continues_after_its_caller() {
         let point = CommitPoint::default();
         point.commit().unwrap();
         assert!(point.cancel());

@@ -129,7 +129,7 @@ impl Operations {
                 (Verdict::NotApplied | Verdict::Inconclusive(_), WriteKind::Update)
                     if acknowledged && !whole && is_listed(expectation, list.as_ref()) =>
                 {
-                    took_nothing(expectation)
+                    applied_nothing(expectation)
                 }
                 (verdict, _) => verdict,
             })
@@ -179,7 +179,7 @@ fn is_listed(expectation: &Expectation, list: Option<&List>) -> bool {
     number.is_some_and(|(id, list)| list.find(id).is_some())
 }
 
-fn took_nothing(expectation: &Expectation) -> Verdict {
+fn applied_nothing(expectation: &Expectation) -> Verdict {
     match expectation.number {
         Some(id) => Verdict::Applied(id),
         None => Verdict::Inconclusive(Vec::new()),

@@ -8,7 +8,7 @@ use super::{
     execute::MAX_PLAN_AGE,
     expectation::Verdict,
     plan::{PlannedStep, with_ids_of_done},
-    replace_all::{Replacing, note_done},
+    replace_all::{Replacing, record_done},
     task::{Open, WriteTask},
     verify::is_acknowledged,
 };
@@ -193,7 +193,7 @@ impl Operations {
             .collect();
         for (_, id) in &made {
             if let Some(found) = replacing.list.find(*id) {
-                self.is_this_adds(task, found, true, false).await;
+                self.made_by_this_add(task, found, true, false).await;
             }
         }
         replacing.desired = with_ids_of_done(&replacing.desired, &made);
@@ -225,7 +225,7 @@ impl Operations {
                 };
                 end_posted(posting.entry, outcome, id);
                 if let Some(report) = &report {
-                    note_done(task, report.clone());
+                    record_done(task, report.clone());
                 }
             }
             replacing.reports.extend(report);

@@ -286,7 +286,7 @@ impl Operations {
                 let body = task.body(rules);
                 task.record.leave_incomplete(&body).await
             }
-            Err(error) if !error.write_was_done() => {
+            Err(error) if !error.was_applied() => {
                 // Of this attempt nothing is left. What an earlier one left stays, unless this one
                 // wrote after resolving it.
                 if committed {
@@ -305,7 +305,7 @@ impl Operations {
             (Ok(()), result) => result.map(Box::new).map(Ended::Reply),
             // What was not kept would be answered otherwise the next time.
             (Err(_), Ok(_)) => Err(Error::Panicked { begun: true }),
-            (Err(_), Err(error)) if error.write_was_done() => Err(Error::Panicked { begun: true }),
+            (Err(_), Err(error)) if error.was_applied() => Err(Error::Panicked { begun: true }),
             (Err(_), Err(error)) => Err(error),
         }
     }

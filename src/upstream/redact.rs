@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_numbers_and_names_out_too() {
+    fn redacts_numbers_and_names() {
         let license = License::new("SECRET-KEY").unwrap();
         let echo = "/addfollowme/SECRET-KEY/1001/15550100/Ann%20Lee?Name=Ann+Lee&x=ann lee";
         assert_eq!(
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_license_out_in_every_encoding() {
+    fn redacts_the_license_in_every_encoding() {
         let license = License::new(MARKER).unwrap();
         let percent = utf8_percent_encode(MARKER, NON_ALPHANUMERIC).to_string();
         for echo in [
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_short_names_out_where_they_stand_alone() {
+    fn redacts_short_names_as_whole_words() {
         let license = License::new("SECRET-KEY").unwrap();
         let personal = ["Al".to_owned(), "é".to_owned(), "-".to_owned()];
         let sensitive = Sensitive {

@@ -45,7 +45,7 @@ pub(in super::super) fn acquire(journal: &Path, limit: Duration) -> Result<File,
             .map_err(unwritable)?;
         match file.try_lock() {
             Ok(()) => {
-                note_holder(&mut file).map_err(unwritable)?;
+                write_holder(&mut file).map_err(unwritable)?;
                 return Ok(file);
             }
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
@@ -71,7 +71,7 @@ pub(in super::super) fn acquire(journal: &Path, limit: Duration) -> Result<File,
 }
 
 /// Writes into the lock file who holds it.
-fn note_holder(file: &mut File) -> io::Result<()> {
+fn write_holder(file: &mut File) -> io::Result<()> {
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy();
     file.set_len(0)?;

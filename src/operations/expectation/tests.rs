@@ -118,7 +118,7 @@ fn a_default_domain_is_no_reason_to_add_again() {
 }
 
 #[test]
-fn two_new_numbers_on_such_a_host_are_not_told_apart() {
+fn two_new_numbers_on_such_a_host_are_inconclusive() {
     let list = with(vec![
         number(2, "A very", "15550101"),
         number(3, "Van", "15550109"),

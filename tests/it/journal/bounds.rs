@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use followme::journal::{Claimed, Clock, Config, Journal, Limits, ManualClock, NewWrite, State};
 
-use super::{body, claim_new, directory, in_file, take_up, write, write_without_id};
+use super::{body, claim_new, directory, in_file, resolve_and_continue, write, write_without_id};
 
 const TTL: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -51,7 +51,7 @@ async fn an_unknown_write_is_never_evicted_by_any_number_of_others() {
         settle(&journal, &of("alice", &index.to_string())).await;
         settle(&journal, &of("bob", &index.to_string())).await;
     }
-    take_up(&journal, &of("alice", "unknown")).await;
+    resolve_and_continue(&journal, &of("alice", "unknown")).await;
     // The youngest settled ones are there, the oldest are not.
     assert!(is_replayed(&journal, &of("alice", "299")).await);
     assert!(!is_replayed(&journal, &of("alice", "0")).await);
@@ -91,7 +91,7 @@ async fn a_caller_holds_its_share_and_evicts_nobody_elses() {
     ));
     // Replays and resolutions go on.
     assert!(is_replayed(&journal, &of("bob", "99")).await);
-    let open = take_up(&journal, &of("carol", "0")).await;
+    let open = resolve_and_continue(&journal, &of("carol", "0")).await;
     open.forget().await.unwrap();
     claim_new(&journal, &of("carol", "more")).await;
 }
@@ -141,10 +141,10 @@ async fn an_unknown_write_that_nobody_asks_about_shrinks_and_ends_by_its_documen
     leave_unknown(&journal, &write("asked")).await;
     leave_unknown(&journal, &write("unasked")).await;
     clock.advance(TTL / 2);
-    drop(take_up(&journal, &write("asked")).await);
+    drop(resolve_and_continue(&journal, &write("asked")).await);
     clock.advance(TTL / 2);
     journal.sweep().await;
-    drop(take_up(&journal, &write("asked")).await);
+    drop(resolve_and_continue(&journal, &write("asked")).await);
     let Claimed::Tombstone(id) = journal.claim(&write("unasked")).await.unwrap() else {
         panic!("nobody asked about it");
     };

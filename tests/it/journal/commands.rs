@@ -13,7 +13,7 @@ use followme::{
     telemetry::audit::{self, Audit},
 };
 
-use super::{body, claim_new, directory, in_file, take_up, write};
+use super::{body, claim_new, directory, in_file, resolve_and_continue, write};
 
 const REQUEST_ID: &str = "a-request-id-of-somebody";
 
@@ -221,7 +221,7 @@ async fn a_backup_beside_the_process_holds_every_acknowledged_begin() {
     let error = command::backup(&config, path).unwrap_err();
     assert!(matches!(error, CommandError::Backup { .. }), "{error}");
     let restored = Journal::open(&copy).await.unwrap();
-    let record = take_up(&restored, &write(REQUEST_ID)).await;
+    let record = resolve_and_continue(&restored, &write(REQUEST_ID)).await;
     assert_eq!(record.id(), id);
 }
 

@@ -10,7 +10,9 @@ use followme::journal::{
     Availability, Claimed, Config, Error, Journal, Location, OpenError, RecordId, State,
 };
 
-use super::{body, claim_new, directory, in_file, path_of, take_up, write, write_without_id};
+use super::{
+    body, claim_new, directory, in_file, path_of, resolve_and_continue, write, write_without_id,
+};
 
 fn wal_of(config: &Config) -> PathBuf {
     path_of(config).with_file_name("followme.sqlite3-wal")
@@ -79,7 +81,7 @@ async fn after_a_power_loss_at_any_sync_every_acknowledged_begin_is_there() {
             if later.is_some_and(|later| later.id == one.id && later.log_bytes <= cut) {
                 continue;
             }
-            let mut record = take_up(&next, &write(&one.write)).await;
+            let mut record = resolve_and_continue(&next, &write(&one.write)).await;
             assert_eq!(record.id(), one.id);
             let (state, stored) = record.stored().await.unwrap();
             assert_eq!(state, State::Unknown);

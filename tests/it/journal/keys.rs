@@ -7,7 +7,7 @@ use followme::journal::{
     Body, Claimed, Config, Journal, Keys, Location, NewWrite, OpenError, State, body::Origin,
 };
 
-use super::{body, claim_new, directory, in_file, take_up, write};
+use super::{body, claim_new, directory, in_file, resolve_and_continue, write};
 
 fn keys(numbers: &[u8]) -> Option<Keys> {
     let lines: Vec<_> = numbers
@@ -96,7 +96,7 @@ async fn keys_turn_over_and_every_record_is_found() {
             matches!(&found, Claimed::Replay(body) if *body == telling()),
             "{numbers:?}: {found:?}"
         );
-        let mut record = take_up(&journal, &write("open")).await;
+        let mut record = resolve_and_continue(&journal, &write("open")).await;
         assert_eq!(
             record.stored().await.unwrap(),
             (State::Unknown, Some(telling()))

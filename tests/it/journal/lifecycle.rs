@@ -2,7 +2,7 @@
 
 use followme::journal::{Claimed, Config, Journal, State};
 
-use super::{body, claim_new, directory, in_file, take_up, write, write_without_id};
+use super::{body, claim_new, directory, in_file, resolve_and_continue, write, write_without_id};
 
 #[tokio::test]
 async fn a_settled_write_is_replayed_also_by_the_next_process() {
@@ -45,7 +45,7 @@ async fn a_write_that_was_begun_is_unknown_to_the_next_process() {
     }
     let next = Journal::open(&in_file(&copy)).await.unwrap();
     assert_eq!(next.all_open(), [(id, State::Unknown)]);
-    let mut record = take_up(&next, &write("a")).await;
+    let mut record = resolve_and_continue(&next, &write("a")).await;
     assert_eq!(record.id(), id);
     assert_eq!(
         record.stored().await.unwrap(),
@@ -73,18 +73,18 @@ async fn a_begun_record_that_is_dropped_is_unknown_and_never_free() {
     drop(first);
     // A try that sends nothing leaves it as it was.
     for _ in 0..2 {
-        let mut record = take_up(&journal, &write("a")).await;
+        let mut record = resolve_and_continue(&journal, &write("a")).await;
         assert_eq!(
             record.stored().await.unwrap(),
             (State::Unknown, Some(body(1)))
         );
     }
     // So does one that begins, and then sends nothing.
-    let mut record = take_up(&journal, &write("a")).await;
+    let mut record = resolve_and_continue(&journal, &write("a")).await;
     record.stored().await.unwrap();
     record.begin(&body(2)).await.unwrap();
     record.release().await.unwrap();
-    let mut record = take_up(&journal, &write("a")).await;
+    let mut record = resolve_and_continue(&journal, &write("a")).await;
     assert_eq!(
         record.stored().await.unwrap(),
         (State::Unknown, Some(body(1)))

@@ -120,7 +120,7 @@ pub(crate) async fn claim_new(journal: &Journal, write: &NewWrite) -> Record {
 }
 
 /// Claims a write that an earlier try left open.
-pub(crate) async fn take_up(journal: &Journal, write: &NewWrite) -> Record {
+pub(crate) async fn resolve_and_continue(journal: &Journal, write: &NewWrite) -> Record {
     match journal
         .claim(write)
         .await

@@ -7,7 +7,7 @@ use followme::{
     journal::{Journal, Location},
 };
 
-use super::{body, claim_new, directory, take_up, write};
+use super::{body, claim_new, directory, resolve_and_continue, write};
 use crate::config::{Variables, variables};
 
 /// Loads a TOML file.
@@ -88,7 +88,7 @@ async fn the_records_are_those_of_the_upstreams_name_or_of_its_url() {
     drop(claim_new(&journal, &write("a")).await);
     drop(journal);
     let journal = Journal::open(&config.journal).await.unwrap();
-    take_up(&journal, &write("a")).await;
+    resolve_and_continue(&journal, &write("a")).await;
 }
 
 #[tokio::test]
