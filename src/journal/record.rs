@@ -350,7 +350,7 @@ impl Record {
                     entry.at = at;
                     entry.running = None;
                 });
-                // That it was asked about, for the next process.
+                // When a call asked for it last, for the next process.
                 let state = earlier.state;
                 self.inner
                     .store

@@ -16,10 +16,10 @@ pub(super) struct Bounds {
     pub(super) entries: usize,
     pub(super) bytes: usize,
     pub(super) caller_share: f64,
-    /// How long a settled record is kept, and an unknown one that nobody asks about keeps its body,
-    /// in milliseconds.
+    /// How long a settled record is kept, and the body of an unknown one after the last call for
+    /// it, in milliseconds.
     pub(super) ttl: i64,
-    /// How long an open record is kept that nobody asks about, in milliseconds.
+    /// How long an open record is kept after the last call for it, in milliseconds.
     pub(super) unknown_ttl: i64,
 }
 
@@ -89,7 +89,7 @@ pub(super) enum Found {
 #[derive(Debug, Default)]
 pub(super) struct Due {
     pub(super) delete: Vec<RecordId>,
-    /// Unknown records whose bodies go, and when each was asked about last.
+    /// Unknown records whose bodies expire, and when a call asked for each last.
     pub(super) shrink: Vec<(RecordId, i64)>,
 }
 
@@ -107,9 +107,8 @@ impl Table {
         }
     }
 
-    /// Looks a request id up, and takes its record where nobody has it. The new id is that of the
-    /// record that is made where there is none. What is to be deleted to make space is added to the
-    /// evicted ones.
+    /// Looks a request id up, and claims its record unless another call has. If there is no record,
+    /// it makes one with the new id, and adds the records to delete for space to the evicted ones.
     pub(super) fn claim(
         &mut self,
         new: RecordId,

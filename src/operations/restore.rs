@@ -69,7 +69,7 @@ impl Operations {
         })
     }
 
-    /// Turns `UpdateFollowmeAll` off for this upstream, for as long as the journal exists.
+    /// Turns `UpdateFollowmeAll` off for this upstream, until an operator allows it again.
     pub(super) async fn stop_using_update_all(&self) {
         self.client.stop_using_update_all();
         if let Err(error) = self.journal.set_host_fact(UPDATE_ALL, Some("off")).await {

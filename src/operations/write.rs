@@ -280,7 +280,7 @@ impl Operations {
                 let body = task.body(rules);
                 task.record.leave_incomplete(&body).await
             }
-            // Its first steps are done, and it can go on.
+            // Its first steps are done, and it can continue.
             Err(Error::CollateralChange { .. }) if task.progress.is_some() => {
                 task.open = None;
                 let body = task.body(rules);

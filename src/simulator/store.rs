@@ -152,7 +152,7 @@ impl Store {
         self.aliases.get(license).map_or(license, String::as_str)
     }
 
-    /// Forgets every account. Ids go on from where they were, so that no old id comes back.
+    /// Removes every account. New ids continue after the old ones, so that none is used twice.
     pub(crate) fn clear(&mut self) {
         self.licenses.clear();
     }

@@ -230,7 +230,7 @@ impl Error {
     }
 
     /// Adds the HTTP status. Some prove that the service is done: any 4xx but 408 and 499, which
-    /// gateways send for requests that go on, and of the 5xx those that gateways do not send.
+    /// gateways send for requests that continue, and those 5xx that gateways do not send.
     pub(super) fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
         let is_final = matches!(status, 400..=407 | 409..=498 | 500 | 501 | 505);

@@ -320,7 +320,7 @@ impl Writer {
         let due = self.shared.table.lock().sweep(now);
         let keeping = [Change::ExpireOthers(now - self.ttl), Change::Probe];
         let deleted = due.delete.into_iter().map(Change::Delete);
-        // The time that it was asked about last stays: it ends what is left of it.
+        // The time stays when a call asked for it last: the rest of the record expires by it.
         let shrunk = due
             .shrink
             .into_iter()

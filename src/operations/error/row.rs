@@ -204,10 +204,10 @@ impl Error {
                 Applied,
                 if not_restored.is_empty() {
                     "upstream's UpdateFollowmeAll changed other numbers of the account as well; they \
-                     were restored, and followme does not use the route again; List the account"
+                     were restored, and the route is off until an operator allows it again; List the account"
                 } else {
                     "upstream's UpdateFollowmeAll changed other numbers of the account as well, and \
-                     not all of them could be restored; followme does not use the route again; List \
+                     not all of them could be restored; the route is off until an operator allows it again; List \
                      the account and correct those in not_restored_number_ids"
                 }
                 .into(),
