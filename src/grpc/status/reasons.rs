@@ -300,6 +300,7 @@ mod tests {
                 ("FIELDS_NOT_APPLIED", "FAILED_PRECONDITION"),
                 ("UPSTREAM_WROTE_TOO_MUCH", "INTERNAL"),
                 ("AUDIT_UNAVAILABLE", "UNAVAILABLE"),
+                ("JOURNAL_UNAVAILABLE", "UNAVAILABLE"),
                 ("WRITE_NOT_DONE", "ABORTED"),
                 ("OUTCOME_UNKNOWN", "UNKNOWN"),
                 ("NOT_SENT", "DEADLINE_EXCEEDED"),
