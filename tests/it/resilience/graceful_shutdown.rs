@@ -99,7 +99,7 @@ async fn a_write_whose_call_was_cancelled_is_finished_before_shutdown() {
     hold(&facade.handle, Route::Add);
     let mut client = FollowMeServiceClient::new(facade.channel.clone());
     let mut request = tonic::Request::new(add_to(1003, new_number("Desk", "15550130")));
-    let value = "200m".parse().expect("visible ASCII");
+    let value = "2000m".parse().expect("visible ASCII");
     request.metadata_mut().insert("grpc-timeout", value);
     let late = failure(client.add(request).await);
     assert_eq!(late.reason, "WRITE_IN_PROGRESS");
