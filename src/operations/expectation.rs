@@ -226,6 +226,15 @@ impl Expectation {
         }
     }
 
+    /// Returns the new numbers that can be this add's on a host that stores other values than it is
+    /// sent.
+    pub(super) fn resembling(&self, list: &List) -> Vec<NumberId> {
+        let new = self.baseline.new_numbers(list);
+        new.filter(|number| resembles(&number.fields, &self.target))
+            .map(|number| number.id)
+            .collect()
+    }
+
     /// A part of the change must show, or the number must be as it was before.
     fn check_update(&self, list: &List, id: NumberId) -> Verdict {
         let Some(now) = list.find(id) else {

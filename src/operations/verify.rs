@@ -126,6 +126,14 @@ impl Operations {
                 (Verdict::NotApplied, WriteKind::Add) if acknowledged && !whole => {
                     Verdict::Inconclusive(Vec::new())
                 }
+                // Upstream says that it failed, and yet a number like this one is new: without it the
+                // next attempt would make a second one.
+                (Verdict::NotApplied, WriteKind::Add) => {
+                    match list.as_ref().map(|list| expectation.resembling(list)) {
+                        Some(ids) if !ids.is_empty() => Verdict::Inconclusive(ids),
+                        _ => Verdict::NotApplied,
+                    }
+                }
                 (Verdict::NotApplied | Verdict::Inconclusive(_), WriteKind::Update)
                     if acknowledged && !whole && is_listed(expectation, list.as_ref()) =>
                 {

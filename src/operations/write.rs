@@ -148,15 +148,19 @@ impl Operations {
             caller: call.caller.name.to_string(),
             account: call.account,
         };
+        // Until the journal says otherwise: the write of this request id can be done already.
+        commit.may_have_run_before(call.idempotency.is_some());
         loop {
             return match self.journal.claim(&write).await? {
-                Claimed::New(record) => Ok(Ok(Claim {
-                    record,
-                    taken_up: false,
-                })),
+                Claimed::New(record) => {
+                    commit.may_have_run_before(false);
+                    Ok(Ok(Claim {
+                        record,
+                        taken_up: false,
+                    }))
+                }
                 Claimed::TakenUp(record) => {
                     metrics::request_id_hit(RequestIdHit::Resumed);
-                    commit.may_have_run_before(true);
                     Ok(Ok(Claim {
                         record,
                         taken_up: true,
@@ -168,10 +172,8 @@ impl Operations {
                     Ok(Err(Box::new(answer)))
                 }
                 Claimed::InFlight(in_flight) => {
-                    commit.may_have_run_before(true);
                     metrics::request_id_hit(RequestIdHit::Waited);
                     in_flight.ended().await;
-                    commit.may_have_run_before(false);
                     continue;
                 }
                 Claimed::Conflict => {

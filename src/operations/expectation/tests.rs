@@ -95,6 +95,8 @@ fn a_host_that_stores_other_values_is_believed_only_where_upstream_says_done() {
         assert_eq!(verdict, Verdict::AppliedDifferently(id(2)), "{name}");
         let verdict = add.check(&list, Evidence::default());
         assert_eq!(verdict, Verdict::NotApplied, "{name}");
+        // That is no proof: it can be this add's.
+        assert_eq!(add.resembling(&list), [id(2)], "{name}");
     }
     // Somebody else's: neither is like ours.
     let list = with(vec![number(2, "Van", "15550109")]);

@@ -141,6 +141,48 @@ fn not_done_of_what_was_done_before_under_the_same_id_is_found() {
 }
 
 #[test]
+fn what_another_writer_deleted_since_is_not_held_against_an_answer() {
+    let mut history = added();
+    history.calls[0].answer = failed("WRITE_NOT_DONE");
+    history.calls.truncate(1);
+    assert_false(&history, "but done");
+    let (one, none) = (state(&[(1, "a")]), state(&[]));
+    let asked = Asked::Delete(pb::DeleteRequest {
+        account_id: ACCOUNT,
+        number_id: 1,
+        ..pb::DeleteRequest::default()
+    });
+    let mut delete = call("delete", 1, asked, [&one, &none], Answer::None);
+    history.calls.push(delete.clone());
+    let change = change("delete", EffectKind::Delete, 1, "");
+    history.changes.push(change);
+    history.last = none;
+    // Behind the facade's lock it could not come between.
+    assert_false(&history, "but done");
+    delete.outside = true;
+    history.calls[1] = delete;
+    assert_true(&history);
+}
+
+#[test]
+fn what_a_host_makes_of_a_number_is_what_was_asked_and_another_number_is_not() {
+    let mut history = added();
+    let mut asked = number(0, "a");
+    asked.redirect_number = "1555-0101".to_owned();
+    for call in &mut history.calls {
+        if let Asked::Add(add) = &mut call.asked {
+            add.number = Some(asked.clone());
+        }
+    }
+    assert_true(&history);
+    asked.redirect_number = "1555-0102".to_owned();
+    if let Asked::Add(add) = &mut history.calls[1].asked {
+        add.number = Some(asked);
+    }
+    assert_false(&history, "OK, but not done");
+}
+
+#[test]
 fn a_second_add_by_a_replace_all_is_found_unless_the_first_was_deleted() {
     let mut history = replaced(Answer::None, 3);
     history

@@ -206,10 +206,13 @@ impl<'a> Judge<'a> {
                 held,
                 unapplied,
             }) => {
+                // Where lists lag, two equal adds can be answered with each other's number.
+                let swapped = self.history.lags && matches!(call.asked, Asked::Add(_));
+                let changes = self.history.changes.iter().take(until);
+                let mut changes =
+                    changes.filter(|change| swapped || self.caused(change).intent == call.intent);
                 check(
-                    self.effects_of_intent(call, until).any(|(_, change)| {
-                        change.id == *id && is_as_asked(call, change, unapplied)
-                    }),
+                    changes.any(|change| change.id == *id && is_as_asked(call, change, unapplied)),
                     || "OK, but not done".to_owned(),
                 )?;
                 let mut window = self.long_window(call)?;
@@ -259,7 +262,11 @@ impl<'a> Judge<'a> {
                     };
                     let earlier = self.effects_of_intent(call, before);
                     let done = self.effects_of_call(call).chain(earlier);
-                    let mut done = done.filter(|(index, change)| !self.is_hidden(*index, change));
+                    let mut done = done.filter(|(index, change)| {
+                        // A delete that still shows is repeated.
+                        let shows = self.history.lags && change.kind == EffectKind::Delete;
+                        !shows && !self.is_hidden(*index, change)
+                    });
                     if let Some((index, change)) = done.next() {
                         return Err(format!("{reason}, but done: effect {index}, {change:?}"));
                     }
