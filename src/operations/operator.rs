@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Error, Operations,
+    expectation::{Expectation, WriteKind},
     single::{Ended, reply},
     task::WriteTask,
 };
@@ -13,6 +14,45 @@ use crate::{
     telemetry::audit::Outcome,
     upstream::Route,
 };
+
+/// Returns what an operator settles as applied, and to which number.
+///
+/// # Errors
+/// The reason for the operator where the number cannot be the one that the write was applied to.
+/// The record stays open.
+fn applied_to(
+    task: &WriteTask,
+    number: Option<NumberId>,
+    list: &List,
+) -> Result<(Expectation, NumberId), String> {
+    if task.progress.is_some() {
+        return Err("is a ReplaceAll: resume it, or settle its step as not applied".to_owned());
+    }
+    let open = task.open.as_ref();
+    let expectation = open.and_then(|open| open.expectations.first());
+    let expectation = expectation.ok_or("holds nothing that could be settled")?;
+    let known = expectation.number;
+    let number = number.or(known).ok_or(
+        "is an add: name the number that it made, as in `--applied NUMBER_ID` (List shows the ids)",
+    )?;
+    if known.is_some_and(|known| known != number) {
+        return Err(format!("is about another number than {number}"));
+    }
+    if known.is_none() && expectation.baseline.ids.contains(&number) {
+        return Err(format!(
+            "did not make number {number}: that was there before"
+        ));
+    }
+    let listed = list.find(number).is_some();
+    match expectation.kind {
+        WriteKind::Delete if listed => Err(format!("is a delete, and number {number} is there")),
+        WriteKind::Add | WriteKind::Update if !listed => Err(format!(
+            "is about account {}, which has no number {number}",
+            task.call.account
+        )),
+        _ => Ok((expectation.clone(), number)),
+    }
+}
 
 impl Operations {
     /// Carries out the requests of operators until the journal is closed.
@@ -58,7 +98,16 @@ impl Operations {
             .ok_or("its caller or License is not configured here")?;
         let ended = match action {
             Action::NotApplied => return self.settle_not_applied(task).await,
-            Action::Applied(number) => self.settle_applied(&mut task, number).await,
+            Action::Applied(number) => {
+                let list = self.current_list(&task).await;
+                let list = list.map_err(|error| failed(&error))?;
+                let (expectation, number) = applied_to(&task, number, &list)?;
+                self.settle_applied(&mut task, expectation, number, list)
+                    .await
+            }
+            Action::Resume if task.progress.is_none() => {
+                return Err("is no ReplaceAll: repeat its request id, or resolve it".to_owned());
+            }
             Action::Resume => self.resume(&mut task).await,
         };
         match self.finish(task, ended).await {
@@ -87,13 +136,11 @@ impl Operations {
     async fn settle_applied(
         &self,
         task: &mut WriteTask,
-        number: Option<NumberId>,
+        expectation: Expectation,
+        number: NumberId,
+        list: List,
     ) -> Result<Ended, Error> {
-        let open = task.open.take().filter(|_| task.progress.is_none());
-        let expectation = open.and_then(|open| open.expectations.into_iter().next());
-        let expectation = expectation.ok_or(Error::Forgotten)?;
-        let number = number.or(expectation.number).ok_or(Error::Forgotten)?;
-        let list = self.current_list(task).await?;
+        task.open = None;
         let kind = expectation.kind;
         let applied = self
             .finish_resolved(task, expectation, list, number, false)
@@ -102,9 +149,6 @@ impl Operations {
     }
 
     async fn resume(&self, task: &mut WriteTask) -> Result<Ended, Error> {
-        if task.progress.is_none() {
-            return Err(Error::Forgotten);
-        }
         let permit = self
             .client
             .acquire(&task.call.fairness_key, Route::List)

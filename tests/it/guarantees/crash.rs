@@ -95,6 +95,67 @@ impl Crash {
     }
 }
 
+/// Runs a command of `followme journal` beside the facade.
+async fn journal_command(crash: &Crash, arguments: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_followme"));
+    command
+        .arg("journal")
+        .args(arguments)
+        .env("FOLLOWME_LICENSE", LICENSE)
+        .env(
+            "FOLLOWME_UPSTREAM_URL",
+            format!("http://{}/", crash.handle.local_addr()),
+        )
+        .env(
+            "FOLLOWME_JOURNAL_URL",
+            format!("sqlite:{}", crash.journal.display()),
+        );
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("it ends")
+        .expect("it can be run");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_cannot_settle_an_add_to_a_number_that_it_did_not_make() {
+    let crash = Crash::new("operator", Knobs::default()).await;
+    let facade = crash.start().await;
+    let when = When::Before;
+    let reset = Fault::once(FaultKind::Reset { when }).on(Route::Add);
+    crash.handle.arm(reset);
+    let unknown = failure(facade.add(add_with_id("id-1", "Desk")).await);
+    assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
+    let (_, list) = journal_command(&crash, &["list"]).await;
+    let mut words = list.split_whitespace();
+    let is_id = |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let id = words.find(is_id).expect("it lists the record");
+    for (arguments, text) in [
+        (
+            vec!["resolve", id, "--applied", "70001"],
+            "has no number 70001",
+        ),
+        (vec!["resolve", id, "--applied"], "name the number"),
+        (vec!["resume", id], "is no ReplaceAll"),
+    ] {
+        let (done, answer) = journal_command(&crash, &arguments).await;
+        assert!(!done && answer.contains(text), "{arguments:?}: {answer}");
+        let unknown = failure(facade.add(add_with_id("id-1", "Desk")).await);
+        assert_eq!(unknown.reason, "OUTCOME_UNKNOWN", "{arguments:?}");
+    }
+    let (done, answer) = journal_command(&crash, &["resolve", id, "--not-applied"]).await;
+    assert!(done, "{answer}");
+    facade
+        .add(add_with_id("id-1", "Desk"))
+        .await
+        .expect("added");
+    assert_eq!(crash.adds(), 1);
+}
+
 impl Facade {
     async fn add(&self, request: pb::AddRequest) -> Result<pb::AddResponse, Status> {
         let added = self.client.clone().add(request).await;
