@@ -1,7 +1,7 @@
 //! Histories: many callers write to an account at once, with and without request ids and etags, go
 //! away or run out of time, while upstream delays, breaks and lies, the facade crashes and is built
-//! anew over its journal, its License is rotated, and somebody writes behind its back. The simulator's log of effects is
-//! the truth; no answer may contradict it, whatever the timing.
+//! anew over its journal, its License is rotated, and somebody writes behind its back. The
+//! simulator's log of effects is the truth; no answer may contradict it, whatever the timing.
 //!
 //! A history follows from its seed; when things happen does not. `cargo test` runs 1,000. More, or
 //! others:
@@ -18,6 +18,7 @@ mod judge_tests;
 mod log;
 mod plan;
 mod play;
+mod quiescence;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -120,7 +121,7 @@ async fn batch((host, seeds): (Host, Vec<u64>)) -> Batch {
         Some(crashes) => crashes.end().await,
         None => 0,
     };
-    play::wait_for_late_effects(&front.handle).await;
+    quiescence::wait_for_late_effects(&front.handle).await;
     let mut changes = log::changes(&front.handle);
     for history in &mut histories {
         history.changes = changes.remove(&history.account).unwrap_or_default();
