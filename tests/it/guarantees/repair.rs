@@ -1,7 +1,7 @@
 //! Repair: fields that were not applied are sent again, concurrent changes are left alone, and a
 //! repair of unknown outcome is resolved later.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use followme::{
     grpc::pb,
@@ -215,7 +215,8 @@ async fn host_that_ignores_the_query(audit: Option<PathBuf>) -> World {
     };
     World::with(options, |config| {
         config.upstream.write_timeout = SOON;
-        config.operations.write_limit = 2 * SOON;
+        // Long enough for the repair to be sent on a busy machine too.
+        config.operations.write_limit = Duration::from_secs(3);
         if audit.is_some() {
             config.audit.file = audit;
         }
