@@ -10,7 +10,7 @@
 //! 4. Run `UPDATE_DOCS=1 cargo test --test it reference`, which writes the example file and the
 //!    table.
 //!
-//! A new section is a new file with a `read` function, and a line in [`Sections`].
+//! A new section is a new file with a `read` function, and a line in `Sections`.
 //!
 //! Architecture invariant: only this module reads the environment and files, except `/proc/self`,
 //! which `telemetry` reads, and what libraries read themselves.

@@ -21,7 +21,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The kinds of failure. What depends on each is in [`Kind::facts`].
+/// The kinds of failure. What depends on each is in `Kind::facts`.
 ///
 /// A read can be repeated after any of them, a write only if [`Error::nothing_ran`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::{
 use super::{Expectation, Incomplete, RequestId};
 use row::Proof;
 
-/// An error of an operation. What depends on its kind is in [`Error::row`], and the
+/// An error of an operation. What depends on its kind is in `Error::row`, and the
 /// gRPC code of each reason in `grpc/status/reasons.rs`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
