@@ -112,7 +112,7 @@ async fn the_process_that_has_the_journal_carries_requests_out_and_answers() {
     record.settle(&body(4)).await.unwrap();
     request.answer(Ok("settled".to_owned()));
     assert_eq!(asked.await.unwrap().unwrap(), "settled");
-    // Whoever carries it out writes the audit log.
+    // The process that carries it out writes the audit log.
     assert_eq!(audited(&directory), "");
     let error = ask(Action::NotApplied).await.unwrap().unwrap_err();
     assert!(matches!(error, CommandError::NotOpen(_)), "{error}");

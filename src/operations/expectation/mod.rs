@@ -1,10 +1,14 @@
 //! Expectations (what the list must show after a write), and their comparison with a list.
 
+mod joint;
+
 use crate::{
     domain::{Field, FieldSet, Fields, List, Number, NumberId, without_plus},
     telemetry::audit::Kind,
     upstream::PLACEHOLDER,
 };
+
+pub(super) use joint::check_all;
 
 /// What a single write does to a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
@@ -409,44 +413,6 @@ fn resembles(number: &Fields, target: &Fields) -> bool {
     let held = digits(&number.redirect_number);
     (!held.is_empty() && held == digits(&target.redirect_number))
         || (!number.name.is_empty() && target.name.starts_with(&number.name))
-}
-
-/// Compares a list with the expectations of one request: each add is a number of its own.
-pub(super) fn check_all(
-    expectations: &[Expectation],
-    list: &List,
-    evidence: Evidence,
-) -> Vec<Verdict> {
-    let mut rest = expectations.to_vec();
-    let mut verdicts = Vec::with_capacity(rest.len());
-    for at in 0..rest.len() {
-        let verdict = match rest[at].check(list, evidence) {
-            // As many equal numbers as equal adds: which is whose makes no difference.
-            Verdict::Inconclusive(ids)
-                if rest[at].is_open_add()
-                    && rest[at..]
-                        .iter()
-                        .filter(|other| other.adds(&rest[at].target))
-                        .count()
-                        == ids.len() =>
-            {
-                match ids.first() {
-                    Some(id) => Verdict::Applied(*id),
-                    None => Verdict::Inconclusive(ids),
-                }
-            }
-            verdict => verdict,
-        };
-        if let Verdict::Applied(id) | Verdict::AppliedDifferently(id) = verdict
-            && rest[at].is_open_add()
-        {
-            for other in &mut rest[at + 1..] {
-                other.exclude(id);
-            }
-        }
-        verdicts.push(verdict);
-    }
-    verdicts
 }
 
 #[cfg(test)]
