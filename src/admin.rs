@@ -4,7 +4,11 @@
 //! written. They are not authenticated, so the address is loopback unless the configuration says
 //! otherwise. No page holds a secret or personal data.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -59,7 +63,8 @@ pub(crate) struct Admin {
     pub(crate) calls: Calls,
     /// The configuration in force, redacted.
     pub(crate) config: watch::Receiver<String>,
-    pub(crate) journal: Journal,
+    /// Empty until it is open.
+    pub(crate) journal: Arc<OnceLock<Journal>>,
 }
 
 impl Admin {
@@ -111,7 +116,11 @@ async fn serve_connection(router: Router, stream: impl AsyncRead + AsyncWrite + 
 
 /// Describes the journal in a line.
 async fn journal_line(State(admin): State<Admin>) -> Response {
-    let availability = match &*admin.journal.availability().borrow() {
+    let Some(journal) = admin.journal.get() else {
+        let line = "unavailable (another process still has it)\n";
+        return text(StatusCode::OK, line);
+    };
+    let availability = match &*journal.availability().borrow() {
         Availability::Available => "available".to_owned(),
         Availability::Unavailable(reason) => format!("unavailable ({reason})"),
         Availability::Poisoned(reason) => format!("unavailable until a restart ({reason})"),
@@ -121,7 +130,7 @@ async fn journal_line(State(admin): State<Admin>) -> Response {
         bytes,
         evicted,
         ..
-    } = admin.journal.figures();
+    } = journal.figures();
     let states: Vec<_> = journal::State::ALL
         .into_iter()
         .zip(by_state)
@@ -259,12 +268,11 @@ mod tests {
     use super::*;
 
     async fn router() -> Router {
-        let journal = Journal::open(&journal::Config::default()).await;
         let admin = Admin {
             health: Health::new(&[""], false, Duration::from_secs(60)),
             calls: Calls::default(),
             config: watch::Sender::default().subscribe(),
-            journal: journal.unwrap(),
+            journal: Arc::default(),
         };
         admin.router()
     }

@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Reloader},
     grpc::{Service, pb::SERVICE, server},
     health::Health,
-    journal::Journal,
+    journal::{self, Journal, OpenError},
     operations::Operations,
     security::Authorizer,
     telemetry::{audit::Audit, in_flight::Calls},
@@ -20,7 +20,8 @@ use crate::{
 pub struct App {
     listener: TcpListener,
     operations: Arc<Operations>,
-    journal: Journal,
+    /// The journal to open while serving, if another process holds it.
+    held_journal: Option<journal::Config>,
     service: Service,
     health: Health,
     authorizer: Arc<Authorizer>,
@@ -46,25 +47,39 @@ impl App {
         let rendered = tokio::sync::watch::Sender::new(config.redacted());
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let audit = Audit::new(config.audit)?;
-        let journal = Journal::open(&config.journal)
-            .await
-            .map_err(io::Error::other)?;
-        journal.observe();
         let authorizer = Arc::new(Authorizer::new(config.security));
         let operations = Arc::new(Operations::new(
             client,
             config.operations,
             audit,
             Arc::clone(&authorizer),
-            journal.clone(),
         ));
-        operations.recover().await;
+        let at_once = journal::Config {
+            lock_timeout: Duration::ZERO,
+            ..config.journal.clone()
+        };
+        // A journal that another process still holds is waited for while the facade serves reads.
+        let mut held_journal = match open_journal(&operations, &at_once).await {
+            Ok(()) => None,
+            Err(OpenError::Locked { .. }) => Some(config.journal),
+            Err(error) => return Err(io::Error::other(error)),
+        };
         let health = Health::new(
             &["", SERVICE],
             config.readiness_follows_upstream,
             config.probe_after,
         );
-        let listener = TcpListener::bind(config.listen).await?;
+        let listener = match TcpListener::bind(config.listen).await {
+            // That process may have the address, too.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && held_journal.is_some() => {
+                if let Some(config) = held_journal.take() {
+                    let opened = open_journal(&operations, &config).await;
+                    opened.map_err(io::Error::other)?;
+                }
+                TcpListener::bind(config.listen).await?
+            }
+            bound => bound?,
+        };
         let calls = Calls::default();
         let admin = match config.admin_listen {
             None => None,
@@ -73,7 +88,7 @@ impl App {
                     health: health.clone(),
                     calls: calls.clone(),
                     config: rendered.subscribe(),
-                    journal: journal.clone(),
+                    journal: operations.journal(),
                 };
                 Some((admin::bind(listen).await?, pages))
             }
@@ -85,7 +100,7 @@ impl App {
             reloader: config.reloader,
             rendered,
             operations,
-            journal,
+            held_journal,
             health,
             calls,
             admin,
@@ -122,7 +137,7 @@ impl App {
         let Self {
             listener,
             operations,
-            journal,
+            held_journal,
             service,
             health,
             authorizer,
@@ -136,11 +151,19 @@ impl App {
         let pages = admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
         let reloading = reloader
             .map(|reloader| tokio::spawn(reload(reloader, Arc::clone(&authorizer), rendered)));
-        let watching = {
+        let mut starting = {
             let (health, operations) = (health.clone(), Arc::clone(&operations));
-            tokio::spawn(async move { health.watch(operations.client(), &journal).await })
+            tokio::spawn(async move {
+                if let Some(config) = held_journal {
+                    open_journal(&operations, &config).await?;
+                }
+                if let Some(journal) = operations.journal().get() {
+                    let operators = Arc::clone(&operations).serve_operators();
+                    tokio::join!(operators, health.watch(operations.client(), journal));
+                }
+                Ok::<(), OpenError>(())
+            })
         };
-        let operators = tokio::spawn(Arc::clone(&operations).serve_operators());
         let (stopping, mut stopped) = tokio::sync::watch::channel(false);
         let limit = config.drain_delay + config.drain_limit;
         let serving = server::serve(
@@ -158,6 +181,7 @@ impl App {
         tokio::pin!(serving);
         let result = tokio::select! {
             result = &mut serving => result,
+            Ok(Err(error)) = &mut starting => Err(io::Error::other(error)),
             () = async {
                 // The sender is dropped only with the server.
                 let _ = stopped.wait_for(|stopping| *stopping).await;
@@ -174,13 +198,23 @@ impl App {
                 })
             }
         };
-        watching.abort();
-        operators.abort();
+        starting.abort();
         for task in [reloading, pages].into_iter().flatten() {
             task.abort();
         }
         result
     }
+}
+
+/// Opens the journal, and starts to write.
+async fn open_journal(
+    operations: &Arc<Operations>,
+    config: &journal::Config,
+) -> Result<(), OpenError> {
+    let journal = Journal::open(config).await?;
+    journal.observe();
+    operations.start(journal).await;
+    Ok(())
 }
 
 /// How often the files of the configuration are polled.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::Signal;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -15,6 +16,9 @@ impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // With a handler, a file that reaches a limit of the system fails a write and does not end
+        // the process.
+        let _handled = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let (count, receiver) = watch::channel(0);
         tokio::spawn(async move {
             loop {

@@ -1,7 +1,10 @@
 //! Executes one step of a write, from the audit log to the verified result. No other module sends a
 //! write.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Error, Operations,
@@ -16,8 +19,9 @@ use super::{
 };
 use crate::{
     domain::{Etag, FieldSet, Fields, List, Number, NumberId},
+    journal::{self, Body, RecordId},
     telemetry::{audit::Change, in_flight::Phase, metrics},
-    upstream::{Kind, UpdateAll, Written},
+    upstream::{Kind, Route, UpdateAll, Written},
 };
 
 /// The maximum age of the list that a write was planned from, when the write is sent.
@@ -167,16 +171,40 @@ impl Operations {
     /// Records the progress of the task in the journal: durable when it returns.
     ///
     /// # Errors
-    /// [`Error::JournalUnavailable`].
+    /// [`Error::JournalUnavailable`]; those of [`acquire_permit`](Self::acquire_permit).
     pub(super) async fn write_record(&self, task: &mut WriteTask) -> Result<(), Error> {
         let body = task.body(&self.config.rules);
+        // A journal that hangs must leave permits to reads: a write over the bound releases its
+        // own until it is recorded.
+        let keeps_permit = self.recording.try_acquire();
+        let released = keeps_permit.is_err() && task.options.permit.take().is_some();
         if task.begun {
             task.record.update(&body).await?;
         } else {
             task.record.begin(&body).await?;
         }
         task.begun = true;
+        drop(keeps_permit);
+        if released {
+            self.acquire_permit(task).await?;
+        }
         Ok(())
+    }
+
+    /// Acquires the permit of a task.
+    ///
+    /// # Errors
+    /// [`Error::Upstream`] if the queue is full or the breaker is open.
+    pub(super) async fn acquire_permit(&self, task: &mut WriteTask) -> Result<(), Error> {
+        let call = &task.call;
+        let permit = self.client.acquire(&call.fairness_key, Route::List).await;
+        let permit = permit.map_err(|error| Error::from_upstream(&call.tenant, error))?;
+        task.options.permit = Some(Arc::new(permit));
+        Ok(())
+    }
+
+    async fn amend(&self, id: RecordId, body: &Body) -> Result<(), journal::Error> {
+        self.open_journal()?.amend(id, body).await
     }
 
     /// Returns the routes by which a number can be updated, in order.
@@ -339,7 +367,7 @@ impl Operations {
                 continue;
             };
             if exclude_from(&mut body, found)
-                && let Err(error) = self.journal.amend(other.id, &body).await
+                && let Err(error) = self.amend(other.id, &body).await
             {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

@@ -35,14 +35,14 @@ mod write;
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub use call::{Call, Fingerprint, Idempotency};
@@ -59,7 +59,7 @@ pub use request_id::RequestId;
 pub use crate::journal::Limits as RequestIdLimits;
 use crate::{
     domain::{FieldSet, Rules},
-    journal::{Journal, RecordId, UPDATE_ALL},
+    journal::{self, Journal, RecordId, UPDATE_ALL},
     security::Authorizer,
     telemetry::{audit::Audit, in_flight::Phase},
     upstream::Client,
@@ -95,7 +95,10 @@ pub struct Operations {
     config: Config,
     audit: Audit,
     authorizer: Arc<Authorizer>,
-    journal: Journal,
+    /// Empty until it is open: another process may still hold it.
+    journal: Arc<OnceLock<Journal>>,
+    /// Bounds the writes that keep their permit while the journal records them.
+    recording: Semaphore,
     locks: AccountLocks,
     /// The writes in flight.
     writes: TaskTracker,
@@ -103,35 +106,33 @@ pub struct Operations {
     stopping: AtomicBool,
     /// When this process aborted the requests of writes whose outcome is unknown.
     closed: Mutex<HashMap<RecordId, Instant>>,
-    /// When this process started.
-    started: Instant,
+    /// When this process opened the journal: the process before has ended by then.
+    started: OnceLock<Instant>,
     recovery: Recovery,
 }
 
 impl Operations {
-    /// Makes the operations over a client and a journal.
+    /// Makes the operations over a client. They refuse writes until
+    /// [`start`](Self::start).
     #[must_use]
     pub fn new(
         client: Client,
         config: Config,
         audit: Audit,
         authorizer: Arc<Authorizer>,
-        journal: Journal,
     ) -> Self {
-        if journal.host_fact(UPDATE_ALL).is_some() {
-            client.stop_using_update_all();
-        }
         Self {
+            recording: Semaphore::new(client.permits() / 2),
             client,
             config,
             audit,
             authorizer,
-            journal,
+            journal: Arc::default(),
             locks: AccountLocks::default(),
             writes: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             closed: Mutex::default(),
-            started: Instant::now(),
+            started: OnceLock::new(),
             recovery: Recovery::default(),
         }
     }
@@ -142,10 +143,33 @@ impl Operations {
         &self.client
     }
 
-    /// Returns the journal.
+    /// Starts to write, with a journal that was opened: first begins to resolve what an earlier
+    /// process left open.
+    pub async fn start(self: &Arc<Self>, journal: Journal) {
+        if journal.host_fact(UPDATE_ALL).is_some() {
+            self.client.stop_using_update_all();
+        }
+        self.started.get_or_init(Instant::now);
+        self.recover(&journal).await;
+        // Later calls change nothing.
+        let _ = self.journal.set(journal);
+    }
+
+    /// Returns the journal, which is empty until [`start`](Self::start).
     #[must_use]
-    pub fn journal(&self) -> &Journal {
-        &self.journal
+    pub fn journal(&self) -> Arc<OnceLock<Journal>> {
+        Arc::clone(&self.journal)
+    }
+
+    /// Returns when the process before had ended.
+    fn started(&self) -> Instant {
+        self.started.get().copied().unwrap_or_else(Instant::now)
+    }
+
+    /// Returns the journal if it is open.
+    fn open_journal(&self) -> Result<&Journal, journal::Error> {
+        let waits = || journal::Error::Unavailable("another process still has it".into());
+        self.journal.get().ok_or_else(waits)
     }
 
     /// Returns the configuration.

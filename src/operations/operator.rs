@@ -10,9 +10,8 @@ use super::{
 };
 use crate::{
     domain::{AccountId, List, NumberId},
-    journal::{Action, RecordId},
+    journal::{Action, Journal, RecordId},
     telemetry::audit::Outcome,
-    upstream::Route,
 };
 
 /// Returns what an operator settles as applied, and to which number.
@@ -57,7 +56,8 @@ fn applied_to(
 impl Operations {
     /// Carries out the requests of operators until the journal is closed.
     pub async fn serve_operators(self: Arc<Self>) {
-        let Some(mut requests) = self.journal.operator_requests() else {
+        let requests = self.open_journal().ok().and_then(Journal::operator_requests);
+        let Some(mut requests) = requests else {
             return;
         };
         while let Some(request) = requests.next().await {
@@ -80,10 +80,8 @@ impl Operations {
 
     async fn carry_out(&self, id: RecordId, action: Action) -> Result<String, String> {
         let failed = |error: &dyn std::error::Error| error.to_string();
-        let record = self
-            .journal
-            .claim_open(id)
-            .map_err(|error| failed(&error))?;
+        let journal = self.open_journal().map_err(|error| failed(&error))?;
+        let record = journal.claim_open(id).map_err(|error| failed(&error))?;
         let mut record = record.ok_or("is not open, or a call carries it out now")?;
         let (_, body) = record.stored().await.map_err(|error| failed(&error))?;
         let account = body
@@ -149,12 +147,7 @@ impl Operations {
     }
 
     async fn resume(&self, task: &mut WriteTask) -> Result<Ended, Error> {
-        let permit = self
-            .client
-            .acquire(&task.call.fairness_key, Route::List)
-            .await
-            .map_err(|error| Error::from_upstream(&task.call.tenant, error))?;
-        task.options.permit = Some(Arc::new(permit));
+        self.acquire_permit(task).await?;
         self.replace_from_progress(task).await
     }
 }

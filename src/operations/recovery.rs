@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{AccountId, FieldSet, Method},
-    journal::{Body, Record, RecordId},
+    journal::{Body, Journal, Record, RecordId},
     telemetry::{audit::Outcome, in_flight},
     upstream::Tenant,
 };
@@ -41,10 +41,10 @@ pub(super) struct Recovery {
 impl Operations {
     /// Begins to resolve what an earlier process left open. To be called once, before anything is
     /// written.
-    pub async fn recover(self: &Arc<Self>) {
+    pub(super) async fn recover(self: &Arc<Self>, journal: &Journal) {
         let mut accounts: HashMap<AccountId, Vec<RecordId>> = HashMap::new();
-        for (id, _) in self.journal.all_open() {
-            let Ok(Some(mut record)) = self.journal.claim_open(id) else {
+        for (id, _) in journal.all_open() {
+            let Ok(Some(mut record)) = journal.claim_open(id) else {
                 continue;
             };
             let stored = record.stored().await;
@@ -64,7 +64,7 @@ impl Operations {
             self.recovery.accounts.lock().insert(account, receiver);
             let (operations, permits) = (Arc::clone(self), Arc::clone(&permits));
             let work = async move {
-                let over = operations.started + operations.client.write_timeout();
+                let over = operations.started() + operations.client.write_timeout();
                 let work = operations.recover_account(account, records, permits);
                 // Until then upstream may still carry out the request.
                 tokio::select! {
@@ -111,7 +111,7 @@ impl Operations {
 
     /// Resolves one record. Returns `None` where it is still open.
     async fn recover_record(self: &Arc<Self>, id: RecordId) -> Option<()> {
-        let mut record = match self.journal.claim_open(id) {
+        let mut record = match self.open_journal().ok()?.claim_open(id) {
             Ok(Some(record)) => record,
             // Its caller came back, or it is resolved.
             Ok(None) => return Some(()),

@@ -88,7 +88,7 @@ impl Operations {
     fn is_beyond_horizon(&self, task: &WriteTask) -> bool {
         let closed = self.closed.lock().get(&task.record.id()).copied();
         is_beyond(
-            closed.unwrap_or(self.started),
+            closed.unwrap_or_else(|| self.started()),
             self.config.write_horizon,
             Instant::now(),
         )

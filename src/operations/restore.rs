@@ -72,7 +72,11 @@ impl Operations {
     /// Turns `UpdateFollowmeAll` off for this upstream, until an operator allows it again.
     pub(super) async fn stop_using_update_all(&self) {
         self.client.stop_using_update_all();
-        if let Err(error) = self.journal.set_host_fact(UPDATE_ALL, Some("off")).await {
+        let stored = match self.open_journal() {
+            Ok(journal) => journal.set_host_fact(UPDATE_ALL, Some("off")).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stored {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the journal did not take that UpdateFollowmeAll is not used any more"

@@ -151,7 +151,7 @@ impl Operations {
         // Until the journal says otherwise: the write of this request id can be done already.
         commit.may_have_run_before(call.idempotency.is_some());
         loop {
-            return match self.journal.claim(&write).await? {
+            return match self.open_journal()?.claim(&write).await? {
                 Claimed::New(record) => {
                     commit.may_have_run_before(false);
                     Ok(Ok(Claim {

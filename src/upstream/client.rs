@@ -76,6 +76,12 @@ impl Client {
         self.config.write_timeout
     }
 
+    /// Returns how many requests may be in flight.
+    #[must_use]
+    pub fn permits(&self) -> usize {
+        self.config.limits.requests
+    }
+
     /// Returns what `UpdateFollowmeAll` may be used for: as configured, and nothing after
     /// [`Client::stop_using_update_all`].
     #[must_use]

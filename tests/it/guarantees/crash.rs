@@ -1,6 +1,6 @@
 //! Crashes: a process is killed after each step of a write, and another one opens the same journal.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use followme::{
     grpc::pb::{self, follow_me_service_client::FollowMeServiceClient, replace_step::Outcome},
@@ -17,20 +17,21 @@ use crate::{
 };
 
 /// A simulator in this process, and facades in their own, one after the other, over one journal.
-struct Crash {
-    handle: Handle,
+pub(super) struct Crash {
+    pub(super) handle: Handle,
     _tasks: JoinSet<()>,
-    journal: PathBuf,
+    pub(super) journal: PathBuf,
 }
 
 /// A facade.
-struct Facade {
-    process: Process,
-    client: FollowMeServiceClient<Channel>,
+pub(super) struct Facade {
+    pub(super) process: Process,
+    pub(super) addr: SocketAddr,
+    pub(super) client: FollowMeServiceClient<Channel>,
 }
 
 impl Crash {
-    async fn new(name: &str, knobs: Knobs) -> Self {
+    pub(super) async fn new(name: &str, knobs: Knobs) -> Self {
         let options = Options { knobs, ..demo() };
         let simulator = Simulator::bind(options)
             .await
@@ -48,7 +49,7 @@ impl Crash {
         }
     }
 
-    async fn start(&self) -> Facade {
+    pub(super) async fn start(&self) -> Facade {
         let config = file(
             "crash.toml",
             "[upstream]\nwrite_timeout = \"700ms\"\n[calls]\nwrite_limit = \"1s\"\n",
@@ -67,6 +68,7 @@ impl Crash {
         let addr = process.address("grpc listening on");
         Facade {
             process,
+            addr,
             client: FollowMeServiceClient::new(channel(addr).await),
         }
     }
@@ -77,7 +79,7 @@ impl Crash {
         self.restart(facade).await
     }
 
-    async fn restart(&self, mut facade: Facade) -> Facade {
+    pub(super) async fn restart(&self, mut facade: Facade) -> Facade {
         facade.process.signal("KILL");
         facade.process.end();
         self.start().await
@@ -88,7 +90,7 @@ impl Crash {
         self.handle.arm(hold.on(route).after(skip));
     }
 
-    fn adds(&self) -> usize {
+    pub(super) fn adds(&self) -> usize {
         let effects = self.handle.effects();
         let adds = effects.iter();
         adds.filter(|effect| effect.kind == EffectKind::Add).count()
@@ -157,7 +159,7 @@ async fn an_operator_cannot_settle_an_add_to_a_number_that_it_did_not_make() {
 }
 
 impl Facade {
-    async fn add(&self, request: pb::AddRequest) -> Result<pb::AddResponse, Status> {
+    pub(super) async fn add(&self, request: pb::AddRequest) -> Result<pb::AddResponse, Status> {
         let added = self.client.clone().add(request).await;
         added.map(tonic::Response::into_inner)
     }

@@ -7,6 +7,7 @@ mod equal_adds;
 mod etags;
 mod idempotency;
 mod order;
+mod outages;
 mod post_bodies;
 mod repair;
 mod replace_all;
