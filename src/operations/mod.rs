@@ -115,12 +115,7 @@ impl Operations {
     /// Makes the operations over a client. They refuse writes until
     /// [`start`](Self::start).
     #[must_use]
-    pub fn new(
-        client: Client,
-        config: Config,
-        audit: Audit,
-        authorizer: Arc<Authorizer>,
-    ) -> Self {
+    pub fn new(client: Client, config: Config, audit: Audit, authorizer: Arc<Authorizer>) -> Self {
         Self {
             recording: Semaphore::new(client.permits() / 2),
             client,

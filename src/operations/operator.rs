@@ -56,7 +56,10 @@ fn applied_to(
 impl Operations {
     /// Carries out the requests of operators until the journal is closed.
     pub async fn serve_operators(self: Arc<Self>) {
-        let requests = self.open_journal().ok().and_then(Journal::operator_requests);
+        let requests = self
+            .open_journal()
+            .ok()
+            .and_then(Journal::operator_requests);
         let Some(mut requests) = requests else {
             return;
         };

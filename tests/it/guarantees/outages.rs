@@ -88,7 +88,10 @@ async fn a_process_that_does_not_get_the_journal_ends_and_names_its_holder() {
             "--upstream-url",
             "http://127.0.0.1:1/",
         ],
-        &[("FOLLOWME_LICENSE", LICENSE), ("FOLLOWME_JOURNAL_URL", &url)],
+        &[
+            ("FOLLOWME_LICENSE", LICENSE),
+            ("FOLLOWME_JOURNAL_URL", &url),
+        ],
     );
     process.address("grpc listening on");
     let (status, log) = process.end();
@@ -114,12 +117,20 @@ async fn reads_are_served_while_writes_wait_for_the_journal() {
     let mut writes = JoinSet::new();
     for id in [70001, 70002] {
         let mut client = world.client();
-        writes.spawn(async move { client.update(update(id, &["name"], new_number("New", ""))).await });
+        writes.spawn(async move {
+            client
+                .update(update(id, &["name"], new_number("New", "")))
+                .await
+        });
     }
     let mut client = world.client();
     writes.spawn(async move {
-        client.add(add_to(1003, new_number("Desk", "15550130"))).await?;
-        client.update(update(70003, &["name"], new_number("New", ""))).await
+        client
+            .add(add_to(1003, new_number("Desk", "15550130")))
+            .await?;
+        client
+            .update(update(70003, &["name"], new_number("New", "")))
+            .await
     });
     // Of each account one write has read its list, and is being recorded.
     world.handle.wait_for_requests(2).await;
