@@ -119,6 +119,9 @@ pub enum Claimed {
     Full,
     /// Its outcome is unknown, and its record has expired.
     Tombstone(RecordId),
+    /// An earlier attempt may have sent it, and the journal can neither read its record nor take it
+    /// up now.
+    Unreachable(Error),
 }
 
 /// A write that another call carries out.
@@ -181,7 +184,8 @@ impl Journal {
     /// ended. Nothing is on the disk before [`Record::begin`].
     ///
     /// # Errors
-    /// Fails where the journal does not take writes now.
+    /// Fails where the journal does not take writes now, and nothing was sent under this request
+    /// id.
     pub async fn claim(&self, write: &NewWrite) -> Result<Claimed, Error> {
         let inner = &self.inner;
         inner.count();
@@ -196,11 +200,15 @@ impl Journal {
                 match available {
                     Availability::Available => table.claim(new, about.clone(), now, &mut evicted),
                     // A claim that needs no write is answered.
-                    Availability::Unavailable(reason) => match table.replay(&about, now) {
-                        Some(id) => (id, Found::Settled),
-                        None => return Err(refused(reason)),
-                    },
-                    Availability::Poisoned(reason) => return Err(refused(reason)),
+                    Availability::Unavailable(reason) | Availability::Poisoned(reason) => {
+                        match table.look_up(&about, now) {
+                            None => return Err(refused(reason)),
+                            Some((_, Found::TakenUp(_))) => {
+                                return Ok(Claimed::Unreachable(refused(reason)));
+                            }
+                            Some(found) => found,
+                        }
+                    }
                 }
             };
             let evicted = evicted.into_iter().map(Change::Delete);
@@ -209,11 +217,12 @@ impl Journal {
             return Ok(match found {
                 Found::New => Claimed::New(record(None)),
                 Found::TakenUp(earlier) => Claimed::TakenUp(record(Some(earlier))),
-                Found::Settled => match inner.read_body(id).await? {
-                    Some(body) => Claimed::Replay(body),
+                Found::Settled => match inner.read_body(id).await {
+                    Ok(Some(body)) => Claimed::Replay(body),
                     // It was evicted meanwhile.
-                    None if inner.table().get(id).is_none() => continue,
-                    None => return Err(Error::Unreadable(id)),
+                    Ok(None) if inner.table().get(id).is_none() => continue,
+                    Ok(None) => Claimed::Unreachable(Error::Unreadable(id)),
+                    Err(error) => Claimed::Unreachable(error),
                 },
                 Found::InFlight(running) => Claimed::InFlight(InFlight(running)),
                 Found::Conflict => Claimed::Conflict,

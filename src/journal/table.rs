@@ -169,14 +169,20 @@ impl Table {
         })
     }
 
-    /// Returns the settled record of a request id, where the same request asks again in time.
-    pub(super) fn replay(&self, about: &About, now: i64) -> Option<RecordId> {
+    /// Looks a request id up without claiming its record; `None` if nothing was sent under it.
+    pub(super) fn look_up(&self, about: &About, now: i64) -> Option<(RecordId, Found)> {
         let id = *self.keys.get(&about.key?)?;
         let entry = self.entries.get(&id)?;
-        let replays = entry.state == State::Settled
-            && entry.about.fingerprint == about.fingerprint
-            && now - entry.at < self.bounds.ttl;
-        replays.then_some(id)
+        let found = match (entry.state, &entry.running) {
+            (State::Claimed, _) => return None,
+            (State::Settled, _) if now - entry.at >= self.bounds.ttl => return None,
+            _ if entry.about.fingerprint != about.fingerprint => Found::Conflict,
+            (_, Some(running)) => Found::InFlight(running.subscribe()),
+            (State::Settled, None) => Found::Settled,
+            (State::Tombstone, None) => Found::Tombstone,
+            (state, None) => Found::TakenUp(state),
+        };
+        Some((id, found))
     }
 
     /// Claims an open record, unless it is claimed already.

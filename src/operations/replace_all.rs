@@ -224,10 +224,6 @@ impl Operations {
         if matches!(report.step, Step::Keep { .. }) {
             return Ok(());
         }
-        if let Some(done) = done_before(task, report) {
-            report.unapplied = done;
-            return Ok(());
-        }
         loop {
             self.check_limit(task)?;
             self.authorize(task)?;
@@ -238,6 +234,10 @@ impl Operations {
             let Some(step) = planner.step(list, desired, &report.step)? else {
                 return Ok(());
             };
+            if let Some(unapplied) = done_before(task, report, &step.expectation) {
+                report.unapplied = unapplied;
+                return Ok(());
+            }
             let wrote = set_wrote(task, true);
             match self.execute(task, list, step).await {
                 Ok(Executed::Applied(applied)) => {
@@ -326,14 +326,22 @@ pub(super) fn record_done(task: &mut WriteTask, report: StepReport) {
     }
 }
 
-/// Returns the fields that upstream did not apply of a number that an earlier attempt wrote.
-fn done_before(task: &WriteTask, report: &StepReport) -> Option<FieldSet> {
+/// Returns the fields that upstream did not apply of a number that an earlier attempt wrote, if the
+/// number differs from the desired one in nothing else. What somebody else changed since is written
+/// again.
+fn done_before(
+    task: &WriteTask,
+    report: &StepReport,
+    expectation: &Expectation,
+) -> Option<FieldSet> {
     let progress = task.progress.as_ref()?;
-    let mut done = progress.done.iter();
+    // The latest one.
+    let mut done = progress.done.iter().rev();
     let known = done.find(|done| {
         done.index().is_some() && done.index() == report.index() && done.id == report.id
     })?;
-    Some(known.unapplied)
+    let differs = expectation.target.differences(&expectation.old);
+    (differs.difference(known.unapplied).is_empty()).then_some(known.unapplied)
 }
 
 pub(super) fn report_applied(

@@ -115,6 +115,7 @@ impl Operations {
                 }
                 Err(error) => return Err(error),
             };
+            let taken_up = claim.taken_up;
             let (operations, call, command) =
                 (Arc::clone(self), Arc::clone(call), Arc::clone(&command));
             let task = operations.perform(call, command, commit.clone(), claim, lock, permit);
@@ -124,7 +125,7 @@ impl Operations {
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     return Err(Error::Panicked {
-                        begun: commit.is_committed(),
+                        begun: taken_up || commit.is_committed(),
                     });
                 }
             }
@@ -185,6 +186,7 @@ impl Operations {
                     crate::journal::Error::Unavailable("it is full".into()),
                 )),
                 Claimed::Tombstone(_) => Err(Error::Forgotten),
+                Claimed::Unreachable(error) => Err(Error::OutcomeUnrecorded(error)),
             };
         }
     }
@@ -201,7 +203,7 @@ impl Operations {
                 },
                 None => error,
             },
-            Err(unreadable) => unreadable.into(),
+            Err(unreadable) => Error::OutcomeUnrecorded(unreadable),
         }
     }
 
@@ -238,7 +240,8 @@ impl Operations {
 
     async fn do_write(&self, task: &mut WriteTask, command: &Command) -> Result<Ended, Error> {
         if task.taken_up {
-            let (_, body) = task.record.stored().await?;
+            let stored = task.record.stored().await;
+            let (_, body) = stored.map_err(Error::OutcomeUnrecorded)?;
             task.restore(body.ok_or(Error::Forgotten)?);
         }
         match (command, Single::of(command)) {
@@ -306,8 +309,8 @@ impl Operations {
         match (kept, result) {
             (Ok(()), result) => result.map(Box::new).map(Ended::Reply),
             // What was not kept would be answered otherwise the next time.
-            (Err(_), Ok(_)) => Err(Error::Panicked { begun: true }),
-            (Err(_), Err(error)) if error.was_applied() => Err(Error::Panicked { begun: true }),
+            (Err(lost), Ok(_)) => Err(Error::OutcomeUnrecorded(lost)),
+            (Err(lost), Err(error)) if error.was_applied() => Err(Error::OutcomeUnrecorded(lost)),
             (Err(_), Err(error)) => Err(error),
         }
     }

@@ -32,6 +32,9 @@ struct Shared {
     stop: CancellationToken,
 }
 
+/// How long a handle waits for something that should come.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
+
 /// Controls a running simulator; clones control the same one.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Shared>);
@@ -161,28 +164,51 @@ impl Handle {
     }
 
     /// Waits until `count` requests have come since the start.
+    ///
+    /// # Panics
+    /// After a minute.
     pub async fn wait_for_requests(&self, count: u64) {
-        self.wait_until(|handle| handle.state().request_count >= count)
-            .await;
+        self.wait_until(&format!("request {count}"), |handle| {
+            handle.state().request_count >= count
+        })
+        .await;
     }
 
     /// Waits until `count` effects have happened since the start.
+    ///
+    /// # Panics
+    /// After a minute.
     pub async fn wait_for_effects(&self, count: u64) {
-        self.wait_until(|handle| handle.state().effect_count >= count)
-            .await;
+        self.wait_until(&format!("effect {count}"), |handle| {
+            handle.state().effect_count >= count
+        })
+        .await;
     }
 
     /// Waits until a kind of fault has fired `count` times; `name` is [`FaultKind::name`].
+    ///
+    /// # Panics
+    /// After a minute.
     pub async fn wait_for_fired(&self, name: &str, count: usize) {
-        self.wait_until(|handle| handle.fired_count(name) >= count)
-            .await;
+        self.wait_until(&format!("fault {name} to fire {count} times"), |handle| {
+            handle.fired_count(name) >= count
+        })
+        .await;
     }
 
-    /// Waits until `reached` holds, asking again after every entry in a log.
-    pub async fn wait_until(&self, mut reached: impl FnMut(&Self) -> bool) {
+    /// Waits until `reached` holds, asking again after every entry in a log; `what` names that for
+    /// the message of the panic.
+    ///
+    /// # Panics
+    /// After a minute.
+    pub async fn wait_until(&self, what: &str, mut reached: impl FnMut(&Self) -> bool) {
         let mut progress = self.0.progress.subscribe();
-        // The sender lives as long as the handle, so a failure to wait cannot come.
-        while !reached(self) && progress.changed().await.is_ok() {}
+        let wait = async {
+            // The sender lives as long as the handle, so waiting does not fail.
+            while !reached(self) && progress.changed().await.is_ok() {}
+        };
+        let waited = tokio::time::timeout(WAIT_LIMIT, wait).await;
+        assert!(waited.is_ok(), "waited {WAIT_LIMIT:?} for {what}");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

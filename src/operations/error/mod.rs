@@ -107,6 +107,9 @@ pub enum Error {
     /// The journal cannot record the write, so nothing was sent.
     #[error("the write cannot be recorded, so it was not sent")]
     JournalUnavailable(#[from] journal::Error),
+    /// The write may have been applied, and the journal can neither read nor record its outcome.
+    #[error("the outcome of the write cannot be read or recorded")]
+    OutcomeUnrecorded(#[source] journal::Error),
     /// The outcome of an earlier attempt was never resolved, and its record has expired.
     #[error("the outcome of the write was never resolved")]
     Forgotten,

@@ -157,6 +157,13 @@ impl Error {
                 NotApplied,
                 "the journal cannot record the write, so it was not sent; try again later".into(),
             ),
+            Self::OutcomeUnrecorded(_) => (
+                Reason::OutcomeUnknown,
+                Nothing,
+                "the write may have been applied, and the journal can neither read nor record its \
+                 outcome now; retry with the same request_id, or List the account first"
+                    .into(),
+            ),
             Self::Forgotten => (
                 Reason::OutcomeUnknown,
                 Nothing,

@@ -6,6 +6,7 @@ mod crash;
 mod equal_adds;
 mod etags;
 mod idempotency;
+mod journal_failures;
 mod order;
 mod outages;
 mod post_bodies;

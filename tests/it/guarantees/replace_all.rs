@@ -117,3 +117,29 @@ async fn an_unknown_add_of_a_whole_list_post_is_not_sent_again() {
         assert!(adds(&world) <= 1);
     }
 }
+
+#[tokio::test]
+async fn a_replace_all_that_continues_writes_again_what_somebody_else_changed() {
+    let world = World::start().await;
+    let mut numbers = world.read(1001).await.numbers;
+    let first = numbers[0].number_id;
+    numbers[0].name = "First".to_owned();
+    numbers.push(new_number("New", "15550140"));
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..replace(1001, numbers)
+    };
+    let refusal = FaultKind::NotSuccess { when: When::Before };
+    world.arm(refusal, Route::Add);
+    let stopped = failure(world.replace_all(request.clone()).await);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    world.assert_fired("not_success");
+    assert_eq!(world.number(1001, first).await.name, "First");
+    changed_by_others(&world, first, |number| {
+        number.name = Some("Theirs".to_owned());
+    });
+    let replaced = world.replace_all(request).await.expect("it continues");
+    assert_eq!(replaced.numbers[0].name, "First");
+    assert_eq!(world.number(1001, first).await.name, "First");
+    assert_eq!(adds(&world), 1);
+}

@@ -33,7 +33,12 @@ impl Held {
     pub(super) fn as_stored(&self) -> Self {
         let name = self.name.split_whitespace().collect::<Vec<_>>().join(" ");
         Self {
-            name: name.chars().take(NAME_LIMIT).collect(),
+            name: name
+                .chars()
+                .take(NAME_LIMIT)
+                .collect::<String>()
+                .trim_end()
+                .to_owned(),
             redirect_number: self.redirect_number.replace('-', ""),
             ring_timeout: self.ring_timeout,
         }

@@ -36,7 +36,7 @@ pub(super) async fn wait_for_writes(front: &Front, account: i32) {
 /// its number is gone.
 pub(super) async fn wait_for_late_effects(handle: &Handle) {
     handle
-        .wait_until(|handle| {
+        .wait_until("the effects of writes that faults delay", |handle| {
             let effects = handle.effects();
             let requests = handle.requests();
             let over = |request: &Received| match request.route {

@@ -309,7 +309,7 @@ async fn does_not_answer(addr: SocketAddr, handle: &Handle, bytes: &[u8]) -> Vec
         .write_all(bytes)
         .await
         .expect("the request can be sent");
-    let recorded = handle.wait_until(|handle| handle.requests().len() > count);
+    let recorded = handle.wait_until("the request", |handle| handle.requests().len() > count);
     tokio::time::timeout(PATIENCE, recorded)
         .await
         .expect("the request is recorded");
