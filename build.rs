@@ -1,6 +1,7 @@
 //! Compiles the proto files: code for `grpc::pb`, and the descriptor set that reflection serves.
+//! Finds the commit that is built.
 
-use std::{env, fs, io, path::PathBuf};
+use std::{env, fs, io, path::PathBuf, process::Command};
 
 use prost::Message as _;
 
@@ -27,5 +28,36 @@ fn main() -> io::Result<()> {
         .map_err(io::Error::other)?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     fs::write(out.join("follow_me.binpb"), descriptors.encode_to_vec())?;
+    println!("cargo:rustc-env=FOLLOWME_COMMIT={}", commit());
     tonic_prost_build::configure().compile_fds(descriptors)
+}
+
+/// Returns the commit of `FOLLOWME_COMMIT`, else that of the working tree, else `unknown`. A debug
+/// build does not ask git: it would be built anew after every commit.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo and packagers configure a build script through the environment"
+)]
+fn commit() -> String {
+    println!("cargo:rerun-if-env-changed=FOLLOWME_COMMIT");
+    if let Ok(commit) = env::var("FOLLOWME_COMMIT") {
+        return commit;
+    }
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let found = is_release
+        .then(|| {
+            // The log of HEAD changes with every commit and checkout.
+            println!(
+                "cargo:rerun-if-changed={}",
+                git(&["rev-parse", "--git-path", "logs/HEAD"])?
+            );
+            git(&["rev-parse", "--short=12", "HEAD"])
+        })
+        .flatten();
+    found.unwrap_or_else(|| "unknown".to_owned())
 }

@@ -1,7 +1,13 @@
 //! The composition root: the only module that sees all others.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
+use reqwest::Url;
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
@@ -12,7 +18,11 @@ use crate::{
     journal::{self, Journal, OpenError},
     operations::Operations,
     security::Authorizer,
-    telemetry::{audit::Audit, in_flight::Calls},
+    telemetry::{
+        audit::Audit,
+        in_flight::Calls,
+        metrics::{self, Expiry},
+    },
     upstream::Client,
 };
 
@@ -44,7 +54,16 @@ impl App {
             let kind = io::ErrorKind::InvalidInput;
             return Err(io::Error::new(kind, error.to_string()));
         }
+        log_start(&config);
         let rendered = tokio::sync::watch::Sender::new(config.redacted());
+        let (ca, identity) = (
+            &config.upstream.transport.ca,
+            &config.upstream.transport.identity,
+        );
+        let upstream_certificates = Expiry::of_files([
+            ("upstream.ca_file", ca.as_ref()),
+            ("upstream.client_certificate_file", identity.as_deref()),
+        ]);
         let client = Client::new(config.upstream).map_err(io::Error::other)?;
         let audit = Audit::new(config.audit)?;
         let authorizer = Arc::new(Authorizer::new(config.security));
@@ -54,6 +73,7 @@ impl App {
             audit,
             Arc::clone(&authorizer),
         ));
+        observe(&operations, &authorizer, upstream_certificates);
         let at_once = journal::Config {
             lock_timeout: Duration::ZERO,
             ..config.journal.clone()
@@ -175,6 +195,7 @@ impl App {
             config,
             async move {
                 shutdown.await;
+                tracing::info!(?limit, "draining");
                 stopping.send_replace(true);
             },
         );
@@ -202,6 +223,10 @@ impl App {
         for task in [reloading, pages].into_iter().flatten() {
             task.abort();
         }
+        match &result {
+            Ok(()) => tracing::info!("stopped"),
+            Err(error) => tracing::error!(error = error as &dyn std::error::Error, "stopped"),
+        }
         result
     }
 }
@@ -215,6 +240,70 @@ async fn open_journal(
     journal.observe();
     operations.start(journal).await;
     Ok(())
+}
+
+/// Logs what is about to be served, and warns of what is insecure about it.
+fn log_start(config: &Config) {
+    let upstream = &config.upstream.transport.url;
+    let policy = &config.security.policy;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        commit = env!("FOLLOWME_COMMIT"),
+        listen = %config.listen,
+        upstream = %upstream.origin().ascii_serialization(),
+        callers = policy.callers.len(),
+        tls = config.security.tls.is_some(),
+        journal = %config.journal.location,
+        read_only = policy.read_only,
+        "starting"
+    );
+    let is_exposed = !config.listen.ip().is_loopback();
+    if is_exposed && config.security.tls.is_none() {
+        tracing::warn!(
+            "insecure: calls and tokens cross the network without TLS; set tls.certificate_file"
+        );
+    }
+    if is_exposed && !policy.callers_only {
+        tracing::warn!(
+            "insecure: every process that reaches the address may write; configure callers"
+        );
+    }
+    if upstream.scheme() == "http" && !is_loopback(upstream) {
+        tracing::warn!(
+            "insecure: the License crosses the network without TLS; use https in upstream.url"
+        );
+    }
+    if config
+        .admin_listen
+        .is_some_and(|address| !address.ip().is_loopback())
+    {
+        tracing::warn!(
+            "insecure: the admin pages have no authentication; bind admin_listen to a loopback address"
+        );
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Registers the metrics of what exists as long as the facade does.
+fn observe(
+    operations: &Arc<Operations>,
+    authorizer: &Arc<Authorizer>,
+    upstream_certificates: Arc<[Expiry]>,
+) {
+    let operations = Arc::downgrade(operations);
+    metrics::observe_upstream(move || Some(operations.upgrade()?.client().figures()));
+    let authorizer = Arc::downgrade(authorizer);
+    metrics::observe_expiries(move || {
+        let mut expiries = authorizer.upgrade()?.expiries();
+        expiries.extend_from_slice(&upstream_certificates);
+        Some(expiries)
+    });
+    metrics::config_loaded();
 }
 
 /// How often the files of the configuration are polled.
@@ -238,10 +327,14 @@ async fn reload(
         };
         reloader = returned;
         for error in &changes.errors {
+            metrics::config_load_failed();
             tracing::error!(%error, "could not reload; the last good content stays in force");
         }
         for key in &changes.restart {
             tracing::warn!(key, "a change requires a restart");
+        }
+        if changes.policy.is_some() || changes.tls.is_some() {
+            metrics::config_loaded();
         }
         if let Some(config) = changes.rendered {
             rendered.send_replace(config);

@@ -1,12 +1,14 @@
 //! The reasons of errors.
 
-use strum::{Display, IntoStaticStr, VariantArray};
+use strum::{Display, IntoStaticStr, VariantArray, VariantNames};
 
 /// Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every error carries. Its text
 /// form is `UPPER_SNAKE_CASE` and stable.
 ///
 /// What each means and which gRPC code it has is in `grpc/status/reasons.rs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, VariantNames,
+)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[expect(
     missing_docs,

@@ -109,6 +109,9 @@ impl Drop for ObservedCall {
         let received = self.received.load(Ordering::Relaxed);
         metrics::call(method, code, took);
         metrics::bytes("caller", received, self.sent);
+        if !reason.is_empty() {
+            metrics::error(&reason);
+        }
         self.span.record("rpc.response.status_code", name);
         if !reason.is_empty() {
             self.span.record("porta.reason", reason.as_str());

@@ -12,6 +12,7 @@ pub mod tls;
 mod tokens;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -23,7 +24,10 @@ use parking_lot::RwLock;
 pub use caller::{Caller, Methods};
 pub use tokens::{Token, Tokens};
 
-use crate::domain::{AccountId, Method, Reason};
+use crate::{
+    domain::{AccountId, Method, Reason},
+    telemetry::metrics::Expiry,
+};
 use rate_limit::RateLimiter;
 use tls::Tls;
 
@@ -168,6 +172,22 @@ impl Authorizer {
         let mut current = self.policy.write();
         policy.callers_only |= current.callers_only;
         *current = Arc::new(policy);
+    }
+
+    /// Returns when the certificates of the server and the last token of each caller expire.
+    pub(crate) fn expiries(&self) -> Vec<Expiry> {
+        let mut last: BTreeMap<&str, Option<SystemTime>> = BTreeMap::new();
+        let policy = self.policy();
+        for token in policy.tokens.iter() {
+            last.entry(&token.caller)
+                .and_modify(|last| *last = last.zip(token.expires).map(|(a, b)| a.max(b)))
+                .or_insert(token.expires);
+        }
+        let tokens = last
+            .iter()
+            .filter_map(|(caller, last)| Some(Expiry::token(caller, (*last)?)));
+        let certificates = self.tls.iter().flat_map(|tls| tls.expiries().to_vec());
+        tokens.chain(certificates).collect()
     }
 
     fn policy(&self) -> Arc<Policy> {

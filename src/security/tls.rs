@@ -21,6 +21,8 @@ use tokio_rustls::{
 use webpki::EndEntityCert;
 use zeroize::Zeroizing;
 
+use crate::telemetry::metrics::Expiry;
+
 /// How long a verified client certificate is trusted on its connection before it is verified again:
 /// it may have expired, or its CA may have been removed.
 const VERIFIED_FOR: Duration = Duration::from_secs(60);
@@ -69,6 +71,7 @@ pub enum Error {
 pub struct Config {
     server: Arc<ServerConfig>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    expiries: Arc<[Expiry]>,
 }
 
 impl fmt::Debug for Config {
@@ -103,9 +106,14 @@ impl Config {
         let mut server =
             builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
         server.alpn_protocols = vec![b"h2".to_vec()];
+        let files = [
+            ("tls.certificate_file", Some(&pem.certificate)),
+            ("tls.client_ca_file", pem.client_ca.as_ref()),
+        ];
         Ok(Self {
             server: Arc::new(server),
             verifier,
+            expiries: Expiry::of_files(files),
         })
     }
 }
@@ -197,6 +205,11 @@ impl Tls {
         let mut current = self.0.write();
         current.config = config;
         current.generation += 1;
+    }
+
+    /// Returns when the certificates in force expire.
+    pub(super) fn expiries(&self) -> Arc<[Expiry]> {
+        Arc::clone(&self.0.read().config.expiries)
     }
 
     fn current(&self) -> Current {

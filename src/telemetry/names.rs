@@ -40,6 +40,12 @@ pub(crate) const CPU_MODE: &str = "cpu.mode";
 pub(crate) const STATE: &str = "porta.state";
 /// The outcome, by meaning.
 pub(crate) const OUTCOME: &str = "porta.outcome";
+/// The reason of an error.
+pub(crate) const REASON: &str = "porta.reason";
+/// What a file is for.
+pub(crate) const FILE: &str = "porta.file";
+/// A configured caller.
+pub(crate) const CALLER: &str = "porta.caller";
 /// `add`, `update`, `delete`, `replace_all`.
 pub(crate) const WRITE: &str = "porta.write";
 /// A field of a number.

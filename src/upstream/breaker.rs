@@ -5,6 +5,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
+use crate::telemetry::metrics;
+
 /// When the breaker opens, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerConfig {
@@ -154,9 +156,11 @@ impl Breaker {
             Some(opened) => {
                 let span = (opened.span * 2).min(self.config.open_max);
                 state.opened = Some(Opened::new(now, span));
+                metrics::breaker_opened();
             }
             None if down => {
                 state.opened = Some(Opened::new(now, self.config.open));
+                metrics::breaker_opened();
                 tracing::warn!("upstream does not answer: the breaker is open");
             }
             None => {}
@@ -169,6 +173,15 @@ impl Breaker {
             }
             change
         });
+    }
+
+    /// Returns the name of the state.
+    pub(super) fn state_name(&self) -> &'static str {
+        match self.state.lock().opened {
+            None => "closed",
+            Some(opened) if Instant::now() < opened.until => "open",
+            Some(_) => "half_open",
+        }
     }
 
     /// Returns when the last request ended, well or badly.

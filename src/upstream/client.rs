@@ -28,7 +28,10 @@ use super::{
     routes,
     transport::Transport,
 };
-use crate::domain::{AccountId, Fields, List, NumberId};
+use crate::{
+    domain::{AccountId, Fields, List, NumberId},
+    telemetry::metrics::{self, UpstreamFigures},
+};
 
 /// The client of PortaFollowMe.
 ///
@@ -59,6 +62,9 @@ impl Client {
     /// # Errors
     /// Fails if the TLS roots cannot be loaded.
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
+        for route in Route::ALL {
+            metrics::expect_upstream_requests(route.template());
+        }
         Ok(Self {
             transport: Transport::new(&config.transport)?,
             limiter: ConcurrencyLimiter::new(config.limits),
@@ -286,6 +292,16 @@ impl Client {
     #[must_use]
     pub fn availability(&self) -> watch::Receiver<Option<bool>> {
         self.breaker.availability()
+    }
+
+    /// Returns what the breaker and the concurrency limiter do now.
+    pub(crate) fn figures(&self) -> UpstreamFigures {
+        let (permits, waiting) = self.limiter.figures();
+        UpstreamFigures {
+            breaker: self.breaker.state_name(),
+            permits,
+            waiting,
+        }
     }
 
     /// Sends a health probe if no request ended for `idle`, so that an outage is found before the

@@ -104,6 +104,12 @@ impl ConcurrencyLimiter {
         granted.await.map_err(|_| Overloaded)
     }
 
+    /// Returns how many permits are acquired, and how many calls wait for one.
+    pub(super) fn figures(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.acquired, state.queue.len())
+    }
+
     fn permit(self: &Arc<Self>, caller: &Arc<str>) -> Permit {
         Permit {
             limiter: Arc::clone(self),

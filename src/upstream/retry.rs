@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tower::retry::budget::{Budget as _, TpsBudget};
 
 use super::Error;
+use crate::telemetry::metrics;
 
 /// Exponential backoff with jitter.
 #[derive(Debug, Clone)]
@@ -97,6 +98,7 @@ impl Retries<'_> {
             return None;
         }
         self.count += 1;
+        metrics::upstream_retry();
         Some(delay)
     }
 }

@@ -5,21 +5,31 @@ mod export;
 mod journal;
 mod process;
 mod registrar;
+mod security;
+mod upstream;
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Histogram, MeterProvider as _, UpDownCounter},
+    metrics::{Counter, Gauge, Histogram, MeterProvider as _, UpDownCounter},
 };
-use strum::VariantNames as _;
+use strum::VariantNames;
 use tonic::Code;
 
 pub(super) use self::export::provider;
 pub use self::export::render;
 pub(crate) use self::journal::JournalFigures;
 use self::registrar::Registrar;
+pub(crate) use self::{
+    security::{Expiry, observe_expiries},
+    upstream::{UpstreamFigures, observe_upstream},
+};
 use super::names;
+use crate::domain::Reason;
 
 /// The name of our meter.
 const METER: &str = "followme";
@@ -27,8 +37,11 @@ const METER: &str = "followme";
 /// The instruments that calls, requests and writes are recorded with.
 struct Instruments {
     calls: Histogram<f64>,
+    errors: Counter<u64>,
     requests: Histogram<f64>,
     upstream_outcomes: Counter<u64>,
+    retries: Counter<u64>,
+    breaker_openings: Counter<u64>,
     in_flight: UpDownCounter<i64>,
     writes: Counter<u64>,
     repaired_fields: Counter<u64>,
@@ -39,6 +52,8 @@ struct Instruments {
     bytes: Counter<u64>,
     journal_commits: Histogram<f64>,
     journal_refused: Counter<u64>,
+    reload_time: Gauge<f64>,
+    reload_failures: Counter<u64>,
 }
 
 static INSTRUMENTS: LazyLock<Instruments> =
@@ -57,6 +72,11 @@ impl Instruments {
                     (names::ERROR_TYPE, &[]),
                 ],
                 "Duration of calls.",
+            ),
+            errors: metrics.counter(
+                ("porta.errors", ""),
+                &[(names::REASON, <Reason as VariantNames>::VARIANTS)],
+                "Calls that failed with a reason. Statuses that the gRPC library makes have none.",
             ),
             requests: metrics.seconds(
                 "http.client.request.duration",
@@ -77,6 +97,16 @@ impl Instruments {
                     (names::OUTCOME, &UPSTREAM_OUTCOMES),
                 ],
                 "Requests to the upstream, by outcome.",
+            ),
+            retries: metrics.counter(
+                ("porta.upstream.retries", ""),
+                &[],
+                "Reads that were sent to the upstream once more.",
+            ),
+            breaker_openings: metrics.counter(
+                ("porta.upstream.breaker.openings", ""),
+                &[],
+                "How often the breaker opened, failed probes included.",
             ),
             writes: metrics.counter(
                 ("porta.writes", ""),
@@ -129,6 +159,15 @@ impl Instruments {
                 &[(names::ERROR_TYPE, &["unavailable", "full"])],
                 "Writes that were refused because the journal did not take them.",
             ),
+            reload_time: metrics.gauge_seconds(
+                "porta.config.reload.time",
+                "When the files of the configuration were last loaded, in Unix time.",
+            ),
+            reload_failures: metrics.counter(
+                ("porta.config.reload.failures", ""),
+                &[],
+                "Files of the configuration that changed and could not be loaded.",
+            ),
         }
     }
 }
@@ -143,8 +182,9 @@ const UPSTREAM_OUTCOMES: [&str; 6] = [
     "unknown",
 ];
 
-/// Registers the metrics of the build and of the process.
+/// Registers the metrics that count from zero, and those of the build and of the process.
 pub(super) fn observe_process() {
+    LazyLock::force(&INSTRUMENTS);
     process::register(&mut Registrar::new(&global::meter(METER)));
 }
 
@@ -155,7 +195,9 @@ pub fn reference() -> String {
     let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter(METER);
     let mut metrics = Registrar::new(&meter);
     Instruments::register(&mut metrics);
+    upstream::register(&mut metrics, || None);
     journal::register(&mut metrics, || None);
+    security::register(&mut metrics, || None);
     process::register(&mut metrics);
     metrics.table()
 }
@@ -190,6 +232,53 @@ pub(crate) fn call(method: &'static str, code: Code, took: Duration) {
         labels.push(KeyValue::new(names::ERROR_TYPE, names::code(code)));
     }
     INSTRUMENTS.calls.record(took.as_secs_f64(), &labels);
+}
+
+/// Records a call that failed with one of the [`Reason`]s.
+pub(crate) fn error(reason: &str) {
+    INSTRUMENTS
+        .errors
+        .add(1, &[KeyValue::new(names::REASON, reason.to_owned())]);
+}
+
+/// Lets the outcomes of a route count from zero.
+pub(crate) fn expect_upstream_requests(template: &'static str) {
+    for outcome in UPSTREAM_OUTCOMES {
+        upstream_outcome(template, outcome, 0);
+    }
+}
+
+fn upstream_outcome(template: &'static str, outcome: &'static str, count: u64) {
+    INSTRUMENTS.upstream_outcomes.add(
+        count,
+        &[
+            KeyValue::new(names::URL_TEMPLATE, template),
+            KeyValue::new(names::OUTCOME, outcome),
+        ],
+    );
+}
+
+/// Records a read that is sent once more.
+pub(crate) fn upstream_retry() {
+    INSTRUMENTS.retries.add(1, &[]);
+}
+
+/// Records that the breaker opens, or stays open after a failed probe.
+pub(crate) fn breaker_opened() {
+    INSTRUMENTS.breaker_openings.add(1, &[]);
+}
+
+/// Records that the files of the configuration were loaded.
+pub(crate) fn config_loaded() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    INSTRUMENTS
+        .reload_time
+        .record(now.unwrap_or_default().as_secs_f64(), &[]);
+}
+
+/// Records a file of the configuration that changed and cannot be loaded.
+pub(crate) fn config_load_failed() {
+    INSTRUMENTS.reload_failures.add(1, &[]);
 }
 
 /// Adds a call to those in flight (1), or removes it (-1).
@@ -233,13 +322,7 @@ pub(crate) fn upstream_request(request: &UpstreamRequest<'_>) {
     INSTRUMENTS
         .requests
         .record(request.took.as_secs_f64(), &labels);
-    INSTRUMENTS.upstream_outcomes.add(
-        1,
-        &[
-            KeyValue::new(names::URL_TEMPLATE, request.template),
-            KeyValue::new(names::OUTCOME, request.outcome),
-        ],
-    );
+    upstream_outcome(request.template, request.outcome, 1);
 }
 
 /// The outcome of a single write that was sent.
@@ -366,13 +449,29 @@ mod tests {
             evicted: 1,
         };
         journal::register(&mut metrics, move || Some(figures));
+        let upstream = UpstreamFigures {
+            breaker: "closed",
+            permits: 1,
+            waiting: 1,
+        };
+        upstream::register(&mut metrics, move || Some(upstream));
+        security::register(&mut metrics, || {
+            let certificate = Expiry {
+                subject: security::Subject::Certificate("tls.certificate_file"),
+                at: 1,
+            };
+            Some(vec![certificate, Expiry::token("portal", UNIX_EPOCH)])
+        });
         process::register(&mut metrics);
         // A metric is exported once it has a value.
         for histogram in [&all.calls, &all.requests, &all.journal_commits] {
             histogram.record(1.0, &[]);
         }
         for counter in [
+            &all.errors,
             &all.upstream_outcomes,
+            &all.retries,
+            &all.breaker_openings,
             &all.writes,
             &all.repaired_fields,
             &all.request_id_hits,
@@ -380,12 +479,14 @@ mod tests {
             &all.accepted,
             &all.bytes,
             &all.journal_refused,
+            &all.reload_failures,
         ] {
             counter.add(1, &[]);
         }
         for level in [&all.in_flight, &all.connections] {
             level.add(1, &[]);
         }
+        all.reload_time.record(1.0, &[]);
         let families = registry.gather();
         let exported = families
             .iter()

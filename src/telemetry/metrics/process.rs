@@ -25,7 +25,7 @@ pub(super) fn register(metrics: &mut Registrar<'_>) {
         .build();
     let started = Instant::now();
     metrics
-        .observed_seconds("process.uptime", "Time since the process started.")
+        .observed_seconds("process.uptime", &[], "Time since the process started.")
         .with_callback(move |uptime| uptime.observe(started.elapsed().as_secs_f64(), &[]))
         .build();
     metrics
@@ -49,11 +49,9 @@ pub(super) fn register(metrics: &mut Registrar<'_>) {
             "Physical memory in use.",
             |usage| usage.memory,
         ),
-        (("process.thread.count", ""), "Threads.", |usage| {
-            usage.threads
-        }),
+        (("process.threads", ""), "Threads.", |usage| usage.threads),
         (
-            ("process.unix.file_descriptor.count", ""),
+            ("process.open_fds", ""),
             "Open file descriptors.",
             |usage| usage.descriptors,
         ),

@@ -1,8 +1,11 @@
 //! Registration of metrics, and the table of them that it leaves behind.
 
-use opentelemetry::metrics::{
-    AsyncInstrumentBuilder, Counter, Histogram, Meter, ObservableCounter, ObservableGauge,
-    UpDownCounter,
+use opentelemetry::{
+    KeyValue,
+    metrics::{
+        AsyncInstrumentBuilder, Counter, Gauge, Histogram, Meter, ObservableCounter,
+        ObservableGauge, UpDownCounter,
+    },
 };
 
 /// The bounds of histograms of durations, in seconds, as the semantic conventions advise.
@@ -97,7 +100,8 @@ impl<'a> Registrar<'a> {
             .build()
     }
 
-    /// Registers a counter.
+    /// Registers a counter. Its series exist from the start if the values of all labels are known:
+    /// an alert on the increase of a series does not see the event that creates it.
     pub(super) fn counter(
         &mut self,
         (name, unit): (&'static str, &'static str),
@@ -105,11 +109,16 @@ impl<'a> Registrar<'a> {
         description: &'static str,
     ) -> Counter<u64> {
         self.row("counter", (name, unit), labels, description);
-        self.meter
+        let counter = self
+            .meter
             .u64_counter(name)
             .with_unit(unit)
             .with_description(description)
-            .build()
+            .build();
+        for series in series(labels) {
+            counter.add(0, &series);
+        }
+        counter
     }
 
     /// Registers a gauge that is moved up and down.
@@ -122,6 +131,20 @@ impl<'a> Registrar<'a> {
         self.row("gauge", (name, ""), labels, description);
         self.meter
             .i64_up_down_counter(name)
+            .with_description(description)
+            .build()
+    }
+
+    /// Registers a gauge of seconds that is set.
+    pub(super) fn gauge_seconds(
+        &mut self,
+        name: &'static str,
+        description: &'static str,
+    ) -> Gauge<f64> {
+        self.row("gauge", (name, "s"), &[], description);
+        self.meter
+            .f64_gauge(name)
+            .with_unit("s")
             .with_description(description)
             .build()
     }
@@ -144,9 +167,10 @@ impl<'a> Registrar<'a> {
     pub(super) fn observed_seconds(
         &mut self,
         name: &'static str,
+        labels: &'static [Label],
         description: &'static str,
     ) -> AsyncInstrumentBuilder<'a, ObservableGauge<f64>, f64> {
-        self.row("gauge", (name, "s"), &[], description);
+        self.row("gauge", (name, "s"), labels, description);
         self.meter
             .f64_observable_gauge(name)
             .with_unit("s")
@@ -189,6 +213,20 @@ impl<'a> Registrar<'a> {
         }
         table
     }
+}
+
+/// Returns every combination of the values of the labels; none if the values of one are not known.
+fn series(labels: &[Label]) -> Vec<Vec<KeyValue>> {
+    labels.iter().fold(vec![Vec::new()], |all, (key, values)| {
+        let with = |series: &Vec<KeyValue>, value: &&'static str| {
+            let mut series = series.clone();
+            series.push(KeyValue::new(*key, *value));
+            series
+        };
+        all.iter()
+            .flat_map(|series| values.iter().map(move |value| with(series, value)))
+            .collect()
+    })
 }
 
 fn label((key, values): &Label) -> String {

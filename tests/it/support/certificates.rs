@@ -50,6 +50,13 @@ impl Authority {
         })
     }
 
+    /// Signs one that expires at a time, in seconds of Unix time.
+    pub(crate) fn sign_until(&self, name: &str, end: u64) -> Identity {
+        self.sign_as(name, |params| {
+            params.not_after = (SystemTime::UNIX_EPOCH + Duration::from_secs(end)).into();
+        })
+    }
+
     fn sign_as(&self, name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");

@@ -11,21 +11,33 @@ use super::{
     admin::page,
     receiver::{serve, upstream},
 };
-use crate::support::{LICENSE, add, channel, delete, list, new_number};
+use crate::{
+    config::file,
+    security::support::until,
+    support::{LICENSE, add, certificates::Authority, channel, delete, list, new_number},
+};
 
-/// Returns the value of the one line that has all these parts.
-fn value(metrics: &str, name: &str, labels: &[&str]) -> f64 {
-    let lines: Vec<&str> = metrics
+/// Returns the values of the lines that have all these parts.
+fn values(metrics: &str, name: &str, labels: &[&str]) -> Vec<f64> {
+    metrics
         .lines()
         .filter(|line| {
             line.strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with(['{', ' ']))
                 && labels.iter().all(|label| line.contains(label))
         })
-        .collect();
-    assert_eq!(lines.len(), 1, "{name} {labels:?} in\n{metrics}");
-    let (_, value) = lines[0].rsplit_once(' ').expect("a value");
-    value.parse().expect("a number")
+        .map(|line| {
+            let (_, value) = line.rsplit_once(' ').expect("a value");
+            value.parse().expect("a number")
+        })
+        .collect()
+}
+
+/// Returns the value of the one line that has all these parts.
+fn value(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+    let values = values(metrics, name, labels);
+    assert_eq!(values.len(), 1, "{name} {labels:?} in\n{metrics}");
+    values[0]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,16 +117,14 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
         value(&metrics, "rpc_server_call_duration_seconds_count", &other),
         1.0
     );
-    let requests = |template: &str, outcome: &str| {
-        let labels = [
-            format!("url_template=\"/{template}/"),
-            format!("porta_outcome=\"{outcome}\""),
-        ];
-        value(
-            &metrics,
-            "porta_upstream_requests_total",
-            &[&labels[0], &labels[1]],
-        )
+    // A template is a prefix: an add has two routes.
+    let requests = |template: &str, outcome: &str| -> f64 {
+        let template = format!("url_template=\"/{template}/");
+        let outcome = format!("porta_outcome=\"{outcome}\"");
+        let labels = [template.as_str(), &outcome];
+        values(&metrics, "porta_upstream_requests_total", &labels)
+            .iter()
+            .sum()
     };
     assert!(requests("getfollowmes", "ok") >= 3.0);
     assert_eq!(requests("getfollowmes", "refused"), 2.0);
@@ -160,11 +170,20 @@ async fn calls_requests_and_writes_are_counted_by_meaning() {
     assert_eq!(value(&metrics, "porta_build_info", &[&version]), 1.0);
     for name in [
         "process_memory_usage_bytes",
-        "process_thread_count",
-        "process_unix_file_descriptor_count",
+        "process_threads",
+        "process_open_fds",
         "process_uptime_seconds",
     ] {
         assert!(value(&metrics, name, &[]) > 0.0);
+    }
+
+    for (reason, count) in [
+        ("UPSTREAM_BAD_RESPONSE", 1.0),
+        ("UPSTREAM_REFUSED", 3.0),
+        ("NUMBER_NOT_FOUND", 0.0),
+    ] {
+        let reason = format!("porta_reason=\"{reason}\"");
+        assert_eq!(value(&metrics, "porta_errors_total", &[&reason]), count);
     }
 
     // No account, number, or text of a caller is in a label.
@@ -194,11 +213,14 @@ fn deployed(metrics: &str) {
             .flat_map(|(labels, _)| labels.split(','))
             .filter_map(|label| label.split('=').next()),
     );
-    // These come with the first event of their kind.
+    // These come with the first event of their kind, or with what the configuration names.
     known.extend([
         "porta_fields_put_back_total",
         "porta_field",
-        "porta_audit_failures_total",
+        "porta_certificate_expiry_seconds",
+        "porta_file",
+        "porta_token_expiry_seconds",
+        "porta_caller",
     ]);
     let ours = [
         "rpc_", "http_", "porta_", "process_", "service_", "server_", "url_", "otel_",
@@ -215,4 +237,137 @@ fn deployed(metrics: &str) {
         }
         assert!(asked > 10, "{file} asks for metrics");
     }
+    let read = |path: &str| {
+        std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR")))
+            .expect("it is there")
+    };
+    let (rules, docs) = (
+        read("deploy/prometheus/followme.rules.yml"),
+        read("docs/operations.md"),
+    );
+    let alerts = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    for alert in alerts {
+        assert!(
+            docs.contains(&format!("| `{alert}` |")),
+            "{alert} is not in the docs"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_outcome_is_counted_from_zero_and_the_breaker_permits_and_expiries_are_shown() {
+    let upstream = upstream(LICENSE).await;
+    let authority = Authority::new();
+    let server = authority.sign_until("localhost", 2_000_000_000);
+    let [certificate, key] = [
+        file("expiry.pem", &server.certificate_pem()),
+        file("expiry.key", &server.key_pem()),
+    ];
+    let hash = "0".repeat(64);
+    let hashes = format!(
+        "portal {hash} 2030-01-01T00:00:00Z\nportal {hash} 2031-01-01T00:00:00Z\n\
+         batch {hash} 2031-01-01T00:00:00Z\nbatch {hash}\n"
+    );
+    let tokens = file("expiry.tokens", &hashes);
+    let mut process = serve(
+        "expiry",
+        &format!(
+            "admin_listen = \"127.0.0.1:0\"\ntokens_file = {tokens:?}\n\
+             [callers.portal]\nmethods = [\"*\"]\n[callers.batch]\nmethods = [\"*\"]\n\
+             [tls]\ncertificate_file = {certificate:?}\nkey_file = {key:?}"
+        ),
+        upstream.local_addr(),
+        &[("FOLLOWME_LICENSE", LICENSE)],
+    );
+    let admin = process.address("admin listening on");
+    process.address("grpc listening on");
+    let (_, metrics) = page(admin, "/metrics").await;
+    for (name, labels) in [
+        (
+            "porta_writes_total",
+            ["porta_write=\"add\"", "porta_outcome=\"unknown\""],
+        ),
+        (
+            "porta_upstream_requests_total",
+            ["/addfollowme/", "porta_outcome=\"bad_response\""],
+        ),
+        (
+            "porta_errors_total",
+            ["porta_reason=\"OUTCOME_UNKNOWN\"", ""],
+        ),
+        (
+            "porta_request_id_hits_total",
+            ["porta_outcome=\"conflict\"", ""],
+        ),
+        (
+            "porta_connections_accepted_total",
+            ["porta_outcome=\"refused\"", ""],
+        ),
+        ("porta_journal_refused_total", ["error_type=\"full\"", ""]),
+        ("porta_audit_failures_total", ["", ""]),
+        ("porta_upstream_retries_total", ["", ""]),
+        ("porta_upstream_breaker_openings_total", ["", ""]),
+        ("porta_config_reload_failures_total", ["", ""]),
+        ("porta_upstream_breaker_state", ["porta_state=\"open\"", ""]),
+        ("porta_upstream_permits", ["", ""]),
+        ("porta_upstream_queue", ["", ""]),
+    ] {
+        let values = values(&metrics, name, &labels);
+        assert!(!values.is_empty(), "{name} {labels:?}");
+        assert!(
+            values.iter().all(|value| *value == 0.0),
+            "{name}: {values:?}"
+        );
+    }
+    let closed = ["porta_state=\"closed\""];
+    assert_eq!(
+        value(&metrics, "porta_upstream_breaker_state", &closed),
+        1.0
+    );
+    let expiry = ["porta_file=\"tls.certificate_file\""];
+    assert_eq!(
+        value(&metrics, "porta_certificate_expiry_seconds", &expiry),
+        2_000_000_000.0
+    );
+    // The last token of a caller counts: until then it can call. One that never expires has none.
+    let expiry = ["porta_caller=\"portal\""];
+    assert_eq!(
+        value(&metrics, "porta_token_expiry_seconds", &expiry),
+        1_924_992_000.0
+    );
+    assert!(!metrics.contains("porta_caller=\"batch\""));
+    assert!(value(&metrics, "porta_config_reload_time_seconds", &[]) > 1.7e9);
+
+    std::fs::write(&tokens, "portal").expect("it can be written");
+    until("the failed reload is counted", async || {
+        let (_, metrics) = page(admin, "/metrics").await;
+        (value(&metrics, "porta_config_reload_failures_total", &[]) == 1.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_breaker_and_retries_are_counted() {
+    let upstream = upstream(LICENSE).await;
+    let mut process = serve(
+        "breaker",
+        "admin_listen = \"127.0.0.1:0\"\n[upstream]\nbreaker_failures = 2\nbreaker_open = \"60s\"\nread_retries = 1",
+        upstream.local_addr(),
+        &[("FOLLOWME_LICENSE", LICENSE)],
+    );
+    let admin = process.address("admin listening on");
+    let addr = process.address("grpc listening on");
+    let mut client = FollowMeServiceClient::new(channel(addr).await);
+    upstream.arm(Fault::once(FaultKind::Close { when: When::Before }).times(2));
+    client.list(list(1001)).await.expect_err("no answer");
+    let (_, metrics) = page(admin, "/metrics").await;
+    assert_eq!(value(&metrics, "porta_upstream_retries_total", &[]), 1.0);
+    assert_eq!(
+        value(&metrics, "porta_upstream_breaker_openings_total", &[]),
+        1.0
+    );
+    let open = ["porta_state=\"open\""];
+    assert_eq!(value(&metrics, "porta_upstream_breaker_state", &open), 1.0);
 }
