@@ -8,7 +8,7 @@
 //!    update masks and the reader of lists follow the row.
 //! 3. Add it to both directions in `grpc/convert.rs`: `draft` and `of_fields`.
 //! 4. Add the property that carries it to `PROPERTIES` in `upstream/request.rs`.
-//! 5. Teach it to the simulator, from `Number` in `simulator/store.rs`: the compiler names the
+//! 5. Teach it to the simulator, from `StoredNumber` in `simulator/store.rs`: the compiler names the
 //!    rest.
 //! 6. Run the tests; `UPDATE_DOCS=1 cargo test reference` writes it into the docs.
 

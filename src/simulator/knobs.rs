@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, IntoStaticStr};
 
-use super::{
-    documented::{Values, variants},
-    store::StoredNumber,
-};
+use super::{reference::Values, store::StoredNumber};
 
 /// Declares the knobs once, for the struct, its defaults and the reference.
 macro_rules! knobs {
@@ -25,10 +22,10 @@ macro_rules! knobs {
             }
         }
 
-        /// The name, the documentation and the values of each knob.
-        pub(crate) const KNOBS: &[(&str, &str, fn() -> String)] = &[
-            $((stringify!($name), concat!($($doc),+), <$type as Values>::values),)+
-        ];
+        /// Returns the name, the documentation and the values of each knob.
+        pub(crate) fn documented() -> Vec<(&'static str, &'static str, String)> {
+            vec![$((stringify!($name), concat!($($doc),+), <$type>::values()),)+]
+        }
     };
 }
 
@@ -71,12 +68,8 @@ impl Knobs {
     /// Changes a number as the host does when it stores it.
     pub(crate) fn normalise(&self, number: &mut StoredNumber) {
         if self.folds_blanks {
-            let texts = [
-                &mut number.name,
-                &mut number.domain,
-                &mut number.period,
-                &mut number.period_description,
-            ];
+            let (period, description) = (&mut number.period, &mut number.period_description);
+            let texts = [&mut number.name, &mut number.domain, period, description];
             for text in texts.into_iter().flatten() {
                 *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             }
@@ -87,28 +80,16 @@ impl Knobs {
         if let (true, Some(redirect)) = (self.drops_dashes, &mut number.redirect_number) {
             redirect.retain(|char| char != '-');
         }
-        if number.domain.as_deref().unwrap_or_default().is_empty() && self.default_domain.is_some()
-        {
-            number.domain.clone_from(&self.default_domain);
+        if let (Some(domain), None | Some("")) = (&self.default_domain, number.domain.as_deref()) {
+            number.domain = Some(domain.clone());
         }
     }
 }
 
 /// The scope of `UpdateFollowmeAll` (docs/upstream/domain.md 4).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum UpdateAll {
     /// Writes all fields of the one number that the id names.
@@ -124,20 +105,9 @@ pub enum UpdateAll {
 }
 
 /// What a write answers with (docs/upstream/domain.md 6.5).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum WriteAnswer {
     /// The whole list after the write.
@@ -150,20 +120,9 @@ pub enum WriteAnswer {
 }
 
 /// What the 4-value delete with True does besides deleting (docs/upstream/domain.md 4).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum DeleteForward {
     /// Nothing: the flag is what makes it a delete.
@@ -172,15 +131,3 @@ pub enum DeleteForward {
     /// Turns the account's forwarding off, which no answer shows.
     TurnsForwardingOff,
 }
-
-macro_rules! enums {
-    ($($type:ty),+) => {
-        $(impl Values for $type {
-            fn values() -> String {
-                variants::<Self>()
-            }
-        })+
-    };
-}
-
-enums!(UpdateAll, WriteAnswer, DeleteForward);

@@ -1,25 +1,15 @@
-//! The logs of requests and effects.
+//! What the logs of requests and effects hold.
 
-use std::collections::VecDeque;
-
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{
-    framework::Disposition,
-    host::{RawRequest, Refusal},
-    routing::Route,
-    service::EffectKind,
-    store::StoredNumber,
-};
+use super::{framework::Route, host::Refusal, service::Call, store::StoredNumber};
 
-/// How many entries each log keeps; older ones are forgotten.
-const LOG_ENTRIES: usize = 10_000;
 /// How much of a request's body the log keeps.
 const LOGGED_BODY: usize = 64 * 1024;
 
 /// One request as it came and what the framework made of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Received {
     /// Counts requests from 1.
     pub sequence: u64,
@@ -27,11 +17,11 @@ pub struct Received {
     pub connection: u64,
     /// The method as sent.
     pub method: String,
-    /// The raw target.
+    /// The raw target; a client's fragment never gets here.
     pub target: String,
     /// The header fields in their order, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body, at most its first 64 KiB.
+    /// The body, in the log at most its first 64 KiB.
     #[serde(serialize_with = "lossy_text")]
     pub body: Vec<u8>,
     /// The operation, when the service was called.
@@ -43,46 +33,53 @@ pub struct Received {
 }
 
 impl Received {
-    /// Makes the entry for a request and what the framework made of it.
-    pub(crate) fn new(
-        sequence: u64,
-        connection: u64,
-        mut raw: RawRequest,
-        disposition: &Disposition,
-    ) -> Self {
-        let call = match disposition {
-            Disposition::Serve(service_call) => Some(&service_call.call),
-            _ => None,
-        };
-        raw.body.truncate(LOGGED_BODY);
-        Self {
-            sequence,
-            connection,
-            method: raw.method,
-            target: raw.target,
-            headers: raw.headers,
-            body: raw.body,
-            route: call.map(|call| call.route),
-            bound: call.and_then(|call| serde_json::to_value(&call.bound).ok()),
-            unanswered: matches!(
-                disposition,
-                Disposition::Refuse(Refusal::NeverAnswer | Refusal::Close)
-            ),
-        }
-    }
-
-    /// Returns a header field's value by its name, without case.
+    /// Returns the value of the first header field of a name, without case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        self.values(name).next()
+    }
+
+    /// Returns the values of the header fields of a name, joined with a comma.
+    pub(crate) fn joined(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self.values(name).collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let fields = self.headers.iter();
+        fields
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Adds what the framework made of the request, and cuts the body for the log.
+    pub(crate) fn logged(mut self, sequence: u64, dispatched: &Result<Call, Refusal>) -> Self {
+        let call = dispatched.as_ref().ok();
+        self.sequence = sequence;
+        self.body.truncate(LOGGED_BODY);
+        self.route = call.map(|call| call.route);
+        self.bound = call.and_then(|call| serde_json::to_value(&call.bound).ok());
+        self.unanswered = matches!(dispatched, Err(Refusal::NeverAnswer | Refusal::Close));
+        self
     }
 }
 
 fn lossy_text<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&String::from_utf8_lossy(body))
+}
+
+/// What a request did to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectKind {
+    /// It added a number.
+    Add,
+    /// It wrote a number, perhaps with the values that it had.
+    Update,
+    /// It deleted a number.
+    Delete,
+    /// It turned the account's forwarding off.
+    ForwardingOff,
 }
 
 /// One change of the store: the truth that tests compare answers with.
@@ -106,32 +103,23 @@ pub struct Effect {
     pub after: Option<StoredNumber>,
 }
 
-/// The last entries of a log.
-#[derive(Debug)]
-pub(crate) struct Log<T>(VecDeque<T>);
-
-impl<T> Default for Log<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T: Clone> Log<T> {
-    /// Adds an entry, and forgets the oldest one of a full log.
-    pub(crate) fn push(&mut self, entry: T) {
-        if self.0.len() == LOG_ENTRIES {
-            self.0.pop_front();
+impl Effect {
+    /// Makes the effect on a number from what it was and what it is; request, License and account
+    /// are added when it is logged.
+    pub(crate) fn new(
+        kind: EffectKind,
+        before: Option<&StoredNumber>,
+        after: Option<&StoredNumber>,
+    ) -> Self {
+        Self {
+            sequence: 0,
+            request: 0,
+            license: String::new(),
+            account: 0,
+            kind,
+            id: before.or(after).map_or(0, |number| number.id),
+            before: before.cloned(),
+            after: after.cloned(),
         }
-        self.0.push_back(entry);
-    }
-
-    /// Iterates over the entries, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter()
-    }
-
-    /// Returns the entries, oldest first.
-    pub(crate) fn all(&self) -> Vec<T> {
-        self.0.iter().cloned().collect()
     }
 }

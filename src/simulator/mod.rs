@@ -5,46 +5,28 @@
 //! unknown of the live service has a knob. Shares only [`crate::format`] and the accept loop with
 //! the rest of the crate.
 //!
-//! Life of a request: `server` reads it, `host` admits it, `framework` binds it with `routing`,
-//! `request_object` and `body`, `service` changes the `store`, `fault_effects` lets a fault change
-//! the `answer`, `writer` writes it, and `fault_stream` cuts it on the connection if the fault says
-//! so.
+//! Life of a request: `host::server` reads it, `host` admits it, `framework` finds its route and
+//! binds it, `service` changes the `store`, `fault::effects` lets a fault change the `answer`,
+//! `framework::writer` writes it, and `host::stream` cuts it on the connection if the fault says
+//! so. `handle` and `control_pages` show and change all of that while the simulator runs.
 //!
 //! Left out: metadata pages, batches of v4, XML bodies, and the fragment of a request target, which
 //! the HTTP library drops.
 
 mod answer;
-mod aspnet;
-mod body;
-mod control_handle;
 mod control_pages;
-mod csv_reader;
-mod documented;
-mod failure;
-mod fault_effects;
-mod fault_kind;
-mod fault_stream;
-mod faults;
+mod fault;
 mod framework;
-mod gateway;
+mod handle;
 mod host;
-mod jsv_reader;
 mod knobs;
 mod lag;
 mod log;
-mod negotiation;
 mod options;
-mod parameters;
 mod reference;
-mod reply;
-mod request_object;
-mod routing;
-mod server;
 mod service;
 mod state;
 mod store;
-mod value;
-mod writer;
 
 use std::{io, net::SocketAddr};
 
@@ -52,17 +34,14 @@ use tokio::net::TcpListener;
 
 use crate::net::accept_loop;
 
-pub use control_handle::Handle;
-pub use fault_kind::{FaultKind, HangAt, Odd, Unasked, When};
-pub use faults::{Fault, FiredFault};
+pub use fault::{Fault, FaultKind, FiredFault, HangAt, Odd, Unasked, When};
+pub use framework::{EmptyString, Route, Value};
+pub use handle::Handle;
 pub use knobs::{DeleteForward, Knobs, UpdateAll, WriteAnswer};
-pub use log::{Effect, Received};
+pub use log::{Effect, EffectKind, Received};
 pub use options::{Dialect, Newline, Options};
-pub use reference::{control_pages_reference, faults_reference, knobs_reference, reference};
-pub use routing::Route;
-pub use service::EffectKind;
+pub use reference::{control_pages_reference, faults_reference, knobs_reference};
 pub use store::{Account, Settings, StoredNumber};
-pub use value::{EmptyString, Value};
 
 /// A simulator that has bound its port and waits to run.
 #[derive(Debug)]
@@ -78,7 +57,7 @@ impl Simulator {
     /// Returns the system's error when the address cannot be bound.
     pub async fn bind(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
-        let handle = Handle::new(options, listener.local_addr()?);
+        let handle = Handle::new(options, listener.local_addr()?)?;
         Ok(Self { listener, handle })
     }
 
@@ -102,7 +81,7 @@ impl Simulator {
         let mut number = 0;
         let connections = accept_loop(self.listener, |stream, _| {
             number += 1;
-            Some(server::connection(stream, number, self.handle.clone()))
+            Some(host::connection(stream, number, self.handle.clone()))
         });
         tokio::select! {
             () = shutdown => {}

@@ -1,6 +1,9 @@
-//! What kind of host the double plays, and the knobs for what is unknown of the live one.
+//! What kind of host the double plays.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,14 @@ impl Dialect {
     pub fn is_self_host(self) -> bool {
         self != Self::AspNet
     }
+
+    /// Returns the verb that the framework takes a method for: v4 ignores its case.
+    pub(crate) fn verb(self, method: &str) -> Cow<'_, str> {
+        match self {
+            Self::V4 => method.to_ascii_uppercase().into(),
+            Self::V3 | Self::AspNet => method.into(),
+        }
+    }
 }
 
 /// Configures one simulator.
@@ -41,8 +52,6 @@ pub struct Options {
     pub newline: Newline,
     /// What the service behind the framework does.
     pub knobs: Knobs,
-    /// Adds an `X-Svc-Bound` header with the bound request object to every answer of the service.
-    pub report_bound: bool,
     /// Takes any License and creates accounts on the first add; otherwise only what was seeded
     /// exists.
     pub accept_any_license: bool,
@@ -60,7 +69,6 @@ impl Default for Options {
             dialect: Dialect::default(),
             newline: Newline::Lf,
             knobs: Knobs::default(),
-            report_bound: false,
             accept_any_license: false,
             seed_demo: false,
             strict_host: false,

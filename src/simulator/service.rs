@@ -5,40 +5,15 @@
 //! An integer of 0 looks like one that the request does not set, so an order or timeout of 0 is
 //! stored as unset.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    fault_kind::{Behaviour, Unasked},
+    fault::{Behaviour, Unasked},
+    framework::{Property as P, RequestObject, Route, format::Format},
     knobs::{DeleteForward, Knobs, UpdateAll, WriteAnswer},
-    request_object::{Property as P, RequestObject},
-    routing::Route,
-    store::{Account, NumberIds, Settings, Store, StoredNumber},
+    log::{Effect, EffectKind},
+    store::{Account, Ids, Settings, Store, StoredNumber},
 };
 
-/// What a request did to the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EffectKind {
-    /// It added a number.
-    Add,
-    /// It wrote a number, perhaps with the values that it had.
-    Update,
-    /// It deleted a number.
-    Delete,
-    /// It turned the account's forwarding off.
-    ForwardingOff,
-}
-
-/// One change of the store.
-#[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) kind: EffectKind,
-    pub(crate) id: i32,
-    pub(crate) before: Option<StoredNumber>,
-    pub(crate) after: Option<StoredNumber>,
-}
-
-/// One call of the service: the operation and what was bound for it.
+/// One call of the service: the operation, what was bound for it, and the form of its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) route: Route,
@@ -47,16 +22,9 @@ pub(crate) struct Call {
     pub(crate) bound: RequestObject,
     /// The records behind the first one of a CSV body; the framework drops them.
     pub(crate) more: Vec<RequestObject>,
-}
-
-/// What the service answers, and the account that the answer is about.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) success: bool,
-    pub(crate) account: i32,
-    pub(crate) numbers: Option<Vec<StoredNumber>>,
-    pub(crate) settings: Option<Settings>,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) format: Format,
+    /// The operation's name as the request spelt it; it becomes the attachment's name.
+    pub(crate) operation: String,
 }
 
 impl Call {
@@ -71,260 +39,213 @@ impl Call {
     }
 }
 
-/// What a call depends on besides the store.
-#[derive(Debug)]
-pub(crate) struct Conditions<'a> {
-    pub(crate) knobs: &'a Knobs,
-    /// Whether an account exists as soon as a request names it.
-    pub(crate) any_license: bool,
-    pub(crate) behaviour: Behaviour,
-    /// The earlier list that a read shows.
-    pub(crate) lagging: Option<Vec<StoredNumber>>,
+/// What the service answers, and the account that the answer is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) success: bool,
+    pub(crate) account: i32,
+    pub(crate) numbers: Option<Vec<StoredNumber>>,
+    pub(crate) settings: Option<Settings>,
+    pub(crate) effects: Vec<Effect>,
+    /// The account's list before the call, for the stale answer.
+    pub(crate) before: Option<Vec<StoredNumber>>,
 }
 
-/// Runs one call.
-pub(crate) fn run(store: &mut Store, call: &Call, conditions: Conditions<'_>) -> Outcome {
-    let knobs = conditions.knobs;
+/// Runs one call. A read shows the list `lagging`, if there is one.
+pub(crate) fn run(
+    store: &mut Store,
+    call: &Call,
+    knobs: &Knobs,
+    behaviour: Behaviour,
+    lagging: Option<Vec<StoredNumber>>,
+) -> Outcome {
     let bound = match call.path {
         Some(path) if !knobs.query_values && call.route != Route::UpdateAll => {
             call.bound.clone().only(path)
         }
         _ => call.bound.clone(),
     };
-    let account = call.account(store);
-    let license = bound.license().to_owned();
-    if conditions.any_license && store.account(&license, account).is_none() {
-        store.seed(&license, account, Vec::new(), Settings::default());
-    }
     let failed = Outcome {
-        account,
+        account: call.account(store),
         ..Outcome::default()
     };
-    let Some((stored, ids)) = store.open(&license, account) else {
+    let Some((stored, ids)) = store.open(bound.license(), failed.account) else {
         return failed;
     };
-    let work = Work {
+    let mut work = Work {
         stored,
         ids,
         bound: &bound,
         call,
         knobs,
-        behaviour: conditions.behaviour,
     };
-    let Some((changes, stored)) = work.run() else {
-        return failed;
+    let mut effects = match behaviour {
+        Behaviour::Idle => Vec::new(),
+        _ => match work.run() {
+            Some(effects) => effects,
+            None => return failed,
+        },
     };
-    let shown = conditions.lagging.as_ref().unwrap_or(&stored.numbers);
-    let all = || shown.iter().cloned();
-    let numbers: Option<Vec<StoredNumber>> = match (call.route, knobs.write_answer) {
-        (Route::GetOne, _) => Some(all().filter(|n| n.id == bound.int(P::Number)).collect()),
-        (Route::GetAll, _) | (_, WriteAnswer::List) => Some(all().collect()),
-        (_, WriteAnswer::Changed) => Some(changes.iter().filter_map(|c| c.after.clone()).collect()),
+    if let Behaviour::Unasked(field) = behaviour {
+        change_unasked(field, &mut stored.numbers, &mut effects);
+    }
+    let shown = lagging.as_ref().unwrap_or(&stored.numbers);
+    let numbers: Option<Vec<_>> = match (call.route, knobs.write_answer) {
+        (Route::GetOne, _) => {
+            let id = bound.int(P::Number);
+            Some(
+                shown
+                    .iter()
+                    .filter(|number| number.id == id)
+                    .cloned()
+                    .collect(),
+            )
+        }
+        (Route::GetAll, _) | (_, WriteAnswer::List) => Some(shown.clone()),
+        (_, WriteAnswer::Changed) => Some(effects.iter().filter_map(|e| e.after.clone()).collect()),
         (_, WriteAnswer::Null) => None,
     };
     Outcome {
         success: !call.route.is_read() || knobs.reads_say_success,
-        account,
         numbers: numbers.filter(|list| !(list.is_empty() && knobs.empty_list_is_null)),
         settings: Some(stored.settings.clone()),
-        changes,
+        effects,
+        ..failed
+    }
+}
+
+/// Changes a field of each number that was updated.
+fn change_unasked(field: Unasked, numbers: &mut [StoredNumber], effects: &mut [Effect]) {
+    for number in numbers {
+        let updated =
+            |effect: &&mut Effect| effect.kind == EffectKind::Update && effect.id == number.id;
+        if let Some(effect) = effects.iter_mut().find(updated) {
+            field.change(number);
+            effect.after = Some(number.clone());
+        }
     }
 }
 
 /// An account, and the call that works on it.
 struct Work<'a> {
     stored: &'a mut Account,
-    ids: &'a mut NumberIds,
+    ids: &'a mut Ids,
     bound: &'a RequestObject,
     call: &'a Call,
     knobs: &'a Knobs,
-    behaviour: Behaviour,
 }
 
-impl<'a> Work<'a> {
-    /// Returns the changes and the account after them, or None where the service refuses the call.
-    fn run(mut self) -> Option<(Vec<Change>, &'a Account)> {
-        let mut changes = match (self.call.route, self.knobs.update_all) {
+impl Work<'_> {
+    /// Returns the effects, or None where the service refuses the call.
+    fn run(&mut self) -> Option<Vec<Effect>> {
+        let (bound, knobs) = (self.bound, self.knobs);
+        Some(match (self.call.route, knobs.update_all) {
             (Route::GetOne | Route::GetAll, _) => Vec::new(),
-            _ if self.behaviour == Behaviour::Idle => Vec::new(),
-            (Route::Add, _) => vec![self.add()],
-            (Route::Update, _) => vec![self.update()?],
-            (Route::UpdateAll, UpdateAll::One) => {
-                let (bound, knobs) = (self.bound, self.knobs);
-                vec![write(knobs, self.number()?, |number| {
-                    write_all(number, bound)
-                })]
-            }
+            (Route::Add, _) => vec![self.add(bound)],
+            (Route::Update, _) => vec![update(knobs, self.number()?, bound, false)],
+            (Route::UpdateAll, UpdateAll::One) => vec![update(knobs, self.number()?, bound, true)],
             (Route::UpdateAll, UpdateAll::Every) => {
                 let numbers = self.stored.numbers.iter_mut();
                 numbers
-                    .map(|number| write(self.knobs, number, |number| write_all(number, self.bound)))
+                    .map(|number| update(knobs, number, bound, true))
                     .collect()
             }
             (Route::UpdateAll, UpdateAll::List) => self.replace()?,
             (Route::Delete, _) => self.delete()?,
             (Route::UpdateAll, UpdateAll::Nothing) => Vec::new(),
-        };
-        if let Behaviour::Unasked(field) = self.behaviour {
-            self.change_unasked(field, &mut changes);
-        }
-        Some((changes, self.stored))
-    }
-
-    fn change_unasked(&mut self, field: Unasked, changes: &mut [Change]) {
-        for number in &mut self.stored.numbers {
-            let updated =
-                |change: &&mut Change| change.kind == EffectKind::Update && change.id == number.id;
-            if let Some(change) = changes.iter_mut().find(updated) {
-                field.change(number);
-                change.after = Some(number.clone());
-            }
-        }
+        })
     }
 
     /// Returns the number that the request names.
     fn number(&mut self) -> Option<&mut StoredNumber> {
         let id = self.bound.int(P::Number);
-        self.stored
-            .numbers
-            .iter_mut()
-            .find(|number| number.id == id)
+        let mut numbers = self.stored.numbers.iter_mut();
+        numbers.find(|number| number.id == id)
     }
 
-    fn add(&mut self) -> Change {
-        let mut number = self.ids.number();
-        write_all(&mut number, self.bound);
-        self.knobs.normalise(&mut number);
-        self.stored.numbers.push(number.clone());
-        added(number)
-    }
-
-    /// Writes what the request sets; the path always sets TimeOut and FollowMeOrder.
-    fn update(&mut self) -> Option<Change> {
-        let (bound, knobs) = (self.bound, self.knobs);
-        Some(write(knobs, self.number()?, |number| {
-            if knobs.update_resets_unseen {
-                *number = StoredNumber {
-                    id: number.id,
-                    ..StoredNumber::default()
-                };
-            }
-            write_texts(number, bound);
-            if bound.sets(P::TimeOut) {
-                number.timeout = given(bound.int(P::TimeOut));
-            }
-            if bound.sets(P::Order) {
-                number.order = given(bound.int(P::Order));
-            }
-            if bound.sets(P::Status) {
-                number.status = bound.flag(P::Status);
-            }
-        }))
+    /// Adds a number behind the others.
+    fn add(&mut self, record: &RequestObject) -> Effect {
+        let mut number = StoredNumber {
+            id: self.ids.next(),
+            ..StoredNumber::default()
+        };
+        write(self.knobs, &mut number, record, true);
+        let effect = Effect::new(EffectKind::Add, None, Some(&number));
+        self.stored.numbers.push(number);
+        effect
     }
 
     /// Replaces the list by the records. The service refuses all of them when the account lacks an
     /// id that one of them names.
-    fn replace(&mut self) -> Option<Vec<Change>> {
-        let old = &self.stored.numbers;
-        let mut list = Vec::new();
-        let mut changes = Vec::new();
+    fn replace(&mut self) -> Option<Vec<Effect>> {
+        let old = std::mem::take(&mut self.stored.numbers);
+        let mut effects = Vec::new();
         for record in std::iter::once(self.bound).chain(&self.call.more) {
             let id = record.int(P::Number);
             if id == 0 {
-                let mut number = self.ids.number();
-                write_all(&mut number, record);
-                self.knobs.normalise(&mut number);
-                changes.push(added(number.clone()));
-                list.push(number);
-            } else {
-                let mut number = old.iter().find(|number| number.id == id)?.clone();
-                changes.push(write(self.knobs, &mut number, |number| {
-                    write_all(number, record);
-                }));
-                list.push(number);
+                effects.push(self.add(record));
+                continue;
             }
+            let Some(mut number) = old.iter().find(|number| number.id == id).cloned() else {
+                self.stored.numbers = old;
+                return None;
+            };
+            effects.push(update(self.knobs, &mut number, record, true));
+            self.stored.numbers.push(number);
         }
-        let missing = |number: &&StoredNumber| !list.iter().any(|kept| kept.id == number.id);
-        changes.extend(old.iter().filter(missing).cloned().map(deleted));
-        self.stored.numbers = list;
-        Some(changes)
+        let kept = &self.stored.numbers;
+        let missing = |number: &&StoredNumber| !kept.iter().any(|kept| kept.id == number.id);
+        effects.extend(old.iter().filter(missing).map(deleted));
+        Some(effects)
     }
 
     /// Deletes by id. The 4-value form deletes only when its flag is True.
-    fn delete(&mut self) -> Option<Vec<Change>> {
-        let flagged = self
-            .call
-            .path
-            .is_some_and(|path| path.contains(&P::DeleteForward));
+    fn delete(&mut self) -> Option<Vec<Effect>> {
+        let path = self.call.path.unwrap_or_default();
+        let flagged = path.contains(&P::DeleteForward);
         if flagged && !self.bound.flag(P::DeleteForward) {
             return Some(Vec::new());
         }
         let id = self.number()?.id;
-        let numbers = &mut self.stored.numbers;
-        let mut changes: Vec<Change> = numbers
-            .extract_if(.., |number| number.id == id)
-            .map(deleted)
-            .collect();
+        let account = &mut *self.stored;
+        let numbers = account.numbers.extract_if(.., |number| number.id == id);
+        let mut effects: Vec<Effect> = numbers.map(|number| deleted(&number)).collect();
         if flagged && self.knobs.delete_forward == DeleteForward::TurnsForwardingOff {
-            self.stored.settings.forwarding = false;
-            changes.push(Change {
-                kind: EffectKind::ForwardingOff,
-                id: self.stored.settings.i_follow_me,
-                before: None,
-                after: None,
+            account.settings.forwarding = false;
+            effects.push(Effect {
+                id: account.settings.i_follow_me,
+                ..Effect::new(EffectKind::ForwardingOff, None, None)
             });
         }
-        Some(changes)
+        Some(effects)
     }
 }
 
-fn added(number: StoredNumber) -> Change {
-    Change {
-        kind: EffectKind::Add,
-        id: number.id,
-        before: None,
-        after: Some(number),
-    }
+fn deleted(number: &StoredNumber) -> Effect {
+    Effect::new(EffectKind::Delete, Some(number), None)
 }
 
-fn write(
+fn update(
     knobs: &Knobs,
     number: &mut StoredNumber,
-    change: impl FnOnce(&mut StoredNumber),
-) -> Change {
+    bound: &RequestObject,
+    all_fields: bool,
+) -> Effect {
     let before = number.clone();
-    change(number);
-    knobs.normalise(number);
-    Change {
-        kind: EffectKind::Update,
-        id: number.id,
-        before: Some(before),
-        after: Some(number.clone()),
+    if knobs.update_resets_unseen && !all_fields {
+        *number = StoredNumber {
+            id: number.id,
+            ..StoredNumber::default()
+        };
     }
+    write(knobs, number, bound, all_fields);
+    Effect::new(EffectKind::Update, Some(&before), Some(number))
 }
 
-fn deleted(number: StoredNumber) -> Change {
-    Change {
-        kind: EffectKind::Delete,
-        id: number.id,
-        before: Some(number),
-        after: None,
-    }
-}
-
-fn given(value: i32) -> Option<i32> {
-    (value != 0).then_some(value)
-}
-
-/// Writes every field; only a null string leaves what is stored.
-fn write_all(number: &mut StoredNumber, bound: &RequestObject) {
-    write_texts(number, bound);
-    number.timeout = given(bound.int(P::TimeOut));
-    number.order = given(bound.int(P::Order));
-    number.status = bound.flag(P::Status);
-}
-
-fn write_texts(number: &mut StoredNumber, bound: &RequestObject) {
+/// Writes what the request sets, or all fields; a null string leaves what is stored.
+fn write(knobs: &Knobs, number: &mut StoredNumber, bound: &RequestObject, all_fields: bool) {
+    let given = |property| Some(bound.int(property)).filter(|value| *value != 0);
+    let writes = |property| all_fields || bound.sets(property);
     for (slot, property) in [
         (&mut number.redirect_number, P::RedirectNumber),
         (&mut number.name, P::Name),
@@ -339,4 +260,14 @@ fn write_texts(number: &mut StoredNumber, bound: &RequestObject) {
             *slot = Some(text.to_owned());
         }
     }
+    if writes(P::TimeOut) {
+        number.timeout = given(P::TimeOut);
+    }
+    if writes(P::Order) {
+        number.order = given(P::Order);
+    }
+    if writes(P::Status) {
+        number.status = bound.flag(P::Status);
+    }
+    knobs.normalise(number);
 }

@@ -1,114 +1,107 @@
 //! What a simulator holds, and how the service runs on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    fault_kind::Behaviour,
-    faults::{ArmedFaults, FiredFault},
+    fault::{Behaviour, Fault, FiredFault},
     knobs::Knobs,
     lag::Lag,
-    log::{Effect, Log, Received},
-    service::{self, Call, Conditions, Outcome},
-    store::{Settings, Store, StoredNumber},
+    log::{Effect, Received},
+    service::{self, Call, Outcome},
+    store::{Account, Store},
 };
+
+/// How many entries each log keeps; older ones are forgotten.
+const LOG_ENTRIES: usize = 10_000;
 
 /// The store, the knobs, the faults and the logs of a simulator.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) knobs: Knobs,
-    pub(crate) armed: ArmedFaults,
+    /// Whether an account exists as soon as a request names it.
+    pub(crate) accept_any_license: bool,
+    /// In the order of their arming.
+    pub(crate) armed: Vec<Fault>,
     /// By License and account.
-    lags: BTreeMap<(String, i32), Lag>,
+    pub(crate) lags: BTreeMap<(String, i32), Lag>,
     pub(crate) fired: Log<FiredFault>,
     pub(crate) requests: Log<Received>,
     pub(crate) effects: Log<Effect>,
-    pub(crate) request_count: u64,
-    pub(crate) effect_count: u64,
 }
 
-/// What the service did for one call.
+/// The last entries of a log.
 #[derive(Debug)]
-pub(crate) struct Served {
-    pub(crate) outcome: Outcome,
-    /// The account's list before, for the stale answer.
-    pub(crate) before: Option<Vec<StoredNumber>>,
+pub(crate) struct Log<T> {
+    entries: VecDeque<T>,
+    /// How many entries there have been.
+    pub(crate) count: u64,
+}
+
+impl<T> Default for Log<T> {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            count: 0,
+        }
+    }
+}
+
+impl<T: Clone> Log<T> {
+    /// Adds the entry that `make` makes of its number, counted from 1, and returns the number. A
+    /// full log forgets its oldest entry.
+    pub(crate) fn push(&mut self, make: impl FnOnce(u64) -> T) -> u64 {
+        if self.entries.len() == LOG_ENTRIES {
+            self.entries.pop_front();
+        }
+        self.count += 1;
+        self.entries.push_back(make(self.count));
+        self.count
+    }
+
+    /// Iterates over the entries, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter()
+    }
+
+    /// Returns the entries, oldest first.
+    pub(crate) fn all(&self) -> Vec<T> {
+        self.iter().cloned().collect()
+    }
 }
 
 impl State {
-    /// Makes the state of a simulator that starts, with the demo accounts or with none.
-    pub(crate) fn new(knobs: Knobs, seed_demo: bool) -> Self {
-        let mut state = Self {
-            knobs,
-            ..Self::default()
-        };
-        if seed_demo {
-            state.store.seed_demo();
-        }
-        state
-    }
-
     /// Creates or replaces an account.
-    pub(crate) fn seed(
-        &mut self,
-        license: &str,
-        account: i32,
-        numbers: Vec<StoredNumber>,
-        settings: Settings,
-    ) {
-        self.lags.remove(&(license.to_owned(), account));
-        self.store.seed(license, account, numbers, settings);
-    }
-
-    /// Forgets every account and disarms every fault.
-    pub(crate) fn clear(&mut self) {
-        self.store.clear();
-        self.lags.clear();
-        self.armed.disarm_all();
+    pub(crate) fn seed(&mut self, license: &str, id: i32, account: Account) {
+        self.lags.remove(&(license.to_owned(), id));
+        self.store.seed(license, id, account);
     }
 
     /// Runs the service for a call and logs its effects.
-    pub(crate) fn serve(
-        &mut self,
-        request: u64,
-        call: &Call,
-        any_license: bool,
-        behaviour: Behaviour,
-    ) -> Served {
-        let license = call.bound.license().to_owned();
+    pub(crate) fn serve(&mut self, request: u64, call: &Call, behaviour: Behaviour) -> Outcome {
+        let license = call.bound.license();
         let account = call.account(&self.store);
-        let before = self
-            .store
-            .account(&license, account)
-            .map(|account| account.numbers.clone());
-        let lag = self.lags.entry((license.clone(), account)).or_default();
-        let conditions = Conditions {
-            knobs: &self.knobs,
-            any_license,
-            behaviour,
-            lagging: call
-                .route
-                .is_read()
-                .then(|| lag.read(&self.knobs))
-                .flatten(),
-        };
-        let outcome = service::run(&mut self.store, call, conditions);
-        if !outcome.changes.is_empty() && (self.knobs.lag_reads, self.knobs.lag_ms) != (0, 0) {
+        let before = self.store.account(license, account);
+        let before = before.map(|account| account.numbers.clone());
+        if before.is_none() && self.accept_any_license {
+            self.store.seed(license, account, Account::default());
+        }
+        let lag = self.lags.entry((license.to_owned(), account)).or_default();
+        let read = call.route.is_read();
+        let lagging = read.then(|| lag.read(&self.knobs)).flatten();
+        let outcome = service::run(&mut self.store, call, &self.knobs, behaviour, lagging);
+        if !outcome.effects.is_empty() && (self.knobs.lag_reads, self.knobs.lag_ms) != (0, 0) {
             lag.replace(before.clone().unwrap_or_default());
         }
-        for change in &outcome.changes {
-            self.effect_count += 1;
-            self.effects.push(Effect {
-                sequence: self.effect_count,
+        for effect in &outcome.effects {
+            self.effects.push(|sequence| Effect {
+                sequence,
                 request,
-                license: license.clone(),
-                account: outcome.account,
-                kind: change.kind,
-                id: change.id,
-                before: change.before.clone(),
-                after: change.after.clone(),
+                license: license.to_owned(),
+                account,
+                ..effect.clone()
             });
         }
-        Served { outcome, before }
+        Outcome { before, ..outcome }
     }
 }

@@ -1,6 +1,6 @@
 //! The numbers that the double keeps, per License and account.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 const FIRST_NUMBER: i32 = 70_001;
 /// The id that the first account's list gets.
 const FIRST_LIST: i32 = 5_001;
+/// What `followme simulate` and `followme demo` show at first.
+const DEMO: &str = include_str!("demo.toml");
 
 /// One follow-me number as the service keeps it; None is null or unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,14 +78,53 @@ pub struct Account {
     pub numbers: Vec<StoredNumber>,
 }
 
-/// All accounts; ids of numbers are unique over all of them.
+/// The accounts of a seed file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seeds {
+    accounts: Vec<Seed>,
+}
+
+/// An account of a seed file: its License, its id, and what it holds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seed {
+    license: String,
+    id: i32,
+    #[serde(default)]
+    settings: Settings,
+    #[serde(default)]
+    numbers: Vec<StoredNumber>,
+}
+
+/// The ids that come next; none is used twice.
+#[derive(Debug)]
+pub(crate) struct Ids(i32);
+
+impl Ids {
+    pub(crate) fn next(&mut self) -> i32 {
+        let id = self.0;
+        self.0 = id.saturating_add(1);
+        id
+    }
+
+    /// Assigns an id that is 0, and notes any other as used.
+    fn assign(&mut self, id: &mut i32) {
+        if *id == 0 {
+            *id = self.next();
+        }
+        self.0 = self.0.max(id.saturating_add(1));
+    }
+}
+
+/// All accounts; ids of numbers and of lists are unique over all of them.
 #[derive(Debug)]
 pub(crate) struct Store {
     licenses: BTreeMap<String, BTreeMap<i32, Account>>,
     /// Further Licenses of the accounts of another one.
     aliases: BTreeMap<String, String>,
-    ids: NumberIds,
-    next_list: i32,
+    numbers: Ids,
+    lists: Ids,
 }
 
 impl Default for Store {
@@ -91,55 +132,35 @@ impl Default for Store {
         Self {
             licenses: BTreeMap::new(),
             aliases: BTreeMap::new(),
-            ids: NumberIds(FIRST_NUMBER),
-            next_list: FIRST_LIST,
-        }
-    }
-}
-
-/// The next id that a number gets.
-#[derive(Debug)]
-pub(crate) struct NumberIds(i32);
-
-impl NumberIds {
-    fn next(&mut self) -> i32 {
-        let id = self.0;
-        self.0 = id.saturating_add(1);
-        id
-    }
-
-    /// Makes an empty number with an id of its own.
-    pub(crate) fn number(&mut self) -> StoredNumber {
-        StoredNumber {
-            id: self.next(),
-            ..StoredNumber::default()
+            numbers: Ids(FIRST_NUMBER),
+            lists: Ids(FIRST_LIST),
         }
     }
 }
 
 impl Store {
+    /// Makes a store with the accounts of the demo.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the seed file.
+    pub(crate) fn demo() -> io::Result<Self> {
+        let seeds: Seeds = toml::from_str(DEMO).map_err(io::Error::other)?;
+        let mut store = Self::default();
+        for seed in seeds.accounts {
+            let (settings, numbers) = (seed.settings, seed.numbers);
+            store.seed(&seed.license, seed.id, Account { settings, numbers });
+        }
+        Ok(store)
+    }
+
     /// Creates or replaces an account; ids of 0 are assigned.
-    pub(crate) fn seed(
-        &mut self,
-        license: &str,
-        account: i32,
-        mut numbers: Vec<StoredNumber>,
-        mut settings: Settings,
-    ) {
-        for number in &mut numbers {
-            if number.id == 0 {
-                number.id = self.ids.next();
-            } else {
-                self.ids.0 = self.ids.0.max(number.id.saturating_add(1));
-            }
+    pub(crate) fn seed(&mut self, license: &str, id: i32, mut account: Account) {
+        for number in &mut account.numbers {
+            self.numbers.assign(&mut number.id);
         }
-        if settings.i_follow_me == 0 {
-            settings.i_follow_me = self.next_list();
-        }
-        self.licenses
-            .entry(license.to_owned())
-            .or_default()
-            .insert(account, Account { settings, numbers });
+        self.lists.assign(&mut account.settings.i_follow_me);
+        let accounts = self.licenses.entry(license.to_owned()).or_default();
+        accounts.insert(id, account);
     }
 
     /// Opens the accounts of a License to another one, too.
@@ -152,97 +173,26 @@ impl Store {
         self.aliases.get(license).map_or(license, String::as_str)
     }
 
-    /// Removes every account. New ids continue after the old ones, so that none is used twice.
-    pub(crate) fn clear(&mut self) {
-        self.licenses.clear();
-    }
-
-    fn next_list(&mut self) -> i32 {
-        let id = self.next_list;
-        self.next_list = id.saturating_add(1);
-        id
-    }
-
     pub(crate) fn account(&self, license: &str, account: i32) -> Option<&Account> {
         self.licenses.get(self.kept_under(license))?.get(&account)
     }
 
     /// Returns an account to work on, and the ids for its new numbers.
-    pub(crate) fn open(
-        &mut self,
-        license: &str,
-        account: i32,
-    ) -> Option<(&mut Account, &mut NumberIds)> {
+    pub(crate) fn open(&mut self, license: &str, account: i32) -> Option<(&mut Account, &mut Ids)> {
         let license = self.kept_under(license).to_owned();
         let account = self.licenses.get_mut(&license)?.get_mut(&account)?;
-        Some((account, &mut self.ids))
+        Some((account, &mut self.numbers))
     }
 
     /// Finds the account of the License that has a number.
     pub(crate) fn owner(&self, license: &str, number: i32) -> Option<i32> {
-        self.licenses
-            .get(self.kept_under(license))?
-            .iter()
-            .find_map(|(id, account)| {
-                account
-                    .numbers
-                    .iter()
-                    .any(|stored| stored.id == number)
-                    .then_some(*id)
-            })
+        let mut accounts = self.licenses.get(self.kept_under(license))?.iter();
+        let has = |account: &Account| account.numbers.iter().any(|stored| stored.id == number);
+        accounts.find_map(|(id, account)| has(account).then_some(*id))
     }
 
     /// Returns everything, for the control pages.
     pub(crate) fn all(&self) -> &BTreeMap<String, BTreeMap<i32, Account>> {
         &self.licenses
-    }
-
-    /// Seeds what `followme simulate` shows at first.
-    pub(crate) fn seed_demo(&mut self) {
-        let text = |value: &str| Some(value.to_owned());
-        let numbers = vec![
-            StoredNumber {
-                redirect_number: text("15550101"),
-                name: text("Desk"),
-                order: Some(1),
-                domain: text("sip.example.com"),
-                timeout: Some(20),
-                keep_original_cld: text("N"),
-                keep_original_cli: text("Y"),
-                period: text("Always"),
-                period_description: text("Always"),
-                active: text("Y"),
-                status: true,
-                ..StoredNumber::default()
-            },
-            StoredNumber {
-                redirect_number: text("15550102"),
-                name: text("Mobile, \"after hours\""),
-                order: Some(2),
-                timeout: Some(45),
-                keep_original_cli: text("N"),
-                period: text("hr{6pm-8am}, wd{sa su}"),
-                period_description: text("Evenings: and weekends"),
-                active: text("Y"),
-                ..StoredNumber::default()
-            },
-            StoredNumber {
-                redirect_number: text("*72"),
-                name: text(""),
-                active: text("N"),
-                ..StoredNumber::default()
-            },
-        ];
-        self.seed("DEMO-KEY", 1001, numbers, Settings::default());
-        let number = StoredNumber {
-            redirect_number: text("15550110"),
-            name: text("Reception"),
-            order: Some(1),
-            timeout: Some(30),
-            active: text("Y"),
-            ..StoredNumber::default()
-        };
-        self.seed("DEMO-KEY", 1002, vec![number], Settings::default());
-        self.seed("DEMO-KEY", 1003, Vec::new(), Settings::default());
     }
 }

@@ -95,7 +95,12 @@ async fn control_pages_show_logs_and_store_and_release_held_calls() {
 
 #[tokio::test]
 async fn the_reference_names_every_fault_knob_and_page() {
-    let reference = followme::simulator::reference();
+    let reference = [
+        followme::simulator::faults_reference(),
+        followme::simulator::knobs_reference(),
+        followme::simulator::control_pages_reference(),
+    ]
+    .concat();
     let row = |cell: &str| {
         let start = format!("| {cell} |");
         let mut rows = reference.lines().filter(|line| line.starts_with(&start));

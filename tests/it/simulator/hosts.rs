@@ -207,3 +207,53 @@ async fn v4_trims_the_types_that_a_client_accepts_and_v3_does_not() {
         assert_eq!(got.header("content-type"), Some(content_type));
     }
 }
+
+#[tokio::test]
+async fn a_jsv_body_is_read_as_leniently_as_by_the_framework() {
+    // After `jsv_reader_v3` of the vectors, with the request's keys.
+    let (addr, handle) = host(Dialect::V3).await;
+    let index = "IndexOutOfRangeException";
+    for (body, expected) in [
+        ("{}", Ok((0, None, None))),
+        ("{", Ok((0, None, None))),
+        ("{IAccount:1,Name:x}", Ok((1, Some("x"), None))),
+        ("{IAccount: 1 ,Name: x}", Ok((1, Some(" x"), None))),
+        ("{IAccount:1, Name:x}", Ok((1, None, None))),
+        ("{NAME:x,name:y}", Ok((0, Some("y"), None))),
+        ("{Name:,Domain:y}", Ok((0, None, Some("y")))),
+        ("{Name:\"\"}", Ok((0, Some(""), None))),
+        ("{IAccount:abc,Name:x}", Ok((0, Some("x"), None))),
+        ("{IAccount:99999999999,Name:x}", Ok((0, Some("x"), None))),
+        ("{unknown:{a:1,b:[1,2]},Name:x}", Ok((0, Some("x"), None))),
+        ("{Name:a[b,Domain:y}", Ok((0, Some("a[b"), Some("y")))),
+        ("{Name:{b},Domain:y}", Ok((0, Some("{b}"), Some("y")))),
+        ("{Name:a\"\"b,Domain:y}", Ok((0, Some("a\"\"b"), Some("y")))),
+        (
+            "{Name:\"a\"\"b\",Domain:y}",
+            Ok((0, Some("a\"b"), Some("y"))),
+        ),
+        ("{Name:\"a\"b,Domain:y}", Ok((0, Some("a"), None))),
+        ("{Name:\"a}b\"}", Ok((0, Some("a}b"), None))),
+        ("{Name:\u{e9},Domain:y}", Ok((0, Some("\u{e9}"), Some("y")))),
+        ("{IAccount:1;Name:x}", Ok((0, None, None))),
+        ("{,Name:x}", Ok((0, None, None))),
+        ("{Name:x,}", Err(index)),
+        ("{Name}", Err(index)),
+        ("Name:x", Err("SerializationException")),
+    ] {
+        // A predefined path names the exception; a route of v3 does not.
+        let got = post(addr, "/jsv/reply/PortaFollowMe", "application/jsv", body).await;
+        let bound = handle.requests().pop().and_then(|request| request.bound);
+        match (expected, bound) {
+            (Ok((account, name, domain)), Some(bound)) => {
+                let read = (bound["IAccount"].as_i64(), bound["Name"].as_str());
+                assert_eq!(read, (Some(account), name), "{body}");
+                assert_eq!(bound["Domain"].as_str(), domain, "{body}");
+            }
+            (Err(exception), None) => {
+                assert!(got.text().contains(exception), "{body}: {}", got.text());
+            }
+            (expected, bound) => panic!("{body}: expected {expected:?}, bound {bound:?}"),
+        }
+    }
+}

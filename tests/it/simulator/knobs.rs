@@ -182,9 +182,7 @@ async fn a_four_value_delete_can_turn_forwarding_off() {
         })
         .await;
         get(addr, "/deletefollowme/DEMO-KEY/70004/1002/true?format=csv").await;
-        let settings = handle
-            .settings("DEMO-KEY", 1002)
-            .expect("the account exists");
+        let settings = &handle.accounts()["DEMO-KEY"][&1002].settings;
         assert_eq!(settings.forwarding, forwarding);
         assert_eq!(handle.effects()[0].kind, EffectKind::Delete);
     }

@@ -5,13 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, IntoStaticStr, VariantNames};
 
-use super::store::StoredNumber;
+use crate::simulator::store::StoredNumber;
 
 /// On which side of the effect a fault acts.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, EnumIter, EnumMessage,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage)]
 pub enum When {
     /// The effect never happens; for a hold, it happens after the release.
     Before,
@@ -24,16 +23,6 @@ pub enum When {
         /// How many milliseconds later.
         ms: u64,
     },
-}
-
-impl When {
-    fn run(self) -> Run {
-        match self {
-            Self::Before => Run::Never,
-            Self::After => Run::Now,
-            Self::Late { ms } => Run::Late(Duration::from_millis(ms)),
-        }
-    }
 }
 
 /// When the service runs a call that a fault hits.
@@ -64,20 +53,9 @@ pub(crate) enum Behaviour {
 }
 
 /// A field that a write changes unasked.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Unasked {
     /// The name loses its second half.
@@ -115,20 +93,9 @@ impl Unasked {
 }
 
 /// At which point of an answer the host falls silent.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum HangAt {
     /// Before the first byte.
@@ -141,20 +108,9 @@ pub enum HangAt {
 }
 
 /// What is odd about the first element of a list.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Odd {
     /// A null element: `{}`, every key missing.
@@ -171,42 +127,31 @@ pub enum Odd {
 }
 
 /// What happens to one call.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(EnumIter, EnumMessage, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
+#[expect(
+    missing_docs,
+    reason = "`when`, `at`, `odd` and `field` are documented at their types; `status`, `reason`, \
+              `body` and `content_type` are those of the response, none being the usual ones; `ms` \
+              and `every_ms` are milliseconds"
+)]
 pub enum FaultKind {
     /// Waits, then serves as usual.
-    Delay {
-        /// How long, in milliseconds.
-        ms: u64,
-    },
+    Delay { ms: u64 },
     /// Waits until it is released, then serves as usual.
     Hold {
-        /// On which side of the effect it waits.
         #[serde(default)]
         when: When,
     },
     /// Answers with a status of its own before the effect, as a proxy in front would.
     Status {
-        /// The status code.
         status: u16,
-        /// The reason phrase; None is the usual one.
         #[serde(default)]
         reason: Option<String>,
-        /// The body.
         #[serde(default)]
         body: String,
-        /// The Content-Type; None sends none.
         #[serde(default)]
         content_type: Option<String>,
     },
@@ -214,36 +159,30 @@ pub enum FaultKind {
     Exception {
         /// The .NET type's name, such as `ArgumentException`.
         type_name: String,
-        /// On which side of the effect it is thrown.
         #[serde(default)]
         when: When,
     },
     /// Throws or returns an `HttpError`.
     HttpError {
-        /// The status code.
         status: u16,
         /// The error code, which is the reason phrase; None as in `HttpError.NotFound(message)`,
         /// where v3 takes the message for it and v4 the name of the status.
         #[serde(default)]
         code: Option<String>,
-        /// The message.
         message: String,
         /// Whether it is returned rather than thrown: v3 then sends an empty body.
         #[serde(default)]
         returned: bool,
-        /// On which side of the effect it happens.
         #[serde(default)]
         when: When,
     },
     /// Resets the connection (RST) without a byte of an answer.
     Reset {
-        /// On which side of the effect.
         #[serde(default)]
         when: When,
     },
     /// Closes the connection (FIN) without a byte of an answer.
     Close {
-        /// On which side of the effect.
         #[serde(default)]
         when: When,
     },
@@ -259,13 +198,11 @@ pub enum FaultKind {
     },
     /// Answers with an HTML page after the effect.
     Html {
-        /// The status code.
         #[serde(default = "ok")]
         status: u16,
     },
     /// Answers `success` False and a null list.
     NotSuccess {
-        /// On which side of the effect.
         #[serde(default)]
         when: When,
     },
@@ -273,24 +210,18 @@ pub enum FaultKind {
     NullList,
     /// Answers with the default record and a status of its own.
     DefaultRecord {
-        /// The status code.
         status: u16,
-        /// On which side of the effect.
         #[serde(default)]
         when: When,
     },
     /// Answers as a service does that returns null: no body, no Content-Type (ASP.NET: 204).
     NullResult,
     /// Falls silent after the effect and keeps the connection open.
-    Hang {
-        /// At which point.
-        at: HangAt,
-    },
+    Hang { at: HangAt },
     /// Sends the answer a few bytes at a time.
     Trickle {
         /// How many bytes at once, at least 1.
         bytes_per: usize,
-        /// How long between, in milliseconds.
         every_ms: u64,
     },
     /// Shows the list as it was before the effect.
@@ -298,30 +229,22 @@ pub enum FaultKind {
     /// Shows the last element of the list twice.
     Duplicate,
     /// Shows the first element with something odd about it.
-    OddElement {
-        /// What is odd.
-        odd: Odd,
-    },
+    OddElement { odd: Odd },
     /// Throws in the service, answered as a lone `ResponseStatus` with the status of the exception.
     ResponseStatus {
         /// The .NET type's name, such as `SqlException`.
         error_code: String,
-        /// The message.
         #[serde(default)]
         message: String,
-        /// The reason phrase; None is the standard one.
         #[serde(default)]
         reason: Option<String>,
-        /// On which side of the effect it is thrown.
         #[serde(default)]
         when: When,
     },
     /// A gateway in front answers a page of its own: 408, 499, 503 of a mesh, 520, 522, 524, 598,
     /// 599, 3xx to a login page, or an HTML page with any other status.
     Gateway {
-        /// The status code.
         status: u16,
-        /// On which side of the effect.
         #[serde(default)]
         when: When,
     },
@@ -332,10 +255,7 @@ pub enum FaultKind {
     /// Answers success and does nothing.
     NoEffect,
     /// Changes one more field than asked when it updates a number.
-    ChangesUnasked {
-        /// The field.
-        field: Unasked,
-    },
+    ChangesUnasked { field: Unasked },
     /// Sends these bytes for an answer after the effect, and closes.
     Raw {
         /// The bytes, head included.
@@ -374,7 +294,11 @@ impl FaultKind {
             | Self::Reset { when }
             | Self::Close { when }
             | Self::NotSuccess { when }
-            | Self::DefaultRecord { when, .. } => when.run(),
+            | Self::DefaultRecord { when, .. } => match *when {
+                When::Before => Run::Never,
+                When::After => Run::Now,
+                When::Late { ms } => Run::Late(Duration::from_millis(ms)),
+            },
             _ => Run::Now,
         }
     }

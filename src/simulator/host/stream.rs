@@ -33,10 +33,8 @@ pub(crate) enum Script {
     /// Everything goes through.
     #[default]
     Pass,
-    /// The first `keep` bytes of the whole answer go through.
-    CutHead { keep: usize, end: End },
-    /// The head and the first `keep` bytes behind it go through.
-    CutBody { keep: usize, end: End },
+    /// The first `keep` bytes of the answer go through, head included.
+    Cut { keep: usize, end: End },
     /// At most `bytes` go through every `every`.
     Trickle { bytes: usize, every: Duration },
     /// Everything goes through, and these bytes behind it.
@@ -45,24 +43,14 @@ pub(crate) enum Script {
     Replace { bytes: Vec<u8> },
 }
 
-/// The script of a connection, shared by the service and the stream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StreamControl(Arc<Mutex<Script>>);
-
-impl StreamControl {
-    /// Sets the script for the answer that comes next.
-    pub(crate) fn set(&self, script: Script) {
-        *self.0.lock() = script;
-    }
-}
+/// The script for the answer that comes next on a connection, shared by the service and the stream.
+pub(crate) type StreamControl = Arc<Mutex<Script>>;
 
 /// Wraps a connection's stream and follows the script of its [`StreamControl`].
 #[derive(Debug)]
 pub(crate) struct FaultStream {
     stream: TcpStream,
     control: StreamControl,
-    /// How much of the blank line that ends a head has been seen.
-    blank: usize,
     pause: Option<Pin<Box<Sleep>>>,
     /// Whether the next byte that is read belongs to a request line.
     in_request_line: bool,
@@ -75,7 +63,6 @@ impl FaultStream {
         Self {
             stream,
             control,
-            blank: 0,
             pause: None,
             in_request_line: true,
             escaped: Vec::new(),
@@ -108,27 +95,20 @@ impl FaultStream {
         Pin::new(&mut self.stream).poll_write(cx, &bytes[..keep.min(bytes.len())])
     }
 
+    /// Sends all of `bytes`, and leaves those that are not sent yet.
+    fn send_all(&mut self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            let sent = ready!(self.send(cx, bytes, bytes.len()))?;
+            bytes.drain(..sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Passes on what was escaped.
     fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
         let count = self.escaped.len().min(buf.remaining());
         buf.put_slice(&self.escaped[..count]);
         self.escaped.drain(..count);
-    }
-
-    /// Returns how many of `bytes` still belong to the head, and notes its end.
-    fn head_part(&mut self, bytes: &[u8]) -> usize {
-        const END: &[u8] = b"\r\n\r\n";
-        for (index, byte) in bytes.iter().enumerate() {
-            if self.blank == END.len() {
-                return index;
-            }
-            self.blank = match byte {
-                byte if END.get(self.blank) == Some(byte) => self.blank + 1,
-                b'\r' => 1,
-                _ => 0,
-            };
-        }
-        bytes.len()
     }
 }
 
@@ -170,43 +150,18 @@ impl AsyncWrite for FaultStream {
         let this = self.get_mut();
         this.in_request_line = !bytes.starts_with(b"HTTP/1.1 100 ");
         let control = this.control.clone();
-        let mut script = control.0.lock();
+        let mut script = control.lock();
         match &mut *script {
-            Script::Pass => {
-                this.blank = 0;
-                this.send(cx, bytes, bytes.len())
-            }
+            Script::Pass => this.send(cx, bytes, bytes.len()),
             Script::Append { started, .. } => {
                 *started = true;
                 this.send(cx, bytes, bytes.len())
             }
-            Script::CutHead { keep: 0, end } => this.end(*end),
-            Script::CutHead { keep, .. } => {
+            Script::Cut { keep: 0, end } => this.end(*end),
+            Script::Cut { keep, .. } => {
                 let sent = ready!(this.send(cx, bytes, *keep))?;
                 *keep -= sent;
                 Poll::Ready(Ok(sent))
-            }
-            Script::CutBody { keep, end } => {
-                let before = this.blank;
-                let head = this.head_part(bytes);
-                if head == 0 && *keep == 0 {
-                    return this.end(*end);
-                }
-                match this.send(cx, bytes, head + *keep) {
-                    Poll::Ready(Ok(sent)) => {
-                        if sent < head {
-                            // What was not sent comes again.
-                            this.blank = before;
-                            this.head_part(&bytes[..sent]);
-                        }
-                        *keep -= sent.saturating_sub(head);
-                        Poll::Ready(Ok(sent))
-                    }
-                    other => {
-                        this.blank = before;
-                        other
-                    }
-                }
             }
             Script::Trickle { bytes: step, every } => {
                 if let Some(pause) = &mut this.pause {
@@ -217,12 +172,8 @@ impl AsyncWrite for FaultStream {
                 this.pause = Some(Box::pin(tokio::time::sleep_until(Instant::now() + every)));
                 Poll::Ready(Ok(sent))
             }
-            Script::Replace { bytes } if bytes.is_empty() => this.end(End::Close),
             Script::Replace { bytes } => {
-                while !bytes.is_empty() {
-                    let sent = ready!(this.send(cx, bytes, bytes.len()))?;
-                    bytes.drain(..sent);
-                }
+                ready!(this.send_all(cx, bytes))?;
                 this.end(End::Close)
             }
         }
@@ -234,12 +185,9 @@ impl AsyncWrite for FaultStream {
         if let Script::Append {
             bytes,
             started: true,
-        } = &mut *control.0.lock()
+        } = &mut *control.lock()
         {
-            while !bytes.is_empty() {
-                let sent = ready!(this.send(cx, bytes, bytes.len()))?;
-                bytes.drain(..sent);
-            }
+            ready!(this.send_all(cx, bytes))?;
         }
         Pin::new(&mut this.stream).poll_flush(cx)
     }

@@ -1,8 +1,14 @@
 //! Faults on demand: which calls they hit, and which have fired.
 
+pub(crate) mod effects;
+mod kind;
+
 use serde::{Deserialize, Serialize};
 
-use super::{fault_kind::FaultKind, routing::Route};
+pub(crate) use kind::{Behaviour, Run};
+pub use kind::{FaultKind, HangAt, Odd, Unasked, When};
+
+use super::framework::Route;
 
 /// Arms one kind of fault for a number of calls that match.
 ///
@@ -46,31 +52,55 @@ impl Fault {
 
     /// Limits the fault to one operation.
     #[must_use]
-    pub fn on(mut self, route: Route) -> Self {
-        self.route = Some(route);
-        self
+    pub fn on(self, route: Route) -> Self {
+        Self {
+            route: Some(route),
+            ..self
+        }
     }
 
     /// Limits the fault to one account.
     #[must_use]
-    pub fn for_account(mut self, account: i32) -> Self {
-        self.account = Some(account);
-        self
+    pub fn for_account(self, account: i32) -> Self {
+        Self {
+            account: Some(account),
+            ..self
+        }
     }
 
     /// Lets the fault hit `count` calls.
     #[must_use]
-    pub fn times(mut self, count: u32) -> Self {
-        self.count = count;
-        self
+    pub fn times(self, count: u32) -> Self {
+        Self { count, ..self }
     }
 
     /// Lets the first `skip` matching calls pass.
     #[must_use]
-    pub fn after(mut self, skip: u32) -> Self {
-        self.skip = skip;
-        self
+    pub fn after(self, skip: u32) -> Self {
+        Self { skip, ..self }
     }
+
+    /// Returns whether the fault hits a call; counts the matching calls that pass.
+    fn hits(&mut self, route: Route, account: i32) -> bool {
+        let matches = self.route.is_none_or(|wanted| wanted == route)
+            && self.account.is_none_or(|wanted| wanted == account);
+        if matches && self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        matches
+    }
+}
+
+/// Takes the fault that hits a call from those that are armed, if any.
+pub(crate) fn take(armed: &mut Vec<Fault>, route: Route, account: i32) -> Option<FaultKind> {
+    let fault = armed
+        .iter_mut()
+        .find_map(|fault| fault.hits(route, account).then_some(fault))?;
+    fault.count -= 1;
+    let kind = fault.kind.clone();
+    armed.retain(|fault| fault.count > 0);
+    Some(kind)
 }
 
 /// A fault that acted.
@@ -80,44 +110,4 @@ pub struct FiredFault {
     pub request: u64,
     /// What happened.
     pub kind: FaultKind,
-}
-
-/// The armed faults in the order of their arming.
-#[derive(Debug, Default)]
-pub(crate) struct ArmedFaults(Vec<Fault>);
-
-impl ArmedFaults {
-    pub(crate) fn arm(&mut self, fault: Fault) {
-        if fault.count > 0 {
-            self.0.push(fault);
-        }
-    }
-
-    pub(crate) fn disarm_all(&mut self) {
-        self.0.clear();
-    }
-
-    pub(crate) fn armed(&self) -> &[Fault] {
-        &self.0
-    }
-
-    /// Takes the fault that hits a call, if any.
-    pub(crate) fn take(&mut self, route: Route, account: i32) -> Option<FaultKind> {
-        let at = self.0.iter_mut().position(|fault| {
-            let matches = fault.route.is_none_or(|wanted| wanted == route)
-                && fault.account.is_none_or(|wanted| wanted == account);
-            if matches && fault.skip > 0 {
-                fault.skip -= 1;
-                return false;
-            }
-            matches
-        })?;
-        let fault = self.0.get_mut(at)?;
-        fault.count -= 1;
-        let kind = fault.kind.clone();
-        if fault.count == 0 {
-            self.0.remove(at);
-        }
-        Some(kind)
-    }
 }

@@ -1,10 +1,8 @@
 //! ASP.NET, with nginx in front of it as in the captures: decodes the path, or refuses the request
 //! before the service runs (docs/upstream/wire.md 5).
 
-use super::{
-    parameters::{MalformedEscape, Parameters, decode_path},
-    reply::Reply,
-};
+use super::reply::Reply;
+use crate::simulator::framework::parameters::{Parameters, decode_path};
 
 /// ASP.NET's limit of the path, in characters.
 const MAX_PATH: usize = 260;
@@ -12,6 +10,9 @@ const MAX_PATH: usize = 260;
 const MAX_QUERY: usize = 2_048;
 
 /// Decodes and resolves the path as nginx and ASP.NET do, or refuses the request.
+///
+/// # Errors
+/// Returns the page of the refusal.
 pub(crate) fn path(method: &str, path: &str, query: Option<&str>) -> Result<String, Box<Reply>> {
     let page = |status, title| Reply::html(status, "text/html", title);
     if method == "TRACE" {
@@ -21,33 +22,26 @@ pub(crate) fn path(method: &str, path: &str, query: Option<&str>) -> Result<Stri
             ..page(405, "405 Not Allowed")
         }));
     }
-    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        return Err(Box::new(page(400, "400 Bad Request")));
-    }
-    let decoded = match decode_path(path.as_bytes(), false) {
-        Ok(decoded) if !decoded.contains('\0') => resolve(&decoded),
-        Ok(_) | Err(MalformedEscape { .. }) => {
-            return Err(Box::new(page(400, "400 Bad Request")));
-        }
+    let lower_case = method.bytes().any(|byte| byte.is_ascii_lowercase());
+    let decoded = match decode_path(path, false) {
+        Ok(decoded) if !lower_case && !decoded.contains('\0') => resolve(&decoded),
+        _ => return Err(page(400, "400 Bad Request").into()),
     };
     if decoded.contains([':', '*']) {
         let reason = Some("Bad request".to_owned());
-        return Err(Box::new(Reply {
-            reason,
-            ..Reply::html(400, "text/html; charset=utf-8", "Bad request")
-        }));
+        let page = Reply::html(400, "text/html; charset=utf-8", "Bad request");
+        return Err(Box::new(Reply { reason, ..page }));
     }
     if decoded.contains(['<', '>', '%', '&', '\\', '?']) {
-        return Err(Box::new(page(500, "Error 500")));
+        return Err(page(500, "Error 500").into());
     }
-    let too_long = decoded.chars().count() > MAX_PATH
-        || query.is_some_and(|query| query.chars().count() > MAX_QUERY);
-    if too_long {
-        return Err(Box::new(page(400, "Error 400")));
+    let query = query.unwrap_or_default();
+    if decoded.chars().count() > MAX_PATH || query.chars().count() > MAX_QUERY {
+        return Err(page(400, "Error 400").into());
     }
     let lower = decoded.to_ascii_lowercase();
     if lower == "/web.config" || lower.starts_with("/bin/") {
-        return Err(Box::new(Reply::text(403, "Forbidden\n\n")));
+        return Err(Reply::text(403, "Forbidden\n\n").into());
     }
     Ok(decoded)
 }
@@ -75,8 +69,7 @@ fn resolve(path: &str) -> String {
 /// Finds a value that looks like HTML: `<` before a letter, `!`, `/` or `?`, or `&#`.
 pub(crate) fn dangerous(params: &Parameters) -> Option<(&str, &str)> {
     params.iter().find(|(_, value)| {
-        let bytes = value.as_bytes();
-        bytes.windows(2).any(|pair| match pair {
+        value.as_bytes().windows(2).any(|pair| match pair {
             [b'<', next] => next.is_ascii_alphabetic() || matches!(next, b'!' | b'/' | b'?'),
             [b'&', next] => *next == b'#',
             _ => false,

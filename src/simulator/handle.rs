@@ -1,24 +1,25 @@
 //! The inside of a running simulator, for tests and the control pages: faults, knobs, logs, store.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    fault_kind::{Behaviour, FaultKind, Run},
-    faults::{Fault, FiredFault},
-    framework::Disposition,
-    host::{Host, RawRequest},
+    fault::{self, Behaviour, Fault, FaultKind, FiredFault, Run},
+    framework::Style,
+    host::{Host, Refusal},
     knobs::Knobs,
     log::{Effect, Received},
     options::{Dialect, Options},
-    service::Call,
-    state::{Served, State},
-    store::{Account, Settings, StoredNumber},
-    writer::Style,
+    service::{Call, Outcome},
+    state::State,
+    store::{Account, Settings, Store, StoredNumber},
 };
+
+/// How long a handle waits for something that should come.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Shared {
@@ -27,29 +28,34 @@ struct Shared {
     state: Mutex<State>,
     /// Changes whenever a log does.
     progress: watch::Sender<()>,
-    /// Counts releases of held calls.
-    releases: watch::Sender<u64>,
+    /// Changes whenever held calls are released.
+    releases: watch::Sender<()>,
     stop: CancellationToken,
 }
-
-/// How long a handle waits for something that should come.
-const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Controls a running simulator; clones control the same one.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Shared>);
 
 impl Handle {
-    pub(crate) fn new(options: Options, local_addr: SocketAddr) -> Self {
-        let state = State::new(options.knobs.clone(), options.seed_demo);
-        Self(Arc::new(Shared {
+    pub(crate) fn new(options: Options, local_addr: SocketAddr) -> io::Result<Self> {
+        let state = State {
+            store: match options.seed_demo {
+                true => Store::demo()?,
+                false => Store::default(),
+            },
+            knobs: options.knobs.clone(),
+            accept_any_license: options.accept_any_license,
+            ..State::default()
+        };
+        Ok(Self(Arc::new(Shared {
             options,
             local_addr,
             state: Mutex::new(state),
             progress: watch::Sender::default(),
             releases: watch::Sender::default(),
             stop: CancellationToken::new(),
-        }))
+        })))
     }
 
     /// Returns the address that the simulator listens on.
@@ -60,18 +66,20 @@ impl Handle {
 
     /// Arms a fault behind those that are armed already.
     pub fn arm(&self, fault: Fault) {
-        self.state().armed.arm(fault);
+        if fault.count > 0 {
+            self.state().armed.push(fault);
+        }
     }
 
     /// Disarms every fault that has not fired; calls that are held stay held.
     pub fn disarm_all(&self) {
-        self.state().armed.disarm_all();
+        self.state().armed.clear();
     }
 
     /// Returns the faults that are armed, with the counts that are left.
     #[must_use]
     pub fn armed(&self) -> Vec<Fault> {
-        self.state().armed.armed().to_vec()
+        self.state().armed.clone()
     }
 
     /// Returns the faults that have fired, oldest first.
@@ -83,7 +91,8 @@ impl Handle {
     /// Counts the faults of a kind that have fired; `name` is [`FaultKind::name`].
     #[must_use]
     pub fn fired_count(&self, name: &str) -> usize {
-        self.state()
+        let state = self.state();
+        state
             .fired
             .iter()
             .filter(|fired| fired.kind.name() == name)
@@ -92,7 +101,7 @@ impl Handle {
 
     /// Releases every call that a [`FaultKind::Hold`] holds now.
     pub fn release(&self) {
-        self.0.releases.send_modify(|count| *count += 1);
+        self.0.releases.send_replace(());
     }
 
     /// Returns the requests, oldest first; those to the control pages are not among them.
@@ -131,25 +140,18 @@ impl Handle {
         numbers: Vec<StoredNumber>,
         settings: Settings,
     ) {
-        self.state().seed(license, account, numbers, settings);
+        self.state()
+            .seed(license, account, Account { settings, numbers });
     }
 
     /// Returns an account's numbers, or None when there is no such account.
     #[must_use]
     pub fn numbers(&self, license: &str, account: i32) -> Option<Vec<StoredNumber>> {
-        self.state()
+        let state = self.state();
+        state
             .store
             .account(license, account)
             .map(|account| account.numbers.clone())
-    }
-
-    /// Returns an account's settings, or None when there is no such account.
-    #[must_use]
-    pub fn settings(&self, license: &str, account: i32) -> Option<Settings> {
-        self.state()
-            .store
-            .account(license, account)
-            .map(|account| account.settings.clone())
     }
 
     /// Returns all accounts by License and id.
@@ -158,20 +160,13 @@ impl Handle {
         self.state().store.all().clone()
     }
 
-    /// Forgets every account and disarms every fault; logs and knobs stay.
-    pub fn clear(&self) {
-        self.state().clear();
-    }
-
     /// Waits until `count` requests have come since the start.
     ///
     /// # Panics
     /// After a minute.
     pub async fn wait_for_requests(&self, count: u64) {
-        self.wait_until(&format!("request {count}"), |handle| {
-            handle.state().request_count >= count
-        })
-        .await;
+        let reached = |handle: &Self| handle.state().requests.count >= count;
+        self.wait_until(&format!("request {count}"), reached).await;
     }
 
     /// Waits until `count` effects have happened since the start.
@@ -179,10 +174,8 @@ impl Handle {
     /// # Panics
     /// After a minute.
     pub async fn wait_for_effects(&self, count: u64) {
-        self.wait_until(&format!("effect {count}"), |handle| {
-            handle.state().effect_count >= count
-        })
-        .await;
+        let reached = |handle: &Self| handle.state().effects.count >= count;
+        self.wait_until(&format!("effect {count}"), reached).await;
     }
 
     /// Waits until a kind of fault has fired `count` times; `name` is [`FaultKind::name`].
@@ -190,10 +183,9 @@ impl Handle {
     /// # Panics
     /// After a minute.
     pub async fn wait_for_fired(&self, name: &str, count: usize) {
-        self.wait_until(&format!("fault {name} to fire {count} times"), |handle| {
-            handle.fired_count(name) >= count
-        })
-        .await;
+        let what = format!("fault {name} to fire {count} times");
+        let reached = |handle: &Self| handle.fired_count(name) >= count;
+        self.wait_until(&what, reached).await;
     }
 
     /// Waits until `reached` holds, asking again after every entry in a log; `what` names that for
@@ -215,6 +207,13 @@ impl Handle {
         self.0.state.lock()
     }
 
+    /// Changes what a log holds, and wakes those who wait for it.
+    fn log<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.state());
+        self.0.progress.send_replace(());
+        changed
+    }
+
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
     }
@@ -225,7 +224,7 @@ impl Handle {
     }
 
     /// Returns a receiver that sees the releases from now on.
-    pub(crate) fn releases(&self) -> watch::Receiver<u64> {
+    pub(crate) fn releases(&self) -> watch::Receiver<()> {
         self.0.releases.subscribe()
     }
 
@@ -238,63 +237,46 @@ impl Handle {
 
     /// Describes the host to the framework, with the knobs in force.
     pub(crate) fn host(&self) -> Host {
-        let options = &self.0.options;
-        let names = options.strict_host.then(|| {
-            vec![
-                self.0.local_addr.to_string(),
-                format!("localhost:{}", self.0.local_addr.port()),
-            ]
-        });
+        let Options {
+            dialect,
+            strict_host,
+            ..
+        } = self.0.options;
+        let addr = self.0.local_addr;
+        let names = [addr.to_string(), format!("localhost:{}", addr.port())];
+        let reads_csv = self.state().knobs.reads_csv_bodies;
         Host {
             style: self.style(),
-            reads_csv: self
-                .state()
-                .knobs
-                .reads_csv_bodies
-                .unwrap_or(options.dialect == Dialect::V4),
-            names,
+            reads_csv: reads_csv.unwrap_or(dialect == Dialect::V4),
+            names: strict_host.then_some(names),
         }
     }
 
     /// Logs a request and returns its sequence number.
-    pub(crate) fn record(
-        &self,
-        connection: u64,
-        raw: RawRequest,
-        disposition: &Disposition,
-    ) -> u64 {
-        let sequence = {
-            let mut state = self.state();
-            state.request_count += 1;
-            let sequence = state.request_count;
+    pub(crate) fn record(&self, received: Received, dispatched: &Result<Call, Refusal>) -> u64 {
+        self.log(|state| {
             state
                 .requests
-                .push(Received::new(sequence, connection, raw, disposition));
-            sequence
-        };
-        self.0.progress.send_replace(());
-        sequence
+                .push(|number| received.logged(number, dispatched))
+        })
     }
 
     /// Takes the fault that hits a call and, unless it comes before the effect, runs the service.
     ///
     /// Both happen at once, so that a test that sees the fault fired sees the effect too.
-    pub(crate) fn begin(&self, request: u64, call: &Call) -> (Option<FaultKind>, Option<Served>) {
-        let begun = {
-            let mut state = self.state();
+    pub(crate) fn begin(&self, request: u64, call: &Call) -> (Option<FaultKind>, Option<Outcome>) {
+        self.log(|state| {
             let account = call.account(&state.store);
-            let kind = state.armed.take(call.route, account);
-            if let Some(kind) = &kind {
-                state.fired.push(FiredFault {
-                    request,
-                    kind: kind.clone(),
-                });
-            }
-            let run = kind.as_ref().map_or(Run::Now, FaultKind::run);
-            let behaviour = kind.as_ref().map(FaultKind::behaviour).unwrap_or_default();
-            let any_license = self.0.options.accept_any_license;
-            let mut serve = || state.serve(request, call, any_license, behaviour);
-            let served = match run {
+            let Some(kind) = fault::take(&mut state.armed, call.route, account) else {
+                let outcome = state.serve(request, call, Behaviour::Normal);
+                return (None, Some(outcome));
+            };
+            state.fired.push(|_| FiredFault {
+                request,
+                kind: kind.clone(),
+            });
+            let mut serve = || state.serve(request, call, kind.behaviour());
+            let outcome = match kind.run() {
                 Run::Now => Some(serve()),
                 Run::Twice => {
                     serve();
@@ -302,20 +284,13 @@ impl Handle {
                 }
                 Run::Never | Run::AfterWaiting | Run::Late(_) => None,
             };
-            (kind, served)
-        };
-        self.0.progress.send_replace(());
-        begun
+            (Some(kind), outcome)
+        })
     }
 
     /// Runs the service for a call that a fault delays.
-    pub(crate) fn serve(&self, request: u64, call: &Call) -> Served {
-        let any_license = self.0.options.accept_any_license;
-        let served = self
-            .state()
-            .serve(request, call, any_license, Behaviour::Normal);
-        self.0.progress.send_replace(());
-        served
+    pub(crate) fn serve(&self, request: u64, call: &Call) -> Outcome {
+        self.log(|state| state.serve(request, call, Behaviour::Normal))
     }
 
     /// Runs the service for a call that is answered already.

@@ -1,14 +1,15 @@
 //! The one request object that all routes bind, and how text becomes its values
 //! (docs/upstream/wire.md 6).
 
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use strum::{EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr};
+use serde::{Serialize, Serializer};
+use strum::{EnumCount, EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr};
 
-use super::{options::Dialect, value::Value};
+use super::Value;
+use crate::simulator::Dialect;
 
 /// A property of the request object `PortaFollowMe`, in the order of the page and with its name
 /// there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumIter, EnumString, IntoStaticStr)]
 #[strum(ascii_case_insensitive)]
 pub(crate) enum Property {
     #[strum(serialize = "IAccount")]
@@ -37,8 +38,6 @@ pub(crate) enum Property {
 }
 
 use Property as P;
-
-const PROPERTIES: usize = P::FeatureName as usize + 1;
 
 impl Property {
     /// Finds a property by its name, without case.
@@ -71,15 +70,14 @@ impl Property {
 pub(crate) struct RequestObject {
     /// The values that the request sets, by property. The real handlers see only the object, and
     /// cannot tell a default from a value that equals it.
-    values: [Option<Value>; PROPERTIES],
+    values: [Option<Value>; P::COUNT],
 }
 
 impl RequestObject {
     /// Returns a value, the default where the request sets none.
     pub(crate) fn value(&self, property: Property) -> Value {
-        self.values[property as usize]
-            .clone()
-            .unwrap_or_else(|| property.default_value())
+        let value = self.values[property as usize].clone();
+        value.unwrap_or_else(|| property.default_value())
     }
 
     /// Returns a string; None is null.
@@ -133,9 +131,12 @@ impl RequestObject {
         bound
     }
 
-    /// Binds `text` by the rules for JSON and JSV bodies: what cannot be read stays at its default.
-    pub(crate) fn bind_leniently(&mut self, property: Property, text: &str, dialect: Dialect) {
-        if !self.bind(property, text, dialect) {
+    /// Binds `text` by the rules for JSON and JSV bodies: an unknown name is skipped, and what
+    /// cannot be read stays at its default.
+    pub(crate) fn bind_leniently(&mut self, name: &str, text: &str, dialect: Dialect) {
+        if let Some(property) = Property::named(name)
+            && !self.bind(property, text, dialect)
+        {
             self.unset(property);
         }
     }
@@ -156,26 +157,16 @@ impl RequestObject {
 
 impl Serialize for RequestObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
-        for property in P::iter() {
-            match self.value(property) {
-                Value::Null => {}
-                value => object.serialize_entry(property.name(), &value)?,
-            }
-        }
-        object.end()
+        let member = |property: Property| (property.name(), self.value(property));
+        Value::Object(P::iter().map(member).collect()).serialize(serializer)
     }
 }
 
 /// Reads an integer as .NET does: blanks around, a sign, leading zeros, 32 bits.
-pub(crate) fn parse_int(text: &str) -> Option<i32> {
-    let blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}');
-    let text = text.trim_matches(blank);
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
+fn parse_int(text: &str) -> Option<i32> {
+    // Rust reads the same digits and signs; its own notion of a blank lacks U+000B only.
+    let blank = |c: char| c.is_ascii_whitespace() || c == '\u{b}';
+    text.trim_matches(blank).parse().ok()
 }
 
 /// Reads a boolean: `true` or `false` in any case, or short texts by the dialect's rule.
@@ -183,15 +174,6 @@ fn parse_bool(text: &str, dialect: Dialect) -> Option<bool> {
     match (dialect, text.chars().count()) {
         (_, 1) => Some(text == "1"),
         (Dialect::V4, 2) => Some(text == "on"),
-        _ => {
-            let text = text.trim();
-            if text.eq_ignore_ascii_case("true") {
-                Some(true)
-            } else if text.eq_ignore_ascii_case("false") {
-                Some(false)
-            } else {
-                None
-            }
-        }
+        _ => text.trim().to_ascii_lowercase().parse().ok(),
     }
 }

@@ -5,23 +5,13 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, IntoStaticStr};
 
-use super::{options::Dialect, request_object::Property};
+use super::{format::Serializer, request_object::Property};
+use crate::simulator::Dialect;
 
 /// An operation of the service; several routes may lead to one.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    EnumIter,
-    EnumMessage,
-    IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumIter, EnumMessage, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Route {
     /// `addfollowme` with 7 or 9 values.
@@ -46,50 +36,17 @@ impl Route {
 }
 
 /// The routes as the page shows them.
-const PAGE: [(Route, &str, &str); 10] = [
-    (
-        Route::Add,
-        "GET",
-        "addfollowme/{License}/{IAccount}/{TimeOut}/{Domain}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}/{KeepOriginalCld}",
-    ),
-    (
-        Route::Add,
-        "GET",
-        "addfollowme/{License}/{IAccount}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}/{KeepupdateAccountsOriginalCld}",
-    ),
-    (
-        Route::Add,
-        "GET",
-        "addfollowme/{License}/{IAccount}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}",
-    ),
-    (
-        Route::Update,
-        "GET",
-        "updatefollowme/{License}/{IAccount}/{IFollowMeNumber}/{TimeOut}/{Domain}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}",
-    ),
-    (
-        Route::Update,
-        "GET",
-        "updatefollowme/{License}/{IAccount}/{IFollowMeNumber}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}",
-    ),
-    (Route::UpdateAll, "POST", "UpdateFollowmeAll"),
-    (
-        Route::Delete,
-        "GET",
-        "deletefollowme/{License}/{IFollowMeNumber}",
-    ),
-    (
-        Route::Delete,
-        "GET",
-        "deletefollowme/{License}/{IFollowMeNumber}/{IAccount}/{isDeleteForward}",
-    ),
-    (
-        Route::GetOne,
-        "GET",
-        "getafollowme/{License}/{IAccount}/{IFollowMeNumber}",
-    ),
-    (Route::GetAll, "GET", "getfollowmes/{License}/{IAccount}"),
-];
+const PAGE: &str = "
+GET/addfollowme/{License}/{IAccount}/{TimeOut}/{Domain}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}/{KeepOriginalCld}
+GET/addfollowme/{License}/{IAccount}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}/{KeepupdateAccountsOriginalCld}
+GET/addfollowme/{License}/{IAccount}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}
+GET/updatefollowme/{License}/{IAccount}/{IFollowMeNumber}/{TimeOut}/{Domain}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}
+GET/updatefollowme/{License}/{IAccount}/{IFollowMeNumber}/{TimeOut}/{Name}/{FollowMeOrder}/{RedirectNumber}/{Active}
+POST/UpdateFollowmeAll
+GET/deletefollowme/{License}/{IFollowMeNumber}
+GET/deletefollowme/{License}/{IFollowMeNumber}/{IAccount}/{isDeleteForward}
+GET/getafollowme/{License}/{IAccount}/{IFollowMeNumber}
+GET/getfollowmes/{License}/{IAccount}";
 
 /// One route of the page.
 #[derive(Debug)]
@@ -103,23 +60,33 @@ pub(crate) struct Template {
     pub(crate) misspelt: bool,
 }
 
-static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
-    let template = |(route, verb, path): (Route, &'static str, &'static str)| {
-        let mut segments = path.split('/');
-        let literal = segments.next().unwrap_or_default();
+impl Template {
+    fn parse(line: &'static str) -> Option<Self> {
+        let mut segments = line.split('/');
+        let (verb, literal) = (segments.next()?, segments.next()?);
+        let route = match literal {
+            "addfollowme" => Route::Add,
+            "updatefollowme" => Route::Update,
+            "UpdateFollowmeAll" => Route::UpdateAll,
+            "deletefollowme" => Route::Delete,
+            "getafollowme" => Route::GetOne,
+            _ => Route::GetAll,
+        };
         let names: Vec<&str> = segments.collect();
         let property = |name: &&str| Property::named(name.trim_matches(['{', '}']));
         let values: Vec<Property> = names.iter().filter_map(property).collect();
-        Template {
+        Some(Self {
             route,
             verb,
             literal,
             misspelt: values.len() < names.len(),
             values,
-        }
-    };
-    PAGE.map(template).into()
-});
+        })
+    }
+}
+
+static TEMPLATES: LazyLock<Vec<Template>> =
+    LazyLock::new(|| PAGE.lines().filter_map(Template::parse).collect());
 
 /// Finds the route of a decoded path and returns it with the values in the path.
 ///
@@ -133,49 +100,30 @@ pub(crate) fn find<'a>(
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let literal = segments.next()?;
     let values: Vec<&str> = segments.collect();
-    let method = match dialect {
-        Dialect::V4 => method.to_ascii_uppercase(),
-        Dialect::V3 | Dialect::AspNet => method.to_owned(),
-    };
-    TEMPLATES
-        .iter()
-        .find(|template| {
-            template.literal.eq_ignore_ascii_case(literal)
-                && template.values.len() + usize::from(template.misspelt) == values.len()
-                && template.verb.contains(&method)
-        })
-        .map(|template| (template, values))
-}
-
-/// The serializer of a predefined path such as `/csv/reply/PortaFollowMe`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    Csv,
-    Json,
-    Jsv,
-    Xml,
+    let method = dialect.verb(method);
+    let template = TEMPLATES.iter().find(|template| {
+        template.literal.eq_ignore_ascii_case(literal)
+            && template.values.len() + usize::from(template.misspelt) == values.len()
+            && template.verb.contains(&*method)
+    })?;
+    Some((template, values))
 }
 
 /// What a path below a serializer's name asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Predefined<'a> {
     /// An operation, which need not exist.
-    Operation(Endpoint, &'a str),
+    Operation(Serializer, &'a str),
     /// A path that the framework does not know.
     Unknown,
 }
 
-/// Recognises a predefined path; None when the path does not start like one.
+/// Recognises a predefined path such as `/csv/reply/PortaFollowMe`; None when the path does not
+/// start like one.
 pub(crate) fn predefined(path: &str, dialect: Dialect) -> Option<Predefined<'_>> {
     let path = path.trim_start_matches('/');
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-    let endpoint = match first.to_ascii_lowercase().as_str() {
-        "csv" => Endpoint::Csv,
-        "json" => Endpoint::Json,
-        "jsv" => Endpoint::Jsv,
-        "xml" => Endpoint::Xml,
-        _ => return None,
-    };
+    let serializer: Serializer = first.to_ascii_lowercase().parse().ok()?;
     let (kind, operation) = rest.split_once('/').unwrap_or((rest, ""));
     let known = match kind.to_ascii_lowercase().as_str() {
         "reply" | "oneway" => true,
@@ -185,7 +133,7 @@ pub(crate) fn predefined(path: &str, dialect: Dialect) -> Option<Predefined<'_>>
     Some(match (known, operation.trim_end_matches('/')) {
         (false, _) => Predefined::Unknown,
         // If the operation is missing, the framework takes the rest of the path for its name.
-        (true, "") => Predefined::Operation(endpoint, rest),
-        (true, operation) => Predefined::Operation(endpoint, operation),
+        (true, "") => Predefined::Operation(serializer, rest),
+        (true, operation) => Predefined::Operation(serializer, operation),
     })
 }

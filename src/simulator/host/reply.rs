@@ -12,6 +12,8 @@ pub(crate) struct Reply {
     /// The `Server` of a hop in front; None is the host itself.
     pub(crate) server: Option<&'static str>,
     pub(crate) body: Vec<u8>,
+    /// How the body is cut while it is sent.
+    pub(crate) cut: Option<Cut>,
     /// The operation's name when the answer is CSV of the service: it becomes a file name.
     pub(crate) attachment: Option<String>,
     /// Whether `X-Powered-By` is sent; the framework leaves it out of its own refusals.
@@ -20,8 +22,15 @@ pub(crate) struct Reply {
     pub(crate) sized: bool,
     /// Whether a hop in front closes the connection.
     pub(crate) closes: bool,
-    /// The bound object, for `X-Svc-RequestObject`.
-    pub(crate) bound: Option<String>,
+}
+
+/// A body of which only the start is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// How many bytes are sent.
+    pub(crate) keep: usize,
+    /// Whether the connection stays open behind them.
+    pub(crate) hangs: bool,
 }
 
 impl Reply {
@@ -40,14 +49,18 @@ impl Reply {
         Self {
             status,
             content_type: Some(content_type.to_owned()),
-            body: format!(
-                "<!doctype html>\r\n<html lang=\"en-us\">\r\n<head>\r\n<title>{title}</title>\r\n\
-                 </head>\r\n<body>\r\n<h1>{title}</h1>\r\n</body>\r\n</html>\r\n"
-            )
-            .into_bytes(),
+            body: html_page(title).into_bytes(),
             ..Self::default()
         }
     }
+}
+
+/// Returns an HTML page with a title and nothing else.
+pub(crate) fn html_page(title: &str) -> String {
+    format!(
+        "<!doctype html>\r\n<html lang=\"en-us\">\r\n<head>\r\n<title>{title}</title>\r\n\
+         </head>\r\n<body>\r\n<h1>{title}</h1>\r\n</body>\r\n</html>\r\n"
+    )
 }
 
 /// Returns the host's usual reason phrase of a status.
