@@ -27,7 +27,7 @@ docs *PAGES:
 
 # Runs COUNT seeded histories, from SEED on
 histories COUNT='10000' SEED='1':
-    FOLLOWME_HISTORIES={{ COUNT }} FOLLOWME_SEED={{ SEED }} cargo test --release --test it linearizability -- --nocapture
+    FOLLOWME_HISTORIES={{ COUNT }} FOLLOWME_SEED={{ SEED }} cargo test --profile quick --test it linearizability -- --nocapture
 
 # Measures what a call costs
 bench:

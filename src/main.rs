@@ -21,10 +21,15 @@ use followme::{
     journal::OpenError,
     telemetry,
 };
+use mimalloc::MiMalloc;
 use tokio::runtime::Runtime;
 
 use cli::{Cli, Command, ConfigCommand};
 use signals::Signals;
+
+/// A call makes some hundred short-lived allocations, which glibc's allocator serves more slowly.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The exit status of a wrong command line or configuration: EX_USAGE of sysexits.
 const EXIT_CONFIG: u8 = 64;
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
     let result = Runtime::new().map_err(Failure::from).and_then(|runtime| {
         let result = runtime.block_on(run(cli));
         runtime.shutdown_timeout(BLOCKED_THREADS_LIMIT);
+        telemetry::flush_logs();
         result
     });
     match result {

@@ -231,7 +231,10 @@ impl Sections {
                 },
             },
             telemetry,
-            audit: self.telemetry.audit,
+            audit: audit::Config {
+                timeout: self.journal.config.timeout,
+                ..self.telemetry.audit
+            },
             admin_listen: self.telemetry.admin_listen,
             reloader: None,
         }

@@ -75,7 +75,7 @@ pub(super) fn read(source: &mut Source<'_>) -> Telemetry {
                      keyed hash beside them.",
                 )
                 .one_of(&["full", "masked"], audit::Masking::default()),
-            key: None,
+            ..audit::Config::default()
         },
         audit_key_file: s
             .key("audit_key_file")

@@ -236,7 +236,7 @@ pub fn resolve(
         return Err(CommandError::NotOpen(id));
     }
     if lock.is_ok() && action == Action::NotApplied {
-        audit.operator(operator, "resolve --not-applied", &id.to_string())?;
+        audit.operator_blocking(operator, "resolve --not-applied", &id.to_string())?;
         transaction.execute("delete from record where id = ?1", [id.as_bytes()])?;
         transaction.commit()?;
         return Ok(format!(
@@ -301,7 +301,7 @@ pub fn reset(
             given: forget_open,
         });
     }
-    audit.operator(operator, "reset", &format!("{open} open records"))?;
+    audit.operator_blocking(operator, "reset", &format!("{open} open records"))?;
     transaction.execute_batch(
         "delete from record; delete from request; delete from meta where name = 'hash_key'",
     )?;
@@ -332,7 +332,7 @@ pub fn allow_update_all(
     if deleted == 0 {
         return Err(CommandError::NotStopped(config.upstream.clone()));
     }
-    audit.operator(operator, "allow-update-all", &config.upstream)?;
+    audit.operator_blocking(operator, "allow-update-all", &config.upstream)?;
     transaction.commit()?;
     Ok(format!(
         "the next process uses UpdateFollowmeAll of {} again",

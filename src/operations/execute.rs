@@ -76,7 +76,10 @@ impl Operations {
         mut step: PlannedStep,
     ) -> Result<Executed, Error> {
         let planned = Instant::now();
-        let entry = self.audit.begin(&task.actor, (&step.expectation).into())?;
+        let entry = self
+            .audit
+            .begin(&task.actor, (&step.expectation).into())
+            .await?;
         entry.id().clone_into(&mut step.expectation.entry);
         let result = self.send_and_verify(task, list, &step, planned).await;
         match &result {

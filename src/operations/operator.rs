@@ -72,11 +72,13 @@ impl Operations {
             };
             let audited = self
                 .audit
-                .operator(request.operator(), name, &record.to_string());
+                .operator(request.operator(), name, &record.to_string())
+                .await;
             let answer = match audited {
                 Ok(()) => self.carry_out(record, action).await,
                 Err(error) => Err(error.to_string()),
             };
+            self.audit.flush().await;
             request.answer(answer);
         }
     }

@@ -71,6 +71,7 @@ impl Operations {
                     () = work => {}
                     () = sleep_until(over) => {}
                 }
+                operations.audit.flush().await;
                 operations.recovery.accounts.lock().remove(&account);
                 drop(done);
             };

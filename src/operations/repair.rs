@@ -72,9 +72,10 @@ impl Operations {
             return self.finish_fields(task, expectation, list, None).await;
         }
         let again = expectation.repaired(&now.fields);
-        let begun = (|| {
+        let begun = async {
             self.authorize(task)?;
-            let entry = self.audit.begin(&task.actor, Change::update(now, &again))?;
+            let change = Change::update(now, &again);
+            let entry = self.audit.begin(&task.actor, change).await?;
             match task.commit.commit() {
                 Ok(()) => Ok(entry),
                 Err(error) => {
@@ -82,7 +83,8 @@ impl Operations {
                     Err(error)
                 }
             }
-        })();
+        };
+        let begun: Result<_, Error> = begun.await;
         let Ok(entry) = begun else {
             let fields = expectation.unapplied(&now.fields);
             let left = expectation.of_repair(number, fields);

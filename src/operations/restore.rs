@@ -104,7 +104,7 @@ impl Operations {
         {
             posted.restored.push(old.id);
         }
-        let entry = self.begin_restoring(task, old, now.as_ref());
+        let entry = self.begin_restoring(task, old, now.as_ref()).await;
         let result = match self.write_record(task).await {
             Ok(()) => self.send_restored(task, old, fields, now, list).await,
             Err(error) => Err(error),
@@ -169,7 +169,7 @@ impl Operations {
 
     /// Writes into the audit log that a number is restored. It is restored even if the line cannot
     /// be written, because our own request did the damage.
-    fn begin_restoring(
+    async fn begin_restoring(
         &self,
         task: &WriteTask,
         old: &Number,
@@ -181,6 +181,6 @@ impl Operations {
             before: now.map(|now| &now.fields),
             after: Some(&old.fields),
         };
-        self.audit.begin(&task.actor, change).ok()
+        self.audit.begin(&task.actor, change).await.ok()
     }
 }

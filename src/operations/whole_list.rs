@@ -56,7 +56,8 @@ impl Operations {
             if let Some(mut planned) = planner.step(&before, &replacing.desired, step)? {
                 let entry = self
                     .audit
-                    .begin(&task.actor, (&planned.expectation).into())?;
+                    .begin(&task.actor, (&planned.expectation).into())
+                    .await?;
                 entry.id().clone_into(&mut planned.expectation.entry);
                 postings.push(Posting {
                     step: step.clone(),

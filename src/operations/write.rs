@@ -235,6 +235,8 @@ impl Operations {
         let result = self.do_write(&mut task, &command).await;
         let result = self.finish(task, result).await;
         drop(lock);
+        // A call is answered when the audit log has its lines.
+        self.audit.flush().await;
         result
     }
 

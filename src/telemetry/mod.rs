@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod in_flight;
+mod line_writer;
 pub mod logs;
 pub mod metrics;
 pub mod names;
@@ -19,11 +20,15 @@ use opentelemetry_sdk::{
 use tokio::sync::oneshot;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-pub use logs::LogFilter;
-pub use metrics::reference as metrics_reference;
+use self::line_writer::STDERR;
+pub use self::{logs::LogFilter, metrics::reference as metrics_reference};
 
 /// How long the last spans and metrics may take to be exported at the end of the process.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long writing the last log lines may take at the end of the process, and after a panic.
+const LOG_FLUSH_LIMIT: Duration = Duration::from_secs(1);
+const PANIC_FLUSH_LIMIT: Duration = Duration::from_millis(100);
 
 /// What is logged and exported.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +99,14 @@ pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "a task panicked");
+        // The process may end now.
+        STDERR.flush_blocking(PANIC_FLUSH_LIMIT);
     }));
+}
+
+/// Waits until all log lines are written, for a second at most.
+pub fn flush_logs() {
+    STDERR.flush_blocking(LOG_FLUSH_LIMIT);
 }
 
 /// Returns the filter of log lines, once the telemetry is installed.

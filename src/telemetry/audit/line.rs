@@ -40,7 +40,7 @@ impl Line {
             line.put("request_id", id.as_str());
         }
         if let Some((trace, _)) = logs::trace_ids() {
-            line.put("trace_id", trace);
+            line.put("trace_id", trace.to_string());
         }
         line
     }

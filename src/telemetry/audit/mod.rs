@@ -6,17 +6,24 @@
 //! A line is one JSON object, written in one piece to the file or to standard error.
 
 mod line;
-mod sink;
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use zeroize::Zeroizing;
 
-use self::{
-    line::{Line, Masker},
-    sink::Sink,
+use self::line::{Line, Masker};
+use super::{
+    line_writer::{LineWriter, NotWritten, STDERR, Target},
+    metrics,
 };
-use super::metrics;
 use crate::domain::{AccountId, FieldSet, Fields, Number, NumberId};
 
 /// How the audit log is written.
@@ -27,6 +34,8 @@ pub struct Config {
     /// `telemetry.audit_required`: whether a write is refused where its line cannot be written
     /// (true).
     pub required: bool,
+    /// How long a write waits for its line: as long as for the journal.
+    pub timeout: Duration,
     /// `telemetry.audit_numbers`: whether redirect numbers and names are masked (full).
     pub masking: Masking,
     /// `telemetry.audit_key_file`: the key of the hashes of masked values; `None` for a new one in
@@ -39,6 +48,7 @@ impl Default for Config {
         Self {
             file: None,
             required: true,
+            timeout: Duration::from_secs(3),
             masking: Masking::Full,
             key: None,
         }
@@ -50,6 +60,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("file", &self.file)
             .field("required", &self.required)
+            .field("timeout", &self.timeout)
             .field("masking", &self.masking)
             .finish_non_exhaustive()
     }
@@ -73,7 +84,7 @@ pub const MIN_KEY_BYTES: usize = 16;
 /// The error of a line that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("the audit log cannot be written")]
-pub struct Unavailable(#[source] io::Error);
+pub struct Unavailable(#[source] NotWritten);
 
 /// Who writes, and by which call.
 #[derive(Debug, Clone)]
@@ -185,8 +196,12 @@ pub struct Audit(Arc<Inner>);
 
 struct Inner {
     required: bool,
+    timeout: Duration,
     masker: Masker,
-    sink: Sink,
+    /// The writer of the file; `None` for standard error.
+    file: Option<LineWriter>,
+    /// Whether the last line that was awaited was not written in time.
+    stalled: AtomicBool,
 }
 
 impl fmt::Debug for Audit {
@@ -214,19 +229,28 @@ impl Audit {
         };
         Ok(Self(Arc::new(Inner {
             required: config.required,
+            timeout: config.timeout,
             masker: Masker {
                 masking: config.masking,
                 key,
             },
-            sink: Sink::new(config.file),
+            file: config
+                .file
+                .map(|path| LineWriter::start(Target::File(path))),
+            stalled: AtomicBool::new(false),
         })))
     }
 
-    /// Writes the `begin` of a write, before anything of it is sent.
+    /// Writes the `begin` of a write, before anything of it is sent: it is written when this
+    /// returns, unless the audit log is not required. Lines of several writes are written together.
     ///
     /// # Errors
-    /// [`Unavailable`], unless the audit log is not required; then the error is only logged.
-    pub fn begin(&self, actor: &Arc<Actor>, change: Change<'_>) -> Result<Entry, Unavailable> {
+    /// [`Unavailable`], at the latest after the timeout, unless the audit log is not required.
+    pub async fn begin(
+        &self,
+        actor: &Arc<Actor>,
+        change: Change<'_>,
+    ) -> Result<Entry, Unavailable> {
         let mut entry = Entry {
             audit: self.clone(),
             actor: Arc::clone(actor),
@@ -238,13 +262,28 @@ impl Audit {
         let mut line = entry.line("begin");
         line.put_fields("before", change.before, &self.0.masker);
         line.put_fields("after", change.after, &self.0.masker);
-        match self.write(line) {
-            Err(error) if self.0.required => {
-                // A write that does not begin has no end.
+        match self.write(line).await {
+            Ok(()) => Ok(entry),
+            Err(error) => {
+                // The line of a write that is refused may still come, and then it has an end.
+                if matches!(error, NotWritten::InFlight) {
+                    entry.write_end(End {
+                        outcome: Outcome::NotDone,
+                        reason: "AUDIT_UNAVAILABLE",
+                        ..End::default()
+                    });
+                }
                 entry.ended = true;
                 Err(Unavailable(error))
             }
-            Ok(()) | Err(_) => Ok(entry),
+        }
+    }
+
+    /// Waits until the lines that were queued are written, at most for the timeout.
+    pub async fn flush(&self) {
+        // Who has just waited for nothing does not wait once more.
+        if !self.0.stalled.load(Ordering::Relaxed) {
+            self.writer().flush(self.0.timeout).await;
         }
     }
 
@@ -256,29 +295,73 @@ impl Audit {
             line.put("entry", entry);
         }
         line.put_end(end, &self.0.masker);
-        // The error is logged; the write is over, and cannot be refused any more.
-        let _ = self.write(line);
+        self.queue(line);
     }
 
     /// Writes what an operator does to the journal, before it is done.
     ///
     /// # Errors
     /// As [`Audit::begin`].
-    pub fn operator(&self, operator: &str, action: &str, record: &str) -> Result<(), Unavailable> {
-        match self.write(Line::of_operator(operator, action, record)) {
+    pub async fn operator(
+        &self,
+        operator: &str,
+        action: &str,
+        record: &str,
+    ) -> Result<(), Unavailable> {
+        let line = Line::of_operator(operator, action, record);
+        self.write(line).await.map_err(Unavailable)
+    }
+
+    /// As [`Audit::operator`], for a command, which has no runtime.
+    ///
+    /// # Errors
+    /// As [`Audit::begin`].
+    pub fn operator_blocking(
+        &self,
+        operator: &str,
+        action: &str,
+        record: &str,
+    ) -> Result<(), Unavailable> {
+        let line = Line::of_operator(operator, action, record).into_text();
+        let written = self.writer().write_blocking(line, self.0.timeout);
+        match written.map_err(|error| self.late(error)) {
             Err(error) if self.0.required => Err(Unavailable(error)),
             _ => Ok(()),
         }
     }
 
-    fn write(&self, line: Line) -> io::Result<()> {
-        self.0.sink.write(&line.into_text()).inspect_err(|error| {
+    /// Writes a line, and waits for it if the audit log is required.
+    async fn write(&self, line: Line) -> Result<(), NotWritten> {
+        if !self.0.required {
+            self.queue(line);
+            return Ok(());
+        }
+        let written = self.writer().write(line.into_text(), self.0.timeout).await;
+        written.map_err(|error| self.late(error)).inspect(|()| {
+            self.0.stalled.store(false, Ordering::Relaxed);
+        })
+    }
+
+    /// Records a line that was not written in time. The writer reports every other error itself.
+    fn late(&self, error: NotWritten) -> NotWritten {
+        if error.is_late() {
+            self.0.stalled.store(true, Ordering::Relaxed);
             metrics::audit_failure();
             tracing::error!(
-                error = error as &dyn std::error::Error,
-                "the audit log cannot be written"
+                error = &error as &dyn std::error::Error,
+                "the audit log cannot be written in time"
             );
-        })
+        }
+        error
+    }
+
+    /// Queues a line of a write that cannot be refused any more.
+    fn queue(&self, line: Line) {
+        self.writer().queue_required(line.into_text());
+    }
+
+    fn writer(&self) -> &LineWriter {
+        self.0.file.as_ref().unwrap_or(&STDERR)
     }
 }
 
@@ -317,8 +400,7 @@ impl Entry {
         self.number = end.number.or(self.number);
         let mut line = self.line("end");
         line.put_end(end, &self.audit.0.masker);
-        // The error is logged, and where the audit log is required, the next write is refused.
-        let _ = self.audit.write(line);
+        self.audit.queue(line);
     }
 }
 

@@ -1,94 +1,131 @@
 //! A log line, with the ids of the trace and the span that it is written in.
 
 use std::{
-    fmt::{self, Write as _},
+    cell::RefCell,
+    fmt::{self, Debug, Write as _},
     time::SystemTime,
 };
 
-use opentelemetry::trace::TraceContextExt as _;
-use serde_json::{Map, Value};
-use tracing::{Event, Level, Subscriber, dispatcher, field};
-use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
-};
+use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
+use tracing::{Event, Level, Metadata, Subscriber, dispatcher, field};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-/// Formats events as lines.
+use super::text::{Json, one_line, word};
+use crate::telemetry::line_writer::STDERR;
+
+/// The layer that writes each event as a line.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Lines {
     /// As JSON, else as text.
     pub(super) json: bool,
+    /// With colors, as text.
+    pub(super) color: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-    N: for<'writer> FormatFields<'writer> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let metadata = event.metadata();
-        let time = humantime::format_rfc3339_micros(SystemTime::now());
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let ids = trace_ids();
-        if self.json {
-            let mut line = Map::new();
-            line.insert("time".to_owned(), time.to_string().into());
-            line.insert("level".to_owned(), metadata.level().as_str().into());
-            line.insert("target".to_owned(), metadata.target().into());
-            line.insert("message".to_owned(), fields.message.into());
-            if let Some((trace, span)) = ids {
-                line.insert("trace_id".to_owned(), trace.into());
-                line.insert("span_id".to_owned(), span.into());
-            }
-            for (name, value) in fields.others {
-                // A field must not replace what every line has.
-                line.entry(name).or_insert(value);
-            }
-            return writeln!(writer, "{}", json_line(line));
+/// The fields that every line has; one of an event must not replace them.
+const RESERVED: [&str; 6] = ["time", "level", "target", "message", "trace_id", "span_id"];
+
+/// The buffers of a thread, which are used for one line after the other.
+#[derive(Default)]
+struct Buffers {
+    line: String,
+    message: String,
+    fields: String,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let written = BUFFERS.try_with(|buffers| match buffers.try_borrow_mut() {
+            Ok(mut buffers) => self.write(event, &mut buffers),
+            // An event inside the formatting of another one.
+            Err(_) => self.write(event, &mut Buffers::default()),
+        });
+        if written.is_err() {
+            self.write(event, &mut Buffers::default());
         }
+    }
+}
+
+impl Lines {
+    fn write(self, event: &Event<'_>, buffers: &mut Buffers) {
+        let Buffers {
+            line,
+            message,
+            fields,
+        } = buffers;
+        for buffer in [&mut *line, message, fields] {
+            buffer.clear();
+        }
+        event.record(&mut Fields {
+            json: self.json,
+            message,
+            fields,
+        });
+        // Writing to a String does not fail.
+        let _ = if self.json {
+            json(line, event.metadata(), message, fields)
+        } else {
+            self.text(line, event.metadata(), message, fields)
+        };
+        STDERR.queue(line);
+    }
+
+    fn text(
+        self,
+        line: &mut String,
+        metadata: &Metadata<'_>,
+        message: &str,
+        fields: &str,
+    ) -> fmt::Result {
+        let time = humantime::format_rfc3339_micros(SystemTime::now());
         let level = *metadata.level();
-        if writer.has_ansi_escapes() {
+        if self.color {
             write!(
-                writer,
+                line,
                 "\x1b[2m{time}\x1b[0m {}{level:>5}\x1b[0m",
                 color(level)
             )?;
         } else {
-            write!(writer, "{time} {level:>5}")?;
+            write!(line, "{time} {level:>5}")?;
         }
-        write!(
-            writer,
-            " {}: {}",
-            metadata.target(),
-            one_line(&fields.message)
-        )?;
-        for (name, value) in &fields.others {
-            match value {
-                Value::String(text) => write!(writer, " {name}={}", word(text))?,
-                value => write!(writer, " {name}={value}")?,
-            }
+        let target = metadata.target();
+        write!(line, " {target}: {}{fields}", one_line(message))?;
+        if let Some((trace, span)) = trace_ids() {
+            write!(line, " trace_id={trace} span_id={span}")?;
         }
-        if let Some((trace, span)) = ids {
-            write!(writer, " trace_id={trace} span_id={span}")?;
-        }
-        writeln!(writer)
+        writeln!(line)
     }
 }
 
+fn json(line: &mut String, metadata: &Metadata<'_>, message: &str, fields: &str) -> fmt::Result {
+    let time = humantime::format_rfc3339_micros(SystemTime::now());
+    let (level, target) = (metadata.level().as_str(), metadata.target());
+    write!(
+        line,
+        "{{\"time\":\"{time}\",\"level\":\"{level}\",\"target\":\"{target}\",\"message\":\""
+    )?;
+    line.push_str(message);
+    line.push('"');
+    if let Some((trace, span)) = trace_ids() {
+        write!(line, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")?;
+    }
+    line.push_str(fields);
+    line.push_str("}\n");
+    Ok(())
+}
+
 /// Returns the ids of the trace and of the current span, where it is in a trace.
-pub(in crate::telemetry) fn trace_ids() -> Option<(String, String)> {
+pub(in crate::telemetry) fn trace_ids() -> Option<(TraceId, SpanId)> {
     dispatcher::get_default(|dispatch| {
         let current = dispatch.current_span();
         let context = tracing_opentelemetry::get_otel_context(current.id()?, dispatch)?;
         let span = context.span();
         let ids = span.span_context();
-        ids.is_valid()
-            .then(|| (ids.trace_id().to_string(), ids.span_id().to_string()))
+        ids.is_valid().then(|| (ids.trace_id(), ids.span_id()))
     })
 }
 
@@ -102,76 +139,65 @@ fn color(level: Level) -> &'static str {
     }
 }
 
-/// Writes an object as one line. JSON alone leaves in characters that control a terminal.
-fn json_line(line: Map<String, Value>) -> String {
-    let text = Value::Object(line).to_string();
-    if !text.contains(is_control) {
-        return text;
+/// Writes the fields of an event, as they are visited.
+struct Fields<'a> {
+    json: bool,
+    message: &'a mut String,
+    fields: &'a mut String,
+}
+
+impl Fields<'_> {
+    /// Writes a number or a boolean.
+    fn plain(&mut self, field: &field::Field, value: impl fmt::Display) {
+        let name = field.name();
+        // Writing to a String does not fail.
+        let _ = match self.json {
+            true if RESERVED.contains(&name) => Ok(()),
+            true => write!(self.fields, ",\"{name}\":{value}"),
+            false => write!(self.fields, " {name}={value}"),
+        };
     }
-    text.chars()
-        .map(|char| match char {
-            char if is_control(char) => format!("\\u{:04x}", u32::from(char)),
-            char => char.into(),
-        })
-        .collect()
-}
 
-/// Returns whether a character can control a terminal, start a line, or change the direction of the
-/// text. All of these have at most four hexadecimal digits.
-fn is_control(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Writes a text as one line, so that a value cannot forge a second one.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|char| if is_control(char) { ' ' } else { char })
-        .collect()
-}
-
-/// Writes a text as one word, in quotes where it is needed.
-fn word(text: &str) -> String {
-    let plain = |char: char| !is_control(char) && !char.is_whitespace() && char != '"';
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("{text:?}")
+    /// Writes a text.
+    fn text(&mut self, field: &field::Field, text: fmt::Arguments<'_>) {
+        let name = field.name();
+        let _ = match (self.json, name) {
+            (true, "message") => Json(self.message).write_fmt(text),
+            (false, "message") => self.message.write_fmt(text),
+            (true, name) if RESERVED.contains(&name) => Ok(()),
+            (true, name) => {
+                let _ = write!(self.fields, ",\"{name}\":\"");
+                let _ = Json(self.fields).write_fmt(text);
+                self.fields.write_char('"')
+            }
+            (false, name) => write!(self.fields, " {name}={}", word(&text.to_string())),
+        };
     }
 }
 
-/// The fields of an event.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Vec<(String, Value)>,
-}
-
-impl Fields {
-    fn push(&mut self, field: &field::Field, value: Value) {
-        self.others.push((field.name().to_owned(), value));
-    }
-}
-
-impl field::Visit for Fields {
+impl field::Visit for Fields<'_> {
     fn record_f64(&mut self, field: &field::Field, value: f64) {
-        self.push(field, value.into());
+        if value.is_finite() {
+            self.plain(field, format_args!("{value:?}"));
+        } else {
+            self.plain(field, "null");
+        }
     }
 
     fn record_i64(&mut self, field: &field::Field, value: i64) {
-        self.push(field, value.into());
+        self.plain(field, value);
     }
 
     fn record_u64(&mut self, field: &field::Field, value: u64) {
-        self.push(field, value.into());
+        self.plain(field, value);
     }
 
     fn record_bool(&mut self, field: &field::Field, value: bool) {
-        self.push(field, value.into());
+        self.plain(field, value);
     }
 
     fn record_str(&mut self, field: &field::Field, value: &str) {
-        self.push(field, value.into());
+        self.text(field, format_args!("{value}"));
     }
 
     fn record_error(&mut self, field: &field::Field, value: &(dyn std::error::Error + 'static)) {
@@ -182,51 +208,10 @@ impl field::Visit for Fields {
             let _ = write!(text, ": {error}");
             cause = error.source();
         }
-        self.push(field, text.into());
+        self.text(field, format_args!("{text}"));
     }
 
-    fn record_debug(&mut self, field: &field::Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        if field.name() == "message" {
-            self.message = text;
-        } else {
-            self.push(field, text.into());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_cannot_forge_a_line_or_a_field() {
-        assert_eq!(one_line("a\nb"), "a b");
-        assert_eq!(word("15550100"), "15550100");
-        assert_eq!(word("a b=\n"), r#""a b=\n""#);
-        assert_eq!(word(""), r#""""#);
-    }
-
-    #[test]
-    fn a_text_cannot_control_a_terminal_or_change_its_direction() {
-        let evil = "a\u{1b}[2Jb\u{9b}31mc\u{7f}d\u{202e}e\u{2066}f\u{2028}g";
-        for line in [
-            word(evil),
-            one_line(evil),
-            one_line(&json_line(Map::from_iter([(
-                "path".to_owned(),
-                Value::from(evil),
-            )]))),
-        ] {
-            let bad = |char: &char| char.is_control() || "\u{202e}\u{2066}\u{2028}".contains(*char);
-            assert_eq!(line.chars().find(bad), None, "{line:?}");
-        }
-        let line = json_line(Map::from_iter([("path".to_owned(), Value::from(evil))]));
-        let read: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(read["path"], evil);
-        assert_eq!(
-            json_line(Map::from_iter([("é".to_owned(), "日本".into())])),
-            r#"{"é":"日本"}"#
-        );
+    fn record_debug(&mut self, field: &field::Field, value: &dyn Debug) {
+        self.text(field, format_args!("{value:?}"));
     }
 }

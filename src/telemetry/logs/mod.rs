@@ -2,6 +2,7 @@
 //! can be changed at run time.
 
 mod line;
+mod text;
 
 use std::{fmt, io::IsTerminal as _};
 
@@ -112,12 +113,9 @@ where
             Format::Text => false,
             Format::Json => true,
         },
+        color: terminal,
     };
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .event_format(lines)
-        // Spans are for traces; formatting them for the log would cost every call.
-        .with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
-    Ok((layer, LogFilter(Box::new(handle))))
+    // Spans are for traces; the log needs none of them.
+    let events = filter.and(filter_fn(|metadata| metadata.is_event()));
+    Ok((lines.with_filter(events), LogFilter(Box::new(handle))))
 }

@@ -8,7 +8,7 @@ use std::{fs, time::Instant};
 use opentelemetry::KeyValue;
 
 use super::registrar::Registrar;
-use crate::telemetry::names;
+use crate::telemetry::{line_writer::STDERR, names};
 
 /// Registers the metrics of the build and of the process.
 pub(super) fn register(metrics: &mut Registrar<'_>) {
@@ -40,6 +40,17 @@ pub(super) fn register(metrics: &mut Registrar<'_>) {
                 let system = [KeyValue::new(names::CPU_MODE, "system")];
                 cpu.observe(usage.cpu_system, &system);
             }
+        })
+        .build();
+    metrics
+        .observed_counter(
+            ("porta.log.dropped", ""),
+            &[],
+            "Log lines that were dropped, since standard error did not take them.",
+        )
+        .with_callback(|counter| {
+            #[expect(clippy::cast_precision_loss, reason = "a count of events")]
+            counter.observe(STDERR.dropped() as f64, &[]);
         })
         .build();
     type Value = fn(Usage) -> u64;

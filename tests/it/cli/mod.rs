@@ -8,6 +8,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Sender},
     thread::{self, JoinHandle},
 };
 
@@ -16,23 +17,38 @@ use std::{
 pub(crate) struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    /// Reads all along, so that the process never waits for it.
+    /// Reads all along, so that the process never waits for it; a stalled one once `reads` is
+    /// dropped.
     stderr: Option<JoinHandle<String>>,
+    reads: Option<Sender<()>>,
 }
 
 impl Process {
     pub(crate) fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut process = Self::stalled(args, environment);
+        process.read_stderr();
+        process
+    }
+
+    /// Starts a process whose standard error is not read before [`Process::read_stderr`].
+    pub(crate) fn stalled(args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_followme"));
         command
             .args(args)
             .env_clear()
             .env("FOLLOWME_JOURNAL_URL", "sqlite::memory:")
             .envs(environment.iter().copied());
-        Self::of(command)
+        Self::unread(command)
     }
 
     /// Starts a process by another command.
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn of(command: Command) -> Self {
+        let mut process = Self::unread(command);
+        process.read_stderr();
+        process
+    }
+
+    fn unread(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -41,7 +57,10 @@ impl Process {
             .expect("the binary can be started");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut stderr = child.stderr.take().expect("it is piped");
+        let (reads, begin) = mpsc::channel::<()>();
         let stderr = thread::spawn(move || {
+            // It begins when the sender is dropped.
+            let _ = begin.recv();
             let mut text = String::new();
             stderr.read_to_string(&mut text).expect("it can be read");
             text
@@ -50,7 +69,13 @@ impl Process {
             child,
             stdout,
             stderr: Some(stderr),
+            reads: Some(reads),
         }
+    }
+
+    /// Begins to read standard error.
+    pub(crate) fn read_stderr(&mut self) {
+        self.reads = None;
     }
 
     /// Reads standard output up to the line that says an address.

@@ -1,5 +1,5 @@
 //! What a write costs. Run it on a quiet machine:
-//! `cargo test --release --test it journal::cost -- --ignored --nocapture`
+//! `cargo test --profile quick --test it journal::cost -- --ignored --nocapture`
 
 use std::time::{Duration, Instant};
 

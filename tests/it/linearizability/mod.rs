@@ -7,7 +7,7 @@
 //! others:
 //!
 //! ```text
-//! FOLLOWME_HISTORIES=100000 FOLLOWME_SEED=1 cargo test --release --test it linearizability -- --nocapture
+//! FOLLOWME_HISTORIES=100000 FOLLOWME_SEED=1 cargo test --profile quick --test it linearizability -- --nocapture
 //! ```
 //!
 //! That prints figures, and for each failure its seed and its log.

@@ -1,7 +1,7 @@
 //! Measurements under load and failure: printed, not asserted, since they depend on the machine.
 //!
 //! ```sh
-//! cargo test --release --test it load -- --ignored --nocapture --test-threads 1
+//! cargo test --profile quick --test it load -- --ignored --nocapture --test-threads 1
 //! ```
 
 mod connections;

@@ -2,7 +2,7 @@
 //! optimised hides them behind its own cost:
 //!
 //! ```sh
-//! cargo test --release --test it telemetry::cost -- --ignored --nocapture
+//! cargo test --profile quick --test it telemetry::cost -- --ignored --nocapture
 //! ```
 
 use std::{fs, time::Duration};

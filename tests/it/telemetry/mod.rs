@@ -12,4 +12,5 @@ mod propagation;
 mod receiver;
 mod redaction;
 mod spans;
+mod stalled;
 mod suite;

@@ -144,8 +144,20 @@ pub(crate) fn seed(handle: &Handle, license: &str) {
     );
 }
 
-/// Starts `followme serve`, with a configuration, more arguments and an environment.
+/// Starts `followme serve`, with a configuration and an environment.
 pub(crate) fn serve(
+    name: &str,
+    toml: &str,
+    upstream: SocketAddr,
+    environment: &[(&str, &str)],
+) -> Process {
+    let mut process = serve_stalled(name, toml, upstream, environment);
+    process.read_stderr();
+    process
+}
+
+/// As [`serve`], but nobody reads its standard error yet.
+pub(crate) fn serve_stalled(
     name: &str,
     toml: &str,
     upstream: SocketAddr,
@@ -166,5 +178,5 @@ pub(crate) fn serve(
         "--upstream-url",
         &url,
     ];
-    Process::start(&args, environment)
+    Process::stalled(&args, environment)
 }
