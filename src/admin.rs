@@ -4,11 +4,7 @@
 //! written. They are not authenticated, so the address is loopback unless the configuration says
 //! otherwise. No page holds a secret or personal data.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -24,7 +20,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    sync::{Semaphore, watch},
+    sync::{Semaphore, SetOnce, watch},
 };
 use tower::Service as _;
 
@@ -64,7 +60,7 @@ pub(crate) struct Admin {
     /// The configuration in force, redacted.
     pub(crate) config: watch::Receiver<String>,
     /// Empty until it is open.
-    pub(crate) journal: Arc<OnceLock<Journal>>,
+    pub(crate) journal: Arc<SetOnce<Journal>>,
 }
 
 impl Admin {

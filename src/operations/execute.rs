@@ -18,7 +18,7 @@ use super::{
     verify::{Sent, is_acknowledged, not_applied},
 };
 use crate::{
-    domain::{Etag, FieldSet, Fields, List, Number, NumberId},
+    domain::{AccountId, Etag, FieldSet, Fields, List, Number, NumberId},
     journal::{self, Body, RecordId},
     telemetry::{audit::Change, in_flight::Phase, metrics},
     upstream::{Kind, Route, UpdateAll, Written},
@@ -99,7 +99,7 @@ impl Operations {
     ) -> Result<Executed, Error> {
         task.call.progress.enter(Phase::Writing);
         let earlier = task.open.take();
-        task.open = Some(self.open(list, step));
+        task.open = Some(self.open(task.call.account, list, step));
         if let Err(error) = self.write_record(task).await {
             task.open = earlier;
             return Err(error);
@@ -149,6 +149,7 @@ impl Operations {
             return Err(unknown(expectation, vec![number], sent));
         }
         if expectation.kind == WriteKind::Delete {
+            self.recent_deletes.record(task.call.account, number);
             return Ok(Executed::Applied(Box::new(Applied {
                 list,
                 number,
@@ -162,11 +163,13 @@ impl Operations {
         Ok(Executed::Applied(Box::new(applied)))
     }
 
-    fn open(&self, list: &List, step: &PlannedStep) -> Open {
+    fn open(&self, account: AccountId, list: &List, step: &PlannedStep) -> Open {
         let posts = step.expectation.kind == WriteKind::Update
             && self.routes(step.route).first() == Some(&UpdateRoute::Post);
         Open {
-            posted: posts.then(|| posted(list, &step.expectation)).flatten(),
+            posted: posts
+                .then(|| self.posted(account, list, &step.expectation))
+                .flatten(),
             ..Open::one(step.expectation.clone())
         }
     }
@@ -245,7 +248,7 @@ impl Operations {
             };
             if unwritten(task) {
                 if let Some(open) = &mut task.open {
-                    open.posted = posted(list, expectation);
+                    open.posted = self.posted(task.call.account, list, expectation);
                 }
                 self.write_record(task).await?;
             }
@@ -381,17 +384,26 @@ impl Operations {
         }
         true
     }
-}
 
-/// Returns the part of a request to `UpdateFollowmeAll` that detection compares with.
-pub(super) fn posted(list: &List, expectation: &Expectation) -> Option<Posted> {
-    Some(Posted {
-        number: expectation.number?,
-        fields: expectation.target.clone(),
-        before: List {
+    /// Returns the part of a request to `UpdateFollowmeAll` that detection compares with. A number
+    /// that was just deleted is none of the others: its absence is no collateral change.
+    pub(super) fn posted(
+        &self,
+        account: AccountId,
+        list: &List,
+        expectation: &Expectation,
+    ) -> Option<Posted> {
+        let mut before = List {
             settings: None,
             ..list.clone()
-        },
-        restored: Vec::new(),
-    })
+        };
+        let deleted = |id| self.recent_deletes.contains(account, id);
+        before.numbers.retain(|number| !deleted(number.id));
+        Some(Posted {
+            number: expectation.number?,
+            fields: expectation.target.clone(),
+            before,
+            restored: Vec::new(),
+        })
+    }
 }

@@ -19,6 +19,7 @@ mod operator;
 mod plan;
 mod precondition;
 mod read;
+mod recent_deletes;
 mod record;
 mod recovery;
 mod repair;
@@ -42,7 +43,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, SetOnce},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 
 pub use call::{Call, Fingerprint, Idempotency};
@@ -65,6 +69,7 @@ use crate::{
     upstream::Client,
 };
 use account_locks::AccountLocks;
+use recent_deletes::RecentDeletes;
 use recovery::Recovery;
 use write::{Command, Reply};
 
@@ -96,10 +101,11 @@ pub struct Operations {
     audit: Audit,
     authorizer: Arc<Authorizer>,
     /// Empty until it is open: another process may still hold it.
-    journal: Arc<OnceLock<Journal>>,
+    journal: Arc<SetOnce<Journal>>,
     /// Bounds the writes that keep their permit while the journal records them.
     recording: Semaphore,
     locks: AccountLocks,
+    recent_deletes: RecentDeletes,
     /// The writes in flight.
     writes: TaskTracker,
     /// Whether the process shuts down.
@@ -124,6 +130,7 @@ impl Operations {
             authorizer,
             journal: Arc::default(),
             locks: AccountLocks::default(),
+            recent_deletes: RecentDeletes::default(),
             writes: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             closed: Mutex::default(),
@@ -152,7 +159,7 @@ impl Operations {
 
     /// Returns the journal, which is empty until [`start`](Self::start).
     #[must_use]
-    pub fn journal(&self) -> Arc<OnceLock<Journal>> {
+    pub fn journal(&self) -> Arc<SetOnce<Journal>> {
         Arc::clone(&self.journal)
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Error, Operations,
     audited::end,
-    execute::{Applied, posted},
+    execute::Applied,
     expectation::{Expectation, Verdict},
     plan::UpdateRoute,
     task::{Open, WriteTask},
@@ -147,7 +147,7 @@ impl Operations {
         let step = Expectation::update(&before, old, whole);
         let written = Open {
             posted: match route {
-                UpdateRoute::Post => posted(&before, &step),
+                UpdateRoute::Post => self.posted(task.call.account, &before, &step),
                 UpdateRoute::Get => None,
             },
             ..Open::one(left.clone())

@@ -142,6 +142,7 @@ impl Operations {
             self.audit_resolved(task, &expectation, Outcome::Done, &list, Some(number));
         }
         if expectation.kind == WriteKind::Delete {
+            self.recent_deletes.record(task.call.account, number);
             return Ok(Applied {
                 list,
                 number,

@@ -151,8 +151,14 @@ impl Operations {
         };
         // Until the journal says otherwise: the write of this request id can be done already.
         commit.may_have_run_before(call.idempotency.is_some());
+        let journal = match self.open_journal() {
+            // Only the journal can tell whether an earlier process did the write of this request
+            // id.
+            Err(_) if call.idempotency.is_some() => self.journal.wait().await,
+            journal => journal?,
+        };
         loop {
-            return match self.open_journal()?.claim(&write).await? {
+            return match journal.claim(&write).await? {
                 Claimed::New(record) => {
                     commit.may_have_run_before(false);
                     Ok(Ok(Claim {

@@ -12,7 +12,7 @@ use followme::{
 };
 use tonic::Code;
 
-use crate::support::{LICENSE, World, demo, failure, replace, stored_number, update};
+use crate::support::{LICENSE, World, delete, demo, failure, replace, stored_number, update};
 
 pub(super) const HEADER: &str = "IAccount,IFollowMeNumber,TimeOut,Domain,Name,FollowMeOrder,RedirectNumber,\
                       KeepOriginalCld,KeepOriginalCLI,Active,Period,Period_desc,Status,\
@@ -310,4 +310,33 @@ async fn restoring_does_not_overwrite_an_equal_concurrent_change() {
         .expect("it is updated");
     world.update(clear_domain()).await.expect("it is updated");
     assert!(posts(&world).len() > before);
+}
+
+#[tokio::test]
+async fn a_number_that_was_just_deleted_is_not_restored_from_a_list_that_lags() {
+    let knobs = Knobs {
+        lag_reads: 2,
+        ..Knobs::default()
+    };
+    let world = World::knobs(knobs).await;
+    let two = [("Desk", 70001), ("Van", 70002)].into_iter().zip(1..);
+    let two = two.map(|((name, id), order)| StoredNumber {
+        id,
+        ..stored_number(name, "15550101", order)
+    });
+    world.seed(1001, two.collect());
+    world
+        .delete(delete(70002))
+        .await
+        .expect("its answer shows it");
+    // The list of the plan still shows the number.
+    world
+        .update(clear_domain())
+        .await
+        .expect("nothing else changed");
+    assert_eq!(posts(&world).len(), 1);
+    assert_eq!(
+        world.handle.numbers(LICENSE, 1001).expect("seeded").len(),
+        1
+    );
 }

@@ -1,9 +1,13 @@
 //! Crashes: a process is killed after each step of a write, and another one opens the same journal.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    ffi::OsStr,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use followme::{
-    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient, replace_step::Outcome},
+    grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
     simulator::{EffectKind, Fault, FaultKind, Handle, Knobs, Options, Route, Simulator, When},
 };
 use tokio::task::JoinSet;
@@ -13,7 +17,7 @@ use super::add_with_id;
 use crate::{
     cli::Process,
     config::file,
-    support::{LICENSE, channel, demo, failure, new_number, replace, scratch, update},
+    support::{LICENSE, channel, demo, failure, new_number, scratch, update},
 };
 
 /// A simulator in this process, and facades in their own, one after the other, over one journal.
@@ -21,6 +25,8 @@ pub(super) struct Crash {
     pub(super) handle: Handle,
     _tasks: JoinSet<()>,
     pub(super) journal: PathBuf,
+    /// Further keys of the section `upstream`.
+    upstream: &'static str,
 }
 
 /// A facade.
@@ -32,6 +38,11 @@ pub(super) struct Facade {
 
 impl Crash {
     pub(super) async fn new(name: &str, knobs: Knobs) -> Self {
+        Self::with(name, knobs, "").await
+    }
+
+    /// Makes one whose facades have further keys in the section `upstream`.
+    pub(super) async fn with(name: &str, knobs: Knobs, upstream: &'static str) -> Self {
         let options = Options { knobs, ..demo() };
         let simulator = Simulator::bind(options)
             .await
@@ -46,13 +57,19 @@ impl Crash {
             handle,
             _tasks: tasks,
             journal: directory.join("journal"),
+            upstream,
         }
     }
 
     pub(super) async fn start(&self) -> Facade {
+        let keys = self.upstream;
+        let name = self.journal.parent().and_then(Path::file_name);
+        let name = name.and_then(OsStr::to_str).unwrap_or_default();
         let config = file(
-            "crash.toml",
-            "[upstream]\nwrite_timeout = \"700ms\"\n[calls]\nwrite_limit = \"1s\"\n",
+            &format!("{name}.toml"),
+            &format!(
+                "[upstream]\n{keys}write_timeout = \"700ms\"\n[calls]\nwrite_limit = \"1s\"\n"
+            ),
         );
         let config = config.to_str().expect("a path in UTF-8");
         let journal = format!("sqlite:{}", self.journal.display());
@@ -74,7 +91,7 @@ impl Crash {
     }
 
     /// Kills a facade while a call of it is held, and starts another one.
-    async fn restart_while_held(&self, facade: Facade) -> Facade {
+    pub(super) async fn restart_while_held(&self, facade: Facade) -> Facade {
         self.handle.wait_for_fired("hold", 1).await;
         self.restart(facade).await
     }
@@ -85,7 +102,7 @@ impl Crash {
         self.start().await
     }
 
-    fn hold(&self, route: Route, when: When, skip: u32) {
+    pub(super) fn hold(&self, route: Route, when: When, skip: u32) {
         let hold = Fault::once(FaultKind::Hold { when });
         self.handle.arm(hold.on(route).after(skip));
     }
@@ -98,7 +115,7 @@ impl Crash {
 }
 
 /// Runs a command of `followme journal` beside the facade.
-async fn journal_command(crash: &Crash, arguments: &[&str]) -> (bool, String) {
+pub(super) async fn journal_command(crash: &Crash, arguments: &[&str]) -> (bool, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_followme"));
     command
         .arg("journal")
@@ -170,7 +187,13 @@ impl Facade {
         tokio::spawn(async move { client.add(request).await });
     }
 
-    async fn replace_all(
+    /// Sends a call without waiting for its answer.
+    pub(super) fn send_replace_all(&self, request: pb::ReplaceAllRequest) {
+        let mut client = self.client.clone();
+        tokio::spawn(async move { client.replace_all(request).await });
+    }
+
+    pub(super) async fn replace_all(
         &self,
         request: pb::ReplaceAllRequest,
     ) -> Result<pb::ReplaceAllResponse, Status> {
@@ -332,37 +355,4 @@ async fn an_open_update_is_sent_again_only_while_the_number_is_unchanged() {
             assert_eq!(number.expect("one").name, "Ours");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replace_all_continues_in_the_next_process_and_adds_nothing_twice() {
-    let crash = Crash::new("replace", Knobs::default()).await;
-    let facade = crash.start().await;
-    let request = pb::ReplaceAllRequest {
-        request_id: "id-1".to_owned(),
-        ..replace(
-            1003,
-            vec![
-                new_number("A", "15550140"),
-                new_number("B", "15550141"),
-                new_number("C", "15550142"),
-            ],
-        )
-    };
-    crash.hold(Route::Add, When::Before, 1);
-    let mut client = facade.client.clone();
-    let sent = request.clone();
-    tokio::spawn(async move { client.replace_all(sent).await });
-    let facade = crash.restart_while_held(facade).await;
-    let stopped = failure(facade.replace_all(request.clone()).await);
-    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
-    let steps = stopped.incomplete().steps;
-    let unknown = steps.iter().find(|step| step.outcome() == Outcome::Unknown);
-    assert_eq!(unknown.expect("one is unknown").index, 1);
-    assert_eq!(crash.adds(), 1);
-    crash.handle.release();
-    crash.handle.wait_for_effects(2).await;
-    let replaced = facade.replace_all(request).await.expect("goes on");
-    assert_eq!(replaced.numbers.len(), 3);
-    assert_eq!(crash.adds(), 3);
 }

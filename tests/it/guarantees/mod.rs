@@ -3,6 +3,7 @@
 mod cancellation;
 mod collateral;
 mod crash;
+mod crash_replace_all;
 mod equal_adds;
 mod etags;
 mod idempotency;
@@ -13,13 +14,15 @@ mod post_bodies;
 mod repair;
 mod replace_all;
 mod retry_after_unknown;
+mod revoked;
+mod rotated_license;
 mod stored_differently;
 mod unknown_outcomes;
 mod verification;
 mod visibility;
 mod whole_list;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use followme::{
     grpc::pb::{self, follow_me_service_client::FollowMeServiceClient},
@@ -62,10 +65,14 @@ pub(crate) type ClientWithoutTimers =
     FollowMeServiceClient<Client<HttpConnector, tonic::body::Body>>;
 
 pub(crate) fn client_without_timers(world: &World) -> ClientWithoutTimers {
+    without_timers(world.addr)
+}
+
+fn without_timers(addr: SocketAddr) -> ClientWithoutTimers {
     let client = Client::builder(TokioExecutor::new())
         .http2_only(true)
         .build_http();
-    let origin = format!("http://{}", world.addr)
+    let origin = format!("http://{addr}")
         .parse()
         .expect("an address makes a URL");
     FollowMeServiceClient::with_origin(client, origin)

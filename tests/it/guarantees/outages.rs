@@ -16,6 +16,7 @@ use tonic_health::pb::{
 use super::{
     add_with_id,
     crash::{Crash, Facade},
+    with_deadline, without_timers,
 };
 use crate::{
     cli::Process,
@@ -56,16 +57,21 @@ async fn a_process_that_waits_for_the_journal_serves_reads_and_refuses_writes() 
     wait_for_health(&facade, ServingStatus::NotServing).await;
     let mut client = facade.client.clone();
     client.list(list(1001)).await.expect("reads are served");
-    let refused = failure(facade.add(add_with_id("id-1", "Desk")).await);
+    let refused = failure(facade.add(add_with_id("", "Desk")).await);
     assert_eq!(refused.code, Code::Unavailable);
     assert_eq!(refused.reason, "JOURNAL_UNAVAILABLE");
+    // The process before can have done the write of an id.
+    let late = with_deadline(add_with_id("id-1", "Desk"), Duration::from_millis(300));
+    let waited = failure(without_timers(facade.addr).add(late).await);
+    assert_eq!(waited.reason, "WRITE_IN_PROGRESS");
     assert_eq!(crash.adds(), 0);
-    drop(journal);
-    wait_for_health(&facade, ServingStatus::Serving).await;
-    facade
-        .add(add_with_id("id-1", "Desk"))
-        .await
-        .expect("it is added");
+    let add = facade.add(add_with_id("id-1", "Desk"));
+    let free = async {
+        drop(journal);
+        wait_for_health(&facade, ServingStatus::Serving).await;
+    };
+    let (added, ()) = tokio::join!(add, free);
+    added.expect("it is added");
     assert_eq!(crash.adds(), 1);
 }
 

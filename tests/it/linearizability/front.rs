@@ -9,7 +9,8 @@ use followme::{
     config::Config,
     domain::License,
     grpc::pb::follow_me_service_client::FollowMeServiceClient,
-    simulator::{Handle, Knobs, Options, Simulator},
+    journal::{Journal, UPDATE_ALL},
+    simulator::{Handle, Knobs, Options, Simulator, UpdateAll},
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -19,15 +20,19 @@ use tokio::{
     runtime::{Builder, Runtime},
     sync::{RwLock, oneshot},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::plan::Host;
 use crate::{
     guarantees::ClientWithoutTimers,
-    journal,
+    journal::{directory, in_file},
     support::{LICENSE, config, demo, install_telemetry},
 };
+
+/// How many records a small journal holds: those of the writes in flight, of unknown outcomes, and
+/// few others.
+const SMALL: usize = 64;
 
 /// The License between two rotations.
 const ROTATED: &str = "ROTATED-KEY";
@@ -62,7 +67,11 @@ impl Front {
                 lag_reads: 2,
                 ..Knobs::default()
             },
-            Host::Plain | Host::Crashes => Knobs::default(),
+            Host::WritesAll => Knobs {
+                update_all: UpdateAll::Every,
+                ..Knobs::default()
+            },
+            Host::Plain | Host::Crashes | Host::Small => Knobs::default(),
         };
         let simulator = Simulator::bind(Options { knobs, ..demo() })
             .await
@@ -73,8 +82,12 @@ impl Front {
         tasks.spawn(simulator.run(std::future::pending()));
         let mut config = settings(&handle);
         let outside = Facade::start(config.clone()).await;
-        if host == Host::Crashes {
-            config.journal = journal::in_file(&journal::directory());
+        if host.crashes() {
+            config.journal = in_file(&directory());
+        }
+        if host == Host::Small {
+            config.journal.limits.entries = SMALL;
+            config.journal.caller_share = 1.0;
         }
         Self {
             handle,
@@ -99,24 +112,49 @@ impl Front {
     }
 
     /// Crashes the facade again and again, until the batch is over, and rotates its License each
-    /// time. Returns how often.
+    /// time: at any time, or right after a write has had its effect, before its answer comes.
+    /// Returns how often.
     pub(super) async fn crash_until(&self, mut over: oneshot::Receiver<()>, seed: u64) -> u64 {
         let mut rng = Rng::with_seed(seed);
         let mut crashes = 0;
         loop {
+            let pause = Duration::from_millis(rng.u64(100..600));
+            let after_effect = rng.u8(..4) > 0;
+            let moment = async {
+                sleep(pause).await;
+                if after_effect {
+                    let count = self.handle.effects().len() as u64;
+                    // There is none if nobody writes any more.
+                    let effect = self.handle.wait_for_effects(count + 1);
+                    let _ = timeout(Duration::from_secs(1), effect).await;
+                }
+            };
             tokio::select! {
                 _ = &mut over => return crashes,
-                () = sleep(Duration::from_millis(rng.u64(400..1500))) => {}
+                () = moment => {}
             }
             let mut facade = self.crashing.write().await;
             facade.end().await;
             crashes += 1;
+            self.allow_update_all().await;
             let mut config = self.config.clone();
             if crashes % 2 == 1 {
                 config.security.policy.anonymous.license =
                     Some(License::new(ROTATED).expect("the License is one"));
             }
             *facade = Facade::start(config).await;
+        }
+    }
+}
+
+impl Front {
+    /// Lets the next facade use `UpdateFollowmeAll`, as an operator does.
+    async fn allow_update_all(&self) {
+        let journal = Journal::open(&self.config.journal).await;
+        let journal = journal.expect("the facade before has ended");
+        if journal.host_fact(UPDATE_ALL).is_some() {
+            let allowed = journal.set_host_fact(UPDATE_ALL, None).await;
+            allowed.expect("the journal can be written");
         }
     }
 }

@@ -138,6 +138,8 @@ pub(super) struct History {
     pub(super) changes: Vec<Change>,
     /// Whether reads of the account may show an earlier list.
     pub(super) lags: bool,
+    /// Whether the journal forgets finished writes, since it holds few records.
+    pub(super) forgets: bool,
     /// What the account holds at last.
     pub(super) last: State,
 }

@@ -118,7 +118,8 @@ fn chunks(seed: u64, histories: u64) -> Vec<(Host, Vec<u64>)> {
 
 async fn batch((host, seeds): (Host, Vec<u64>)) -> Batch {
     let front = Arc::new(Front::start(host).await);
-    let crashes = (host == Host::Crashes)
+    let crashes = host
+        .crashes()
         .then(|| Crashes::start(&front, seeds.first().copied().unwrap_or_default()));
     let mut playing = JoinSet::new();
     let permits = Arc::new(Semaphore::new(HISTORIES_AT_ONCE));

@@ -15,18 +15,37 @@ pub(super) enum Host {
     Normalises,
     /// The host's lists lag behind its writes.
     Lags,
+    /// `UpdateFollowmeAll` writes every number of the account. The facade crashes, too, and the next
+    /// one is allowed to use the route again.
+    WritesAll,
+    /// The journal holds few records.
+    Small,
 }
 
 impl Host {
-    pub(super) const ALL: [Self; 4] = [Self::Plain, Self::Crashes, Self::Normalises, Self::Lags];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Plain,
+        Self::Crashes,
+        Self::Normalises,
+        Self::Lags,
+        Self::WritesAll,
+        Self::Small,
+    ];
 
     pub(super) fn of(seed: u64) -> Self {
-        match seed % 8 {
-            0 | 1 => Self::Plain,
-            2..=5 => Self::Crashes,
-            6 => Self::Normalises,
-            _ => Self::Lags,
+        match seed % 10 {
+            0 => Self::Plain,
+            1..=4 => Self::Crashes,
+            5 => Self::Normalises,
+            6 => Self::Lags,
+            7 | 8 => Self::WritesAll,
+            _ => Self::Small,
         }
+    }
+
+    /// Returns whether its facade crashes.
+    pub(super) fn crashes(self) -> bool {
+        matches!(self, Self::Crashes | Self::WritesAll)
     }
 }
 
@@ -111,7 +130,11 @@ pub(super) enum Manner {
 impl Plan {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let numbers = rng.usize(0..4);
+        let host = Host::of(seed);
+        let numbers = match host {
+            Host::WritesAll => rng.usize(2..5),
+            _ => rng.usize(0..4),
+        };
         let mut callers: Vec<Vec<Move>> = Vec::new();
         for caller in 0..rng.usize(2..=4) {
             let first = Move {
@@ -121,7 +144,7 @@ impl Plan {
             };
             let mut moves = vec![first];
             for step in 1..rng.usize(3..=6) {
-                let what = what(&mut rng, caller, step, &callers);
+                let what = what(&mut rng, host, caller, step, &callers);
                 moves.push(Move {
                     with_id: matches!(&what, What::Add { caller: of, .. } if *of != caller)
                         || rng.u8(..4) > 0,
@@ -143,11 +166,11 @@ impl Plan {
                 }
             }
         }
-        let host = Host::of(seed);
         let faults = (0..rng.usize(1..=6))
             .map(|_| fault(&mut rng, host))
             .collect();
-        let outside = host != Host::Plain && rng.u8(..3) == 0;
+        let writes_outside = matches!(host, Host::Crashes | Host::Normalises | Host::Lags);
+        let outside = writes_outside && rng.u8(..3) == 0;
         if outside && let Some(moves) = callers.last_mut() {
             for (step, one) in moves.iter_mut().enumerate() {
                 // What it adds is told from what the facade adds.
@@ -166,9 +189,11 @@ impl Plan {
     }
 }
 
-fn what(rng: &mut Rng, caller: usize, step: usize, before: &[Vec<Move>]) -> What {
+fn what(rng: &mut Rng, host: Host, caller: usize, step: usize, before: &[Vec<Move>]) -> What {
     let pick = rng.usize(..16);
-    match rng.u8(..100) {
+    // A replace-all tries `UpdateFollowmeAll` first.
+    let replaces = host == Host::WritesAll && rng.bool();
+    match if replaces { 63 } else { rng.u8(..100) } {
         0..16 => What::List,
         16..38 => {
             let shared = before.iter().enumerate().find_map(|(caller, moves)| {
@@ -231,6 +256,7 @@ fn fault(rng: &mut Rng, host: Host) -> Fault {
         _ => when,
     };
     let route = match rng.u8(..12) {
+        0..4 if host == Host::WritesAll => Route::UpdateAll,
         0..4 => Route::Add,
         4..6 => Route::Update,
         6 => Route::UpdateAll,

@@ -66,6 +66,7 @@ pub(super) async fn play(front: Arc<Front>, account: i32, seed: u64) -> History 
         calls,
         changes: Vec::new(),
         lags: host == Host::Lags,
+        forgets: host == Host::Small,
         last: held(&front.handle, account),
     }
 }
@@ -125,20 +126,33 @@ impl Caller {
                     (intent, asked, seen)
                 }
             };
-            self.call(step, intent, asked, seen, manner).await;
+            let tag = format!("c{}n{step}", self.number);
+            self.call(tag.clone(), intent, asked.clone(), seen.clone(), manner)
+                .await;
+            let lost = self
+                .calls
+                .last()
+                .is_some_and(|call| matches!(call.answer, Answer::None));
+            // A caller whose connection broke asks again.
+            if self.host.crashes()
+                && matches!(manner, Manner::Patient)
+                && lost
+                && !asked.request_id().is_empty()
+            {
+                self.call(tag + "r", intent, asked, seen, manner).await;
+            }
         }
         self.calls
     }
 
     async fn call(
         &mut self,
-        step: usize,
+        tag: String,
         intent: usize,
         asked: Asked,
         seen: Option<Arc<Seen>>,
         manner: Manner,
     ) {
-        let tag = format!("c{}n{step}", self.number);
         let before = held(&self.front.handle, self.account);
         let client = self.front.client(self.outside).await;
         let sent = send(client, asked.clone(), &tag, manner);

@@ -4,7 +4,9 @@
 //! a call began and ended gives its interval: from the first such state to the last.
 //! What is ambiguous counts for the facade.
 
+mod adds;
 mod call;
+mod damage;
 mod replace;
 
 use std::{collections::HashMap, ops::RangeInclusive};
@@ -12,7 +14,7 @@ use std::{collections::HashMap, ops::RangeInclusive};
 use followme::simulator::EffectKind;
 
 use self::call::{Condition, conditions, is_as_asked, is_incomplete, is_open, named};
-use super::log::{Answer, Asked, Call, Change, Failed, Held, History, Reply, State};
+use super::log::{Answer, Asked, Call, Change, Failed, History, Reply, State};
 
 /// What was judged, so that the figures show that something was.
 #[derive(Debug, Default, Clone, Copy)]
@@ -35,6 +37,8 @@ pub(super) fn judge(history: &History) -> Result<Judged, String> {
     let judge = Judge::new(history)?;
     let mut judged = Judged::default();
     judge.adds_once()?;
+    judge.tells_a_number_once()?;
+    judge.leaves_no_damage()?;
     for call in &history.calls {
         let said = |rule: &str, problem: String| {
             format!("{rule}: {} {}: {problem}", call.asked.rpc(), call.tag)
@@ -150,69 +154,6 @@ impl<'a> Judge<'a> {
         changes.filter(|(_, change)| change.tag == call.tag)
     }
 
-    /// At most one upstream add per request id; without an id, per call. A replace-all adds a number
-    /// as often as its list holds it, and again only after somebody has deleted it, or made
-    /// another one of it.
-    fn adds_once(&self) -> Result<(), String> {
-        let mut known: HashMap<(usize, &str), Vec<&Change>> = HashMap::new();
-        for (index, change) in self.history.changes.iter().enumerate() {
-            let (EffectKind::Add, Some(after)) = (change.kind, &change.after) else {
-                continue;
-            };
-            let cause = self.caused(change);
-            if self.is_restored(index, cause, after) {
-                continue;
-            }
-            let before = known.entry((cause.intent, &after.name)).or_default();
-            // Nobody can tell a number that somebody deleted or changed before it was read from one
-            // that was never added.
-            before.retain(|first| {
-                let changes = self.history.changes.iter().take(index);
-                let mut changes = changes.filter(|change| change.id == first.id);
-                !changes.any(|change| self.caused(change).outside)
-            });
-            let most = match &cause.asked {
-                Asked::ReplaceAll(request) => {
-                    let state = &self.states[index];
-                    before.retain(|first| {
-                        let now = state.get(&first.id);
-                        now.is_some_and(|now| now.name == after.name)
-                    });
-                    let desired = request.numbers.iter();
-                    desired
-                        .filter(|number| {
-                            Held::from(*number).as_stored().name == after.as_stored().name
-                        })
-                        .count()
-                }
-                _ => 1,
-            };
-            before.push(change);
-            if before.len() > most {
-                return Err(format!("a number was added twice: {before:?}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns whether an add brings a number back that vanished beside a request to
-    /// `UpdateFollowmeAll`, as the caller is told. Nobody can tell then who deleted it.
-    fn is_restored(&self, index: usize, cause: &Call, after: &Held) -> bool {
-        let told = self.of_intent(cause).any(|call| {
-            matches!(&call.answer, Answer::Failed(failed) if failed.reason == "UPSTREAM_WROTE_TOO_MUCH")
-        });
-        let before = self.history.changes.iter().take(index);
-        let deleted = before.clone().zip(&self.states).filter(|(change, state)| {
-            change.kind == EffectKind::Delete && state.get(&change.id) == Some(after)
-        });
-        let restored = before.filter(|change| {
-            change.kind == EffectKind::Add
-                && change.after.as_ref() == Some(after)
-                && self.caused(change).intent == cause.intent
-        });
-        told && restored.count() < deleted.count()
-    }
-
     fn answer_is_true(&self, call: &Call) -> Result<(), String> {
         let window = self.window(call)?;
         let until = *window.end();
@@ -279,6 +220,8 @@ impl<'a> Judge<'a> {
                         Asked::ReplaceAll(_) => 0,
                         // Its request was not read in time: it speaks of this call alone.
                         _ if reason == "DEADLINE_EXCEEDED" => 0,
+                        // That it was done is forgotten.
+                        _ if self.history.forgets => 0,
                         _ => *window.start(),
                     };
                     let earlier = self.effects_of_intent(call, before);

@@ -1,5 +1,7 @@
 //! The judge finds what it is there for: each history here is true, and then one thing in it is not.
 
+mod adds;
+mod damage;
 mod replace;
 
 use std::sync::Arc;
@@ -84,6 +86,7 @@ fn history(initial: State, last: State, calls: Vec<Call>, changes: Vec<Change>) 
         calls,
         changes,
         lags: false,
+        forgets: false,
         last,
     }
 }
