@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Serves gRPC in front of a PortaFollowMe service.
-    Serve(Serve),
+    Serve(Flags),
     /// Serves gRPC in front of a simulated PortaFollowMe service, and prints calls to try.
     #[cfg(feature = "simulator")]
     Demo(crate::demo::Demo),
@@ -36,9 +36,9 @@ pub(crate) enum Command {
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Reads the configuration and every file that it names, and reports all errors.
-    Check(Serve),
+    Check(Flags),
     /// Prints the configuration in force, without secrets, as TOML that can be read back.
-    Print(Serve),
+    Print(Flags),
 }
 
 #[derive(Subcommand)]
@@ -52,7 +52,7 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         personal: bool,
         #[command(flatten)]
-        serve: Serve,
+        flags: Flags,
     },
     /// Shows a record.
     Show {
@@ -62,7 +62,7 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         personal: bool,
         #[command(flatten)]
-        serve: Serve,
+        flags: Flags,
     },
     /// Settles an open write with the outcome that an operator saw in PortaBilling.
     #[command(group = clap::ArgGroup::new("outcome").required(true))]
@@ -78,7 +78,7 @@ pub(crate) enum JournalCommand {
         #[command(flatten)]
         operator: Operator,
         #[command(flatten)]
-        serve: Serve,
+        flags: Flags,
     },
     /// Resumes a ReplaceAll that stopped between two steps.
     Resume {
@@ -87,7 +87,7 @@ pub(crate) enum JournalCommand {
         #[command(flatten)]
         operator: Operator,
         #[command(flatten)]
-        serve: Serve,
+        flags: Flags,
     },
     /// Deletes every record, for example if the key of the journal is lost.
     Reset {
@@ -97,7 +97,7 @@ pub(crate) enum JournalCommand {
         #[command(flatten)]
         operator: Operator,
         #[command(flatten)]
-        serve: Serve,
+        flags: Flags,
     },
     /// Uses UpdateFollowmeAll again, which stopped because it had changed other numbers. Takes effect
     /// at the next start of `serve`, which must not run meanwhile.
@@ -105,14 +105,14 @@ pub(crate) enum JournalCommand {
         #[command(flatten)]
         operator: Operator,
         #[command(flatten)]
-        serve: Serve,
+        flags: Flags,
     },
     /// Copies the journal into a new file, also while `serve` writes to it.
     Backup {
         /// The new file.
         file: PathBuf,
         #[command(flatten)]
-        serve: Serve,
+        flags: Flags,
     },
 }
 
@@ -121,42 +121,4 @@ pub(crate) struct Operator {
     /// Who does it, for the audit log [default: $SUDO_USER or $USER].
     #[arg(long, value_name = "NAME")]
     pub(crate) operator: Option<String>,
-}
-
-#[derive(Args, Clone)]
-pub(crate) struct Serve {
-    /// TOML file of the configuration [env: FOLLOWME_CONFIG].
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Address of the gRPC server [env: FOLLOWME_LISTEN] [default: 127.0.0.1:50051].
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
-    /// URL of the PortaFollowMe service [env: FOLLOWME_UPSTREAM_URL].
-    #[arg(long, value_name = "URL")]
-    upstream_url: Option<String>,
-    /// File that holds the License [env: FOLLOWME_LICENSE_FILE; or the License itself in
-    /// FOLLOWME_LICENSE].
-    #[arg(long, value_name = "FILE")]
-    license_file: Option<PathBuf>,
-    /// Allows a non-loopback address without TLS or without callers [env: FOLLOWME_INSECURE].
-    #[arg(long)]
-    insecure: bool,
-    /// Address of the admin pages; without it, there are none [env: FOLLOWME_ADMIN_LISTEN].
-    #[arg(long, value_name = "ADDR")]
-    admin_listen: Option<String>,
-}
-
-impl Serve {
-    /// Adds these flags to those of all commands.
-    pub(crate) fn flags(self, global: Flags) -> Flags {
-        Flags {
-            config: self.config,
-            listen: self.listen,
-            upstream_url: self.upstream_url,
-            license_file: self.license_file,
-            insecure: self.insecure,
-            admin_listen: self.admin_listen,
-            ..global
-        }
-    }
 }

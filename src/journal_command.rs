@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use followme::{
-    config::{Config, Environment as _, Flags, ProcessEnvironment},
+    config::Environment,
     domain::NumberId,
     journal::{
         Action,
@@ -15,6 +15,7 @@ use followme::{
 use crate::{
     Failure, announce,
     cli::{JournalCommand, Operator},
+    load,
 };
 
 impl From<CommandError> for Failure {
@@ -24,15 +25,15 @@ impl From<CommandError> for Failure {
     }
 }
 
-pub(crate) fn run(command: JournalCommand, flags: Flags) -> Result<(), Failure> {
-    let (JournalCommand::List { serve, .. }
-    | JournalCommand::Show { serve, .. }
-    | JournalCommand::Resolve { serve, .. }
-    | JournalCommand::Resume { serve, .. }
-    | JournalCommand::Reset { serve, .. }
-    | JournalCommand::AllowUpdateAll { serve, .. }
-    | JournalCommand::Backup { serve, .. }) = &command;
-    let config = Config::load(&serve.clone().flags(flags), &ProcessEnvironment)?;
+pub(crate) fn run(command: JournalCommand, log_format: Option<String>) -> Result<(), Failure> {
+    let (JournalCommand::List { flags, .. }
+    | JournalCommand::Show { flags, .. }
+    | JournalCommand::Resolve { flags, .. }
+    | JournalCommand::Resume { flags, .. }
+    | JournalCommand::Reset { flags, .. }
+    | JournalCommand::AllowUpdateAll { flags, .. }
+    | JournalCommand::Backup { flags, .. }) = &command;
+    let config = load(flags.clone(), log_format)?;
     let (journal, audit) = (config.journal, Audit::new(config.audit)?);
     let text = match command {
         JournalCommand::List { all, personal, .. } => command::list(&journal, all, personal),
@@ -72,7 +73,8 @@ pub(crate) fn run(command: JournalCommand, flags: Flags) -> Result<(), Failure> 
 
 /// Returns the name of the operator, for the audit log.
 fn name_of(operator: Operator) -> String {
-    let variable = |name| ProcessEnvironment.variable(name);
+    let environment = Environment::of_process();
+    let variable = |name| environment.variable(name);
     operator
         .operator
         .or_else(|| variable("SUDO_USER"))

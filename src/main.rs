@@ -17,7 +17,7 @@ use std::{
 use clap::Parser as _;
 use followme::{
     app::App,
-    config::{Config, ConfigError, Flags, ProcessEnvironment},
+    config::{Config, ConfigError, Environment, Flags},
     journal::OpenError,
     telemetry,
 };
@@ -98,23 +98,25 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let flags = Flags {
-        log_format: cli.log_format,
-        ..Flags::default()
-    };
-    #[cfg(feature = "simulator")]
-    let plain = |flags| followme::config::telemetry(flags, &ProcessEnvironment);
+    let log_format = cli.log_format;
     let (telemetry, task): (telemetry::Config, Task) = match cli.command {
-        Command::Config(command) => return show_config(command, flags),
-        Command::Journal(command) => return journal_command::run(command, flags),
-        Command::Serve(args) => {
-            let config = Config::load(&args.flags(flags), &ProcessEnvironment)?;
+        Command::Config(ConfigCommand::Check(flags)) => {
+            load(flags, log_format)?;
+            return Ok(announce("the configuration is valid")?);
+        }
+        Command::Config(ConfigCommand::Print(flags)) => {
+            let config = load(flags, log_format)?;
+            return Ok(announce(config.redacted().trim_end())?);
+        }
+        Command::Journal(command) => return journal_command::run(command, log_format),
+        Command::Serve(flags) => {
+            let config = load(flags, log_format)?;
             (config.telemetry.clone(), Box::pin(serve(config)))
         }
         #[cfg(feature = "simulator")]
-        Command::Demo(args) => (plain(&flags)?, Box::pin(demo::demo(args))),
+        Command::Demo(args) => (without_config(log_format)?, Box::pin(demo::demo(args))),
         #[cfg(feature = "simulator")]
-        Command::Simulate(args) => (plain(&flags)?, Box::pin(demo::simulate(args))),
+        Command::Simulate(args) => (without_config(log_format)?, Box::pin(demo::simulate(args))),
     };
     let telemetry = telemetry::install(&telemetry)?;
     telemetry::install_panic_hook();
@@ -123,14 +125,18 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     Ok(result?)
 }
 
-/// Reports that the configuration is valid, or prints it.
-fn show_config(command: ConfigCommand, flags: Flags) -> Result<(), Failure> {
-    let load = |args: cli::Serve| Config::load(&args.flags(flags), &ProcessEnvironment);
-    let text = match command {
-        ConfigCommand::Check(args) => load(args).map(|_| "the configuration is valid".to_owned()),
-        ConfigCommand::Print(args) => load(args).map(|config| config.redacted()),
+fn load(flags: Flags, log_format: Option<String>) -> Result<Config, Vec<ConfigError>> {
+    let flags = Flags {
+        log_format,
+        ..flags
     };
-    Ok(announce(text?.trim_end())?)
+    Config::load(&flags, &Environment::of_process())
+}
+
+/// Reads the configuration of telemetry for a command that has no other.
+#[cfg(feature = "simulator")]
+fn without_config(log_format: Option<String>) -> Result<telemetry::Config, Vec<ConfigError>> {
+    followme::config::telemetry(log_format, &Environment::of_process())
 }
 
 async fn serve(config: Config) -> io::Result<()> {

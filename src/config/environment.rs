@@ -2,67 +2,42 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::source::{Setting, known_variables};
+/// The environment variables that are set and not empty.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
 
-/// The variables that name directories for state: systemd's, the user's, and the user's home.
-pub(super) const STATE_DIRECTORIES: [&str; 3] = ["STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"];
-
-/// Environment variables. Tests bring their own.
-pub trait Environment {
-    /// Returns the value of a variable that is set and not empty.
-    fn variable(&self, name: &str) -> Option<String>;
-
-    /// Returns the names of the variables that are set and not empty; unknown ones are refused.
-    fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// The environment of the process.
-#[derive(Debug, Clone, Copy)]
-pub struct ProcessEnvironment;
-
-impl Environment for ProcessEnvironment {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one function that reads the environment"
-    )]
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().filter(|value| !value.is_empty())
-    }
-
-    fn names(&self) -> Vec<String> {
-        std::env::vars_os()
-            .filter(|(_, value)| !value.is_empty())
-            .filter_map(|(name, _)| name.into_string().ok())
+impl Environment {
+    /// Copies the environment of the process, without what is not UTF-8.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os();
+        variables
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
     }
-}
 
-/// The environment at the time when the configuration was loaded.
-#[derive(Clone, Default)]
-pub(super) struct Snapshot(BTreeMap<String, String>);
+    /// Returns the value of a variable.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
 
-impl Snapshot {
-    /// Copies the variables of the keys.
-    pub(super) fn new(environment: &impl Environment, settings: &[Setting]) -> Self {
-        let names = known_variables(settings)
-            .into_iter()
-            .chain(STATE_DIRECTORIES);
-        let values = names.filter_map(|name| Some((name.to_owned(), environment.variable(name)?)));
-        Self(values.collect())
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 }
 
-impl fmt::Debug for Snapshot {
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
+        let mut variables: BTreeMap<_, _> = variables.into_iter().collect();
+        variables.retain(|_, value| !value.is_empty());
+        Self(variables)
+    }
+}
+
+impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One of the values may be a License.
         f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Environment for Snapshot {
-    fn variable(&self, name: &str) -> Option<String> {
-        self.0.get(name).cloned()
     }
 }

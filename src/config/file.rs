@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize as _, de::IntoDeserializer as _};
 use toml::de::{DeTable, DeValue};
 
 /// A parsed file, by key: `listen`, `upstream.url`, `callers.portal.methods`.
@@ -27,37 +28,22 @@ impl File {
             let start = error.span().map_or(0, |span| span.start);
             (location(start), error.message().to_owned())
         };
-        let table: toml::Table = text.parse().map_err(problem)?;
-        let spans = DeTable::parse(text).map_err(problem)?;
+        let table = DeTable::parse(text).map_err(problem)?;
         let mut file = Self::default();
-        file.flatten("", table, Some(spans.get_ref()), &location);
+        file.flatten("", table.into_inner(), &location);
         Ok(file)
     }
 
-    fn flatten(
-        &mut self,
-        prefix: &str,
-        table: toml::Table,
-        spans: Option<&DeTable<'_>>,
-        location: &dyn Fn(usize) -> String,
-    ) {
+    fn flatten(&mut self, prefix: &str, table: DeTable<'_>, location: &dyn Fn(usize) -> String) {
         for (name, value) in table {
-            let span = spans.and_then(|spans| spans.get_key_value(name.as_str()));
-            let location_of_key =
-                span.map_or_else(|| location(0), |(key, _)| location(key.span().start));
-            let key = format!("{prefix}{name}");
-            match value {
-                toml::Value::Table(table) => {
-                    let spans = match span.map(|(_, value)| value.get_ref()) {
-                        Some(DeValue::Table(table)) => Some(table),
-                        _ => None,
-                    };
-                    self.flatten(&format!("{key}."), table, spans, location);
-                    self.tables.insert(key, location_of_key);
-                }
-                value => {
-                    self.values.insert(key, (location_of_key, value));
-                }
+            let at = location(name.span().start);
+            let key = format!("{prefix}{}", name.get_ref());
+            if let DeValue::Table(table) = value.get_ref() {
+                self.flatten(&format!("{key}."), table.clone(), location);
+                self.tables.insert(key, at);
+            } else if let Ok(value) = toml::Value::deserialize(value.into_deserializer()) {
+                // Any value is a `toml::Value`.
+                self.values.insert(key, (at, value));
             }
         }
     }

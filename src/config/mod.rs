@@ -2,15 +2,15 @@
 //! errors are reported at once, each with its key and location.
 //!
 //! # How to add a key
-//! 1. Add a field to the `Config` of the module that uses the value, such as `upstream::Config`.
-//! 2. Fill it by one expression in the section's file here (`upstream.rs` for `upstream.*`): name,
-//!    meaning, type, default and check of the key are all in it. Its variable, `config print`, the
-//!    example file and the table in docs/configuration.md are made from it.
+//! 1. Declare it in the section's file here (`upstream.rs` for `upstream.*`): name, meaning, type and
+//!    default. Its variable, `config print`, the example file and the table in
+//!    docs/configuration.md are made from the declaration.
+//! 2. Check it in `check` of that file, and hand it to the module that uses it in `config`.
 //! 3. Name the test that shows its effect in tests/it/security/shown_by.rs.
 //! 4. Run `UPDATE_DOCS=1 cargo test --test it reference`, which writes the example file and the
 //!    table.
 //!
-//! A new section is a new file with a `read` function, and a line in `Sections`.
+//! A new section is a new file, and a line in `Sections`.
 //!
 //! Architecture invariant: only this module reads the environment and files, except `/proc/self`,
 //! which `telemetry` reads, and what libraries read themselves.
@@ -20,13 +20,14 @@ mod calls;
 mod environment;
 mod file;
 mod journal;
-mod key;
 mod print;
 mod reload;
+mod section;
 mod server;
 mod source;
 mod telemetry;
 mod tls;
+mod top;
 mod upstream;
 mod watched;
 
@@ -34,9 +35,9 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 use reqwest::Url;
 
-pub use environment::{Environment, ProcessEnvironment};
+pub use environment::Environment;
 pub use reload::{Changes, Reloader};
-pub use server::DEFAULT_LISTEN;
+pub use top::DEFAULT_LISTEN;
 
 use crate::{
     domain::License,
@@ -46,9 +47,16 @@ use crate::{
     security::{self, Caller, Policy, Tokens},
     telemetry::audit,
 };
-use environment::Snapshot;
+use callers::CallerTable;
+use calls::Calls;
 use file::File;
+use journal::Journal;
+use server::Server;
 use source::{Setting, Source};
+use telemetry::Telemetry;
+use tls::Tls;
+use top::Top;
+use upstream::{LicenseSource, Upstream};
 
 /// Everything that `serve` depends on. The keys are described in docs/configuration.md.
 #[derive(Debug, Clone)]
@@ -84,29 +92,37 @@ pub struct Config {
 }
 
 /// The flags that set keys.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
-    /// `--config`.
+    /// TOML file of the configuration [env: FOLLOWME_CONFIG].
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// `--listen`.
+    /// Address of the gRPC server [env: FOLLOWME_LISTEN] [default: 127.0.0.1:50051].
+    #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// `--upstream-url`.
+    /// URL of the PortaFollowMe service [env: FOLLOWME_UPSTREAM_URL].
+    #[arg(long, value_name = "URL")]
     pub upstream_url: Option<String>,
-    /// `--license-file`.
+    /// File that holds the License [env: FOLLOWME_LICENSE_FILE; or the License itself in
+    /// FOLLOWME_LICENSE].
+    #[arg(long, value_name = "FILE")]
     pub license_file: Option<PathBuf>,
-    /// `--insecure`.
+    /// Allows a non-loopback address without TLS or without callers [env: FOLLOWME_INSECURE].
+    #[arg(long)]
     pub insecure: bool,
-    /// `--log-format`.
-    pub log_format: Option<String>,
-    /// `--admin-listen`.
+    /// Address of the admin pages; without it, there are none [env: FOLLOWME_ADMIN_LISTEN].
+    #[arg(long, value_name = "ADDR")]
     pub admin_listen: Option<String>,
+    /// `--log-format`, which commands without a configuration have too.
+    #[arg(skip)]
+    pub log_format: Option<String>,
 }
 
 impl Flags {
     /// Returns the flags that are set, with their values.
     fn values(&self) -> BTreeMap<&'static str, String> {
         let license_file = self.license_file.as_ref();
-        [
+        let flags = [
             ("--listen", self.listen.clone()),
             ("--upstream-url", self.upstream_url.clone()),
             (
@@ -116,10 +132,11 @@ impl Flags {
             ("--insecure", self.insecure.then(|| "true".to_owned())),
             ("--log-format", self.log_format.clone()),
             ("--admin-listen", self.admin_listen.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(flag, value)| Some((flag, value?)))
-        .collect()
+        ];
+        let set = flags
+            .into_iter()
+            .filter_map(|(flag, value)| Some((flag, value?)));
+        set.collect()
     }
 }
 
@@ -158,68 +175,79 @@ impl fmt::Display for ConfigError {
 const LOCK_MARGIN: Duration = Duration::from_secs(5);
 
 /// The sections of the file, as far as they can be read without other files.
+#[derive(Debug, Clone)]
 struct Sections {
-    server: server::Server,
-    upstream: upstream::Upstream,
-    calls: operations::Config,
-    journal: journal::Journal,
-    telemetry: telemetry::Telemetry,
-    tls: tls::Tls,
-    callers: callers::Callers,
+    top: Top,
+    server: Server,
+    upstream: Upstream,
+    license: LicenseSource,
+    calls: Calls,
+    journal: Journal,
+    telemetry: Telemetry,
+    tls: Tls,
+    callers: BTreeMap<String, CallerTable>,
 }
 
 impl Sections {
     fn read(source: &mut Source<'_>) -> Self {
-        let server = server::read(source);
-        let upstream = upstream::read(source);
-        let calls = calls::read(source);
-        let journal = journal::read(source);
-        let telemetry = telemetry::read(source);
-        let tls = tls::read(source);
-        let callers = callers::read(source, tls.client_ca_file.is_some());
-        let is_closed = tls.certificate_file.is_some() && callers.are_configured();
-        if !server.listen.ip().is_loopback() && !is_closed && !server.insecure {
-            source.error("listen", server::EXPOSED);
-        }
-        Self {
+        let top = Top::read(source, "");
+        let server = Server::read(source, "server");
+        let upstream = Upstream::read(source, "upstream");
+        let license = upstream::license(source, upstream.license_file.as_ref());
+        let calls = Calls::read(source, "calls");
+        let journal = Journal::read(source, "journal");
+        let telemetry = Telemetry::read(source, "telemetry");
+        let tls = Tls::read(source, "tls");
+        let (has_tokens, has_ca) = (top.tokens_file.is_some(), tls.client_ca_file.is_some());
+        let sections = Self {
+            callers: callers::read(source, has_tokens, has_ca),
+            top,
             server,
             upstream,
+            license,
             calls,
             journal,
             telemetry,
             tls,
-            callers,
+        };
+        let is_closed = sections.tls.certificate_file.is_some() && sections.has_callers();
+        if is_exposed(sections.top.listen, is_closed, sections.top.insecure) {
+            source.error("listen", top::EXPOSED);
         }
+        sections
+    }
+
+    /// Returns whether callers are configured, so that everybody else is refused.
+    fn has_callers(&self) -> bool {
+        self.top.tokens_file.is_some() || !self.callers.is_empty()
     }
 
     /// Returns the configuration with a policy that serves everybody.
-    fn into_config(self, telemetry: crate::telemetry::Config) -> Config {
-        let request_ids = self.calls.request_ids;
-        let url = &self.upstream.config.transport.url;
-        let journal = crate::journal::Config {
-            upstream: self.upstream.name.unwrap_or_else(|| journal::name_of(url)),
-            lock_timeout: self.server.config.drain_delay
-                + self.server.config.drain_limit
-                + LOCK_MARGIN,
-            limits: request_ids,
-            ..self.journal.config
-        };
+    fn config(&self) -> Config {
+        let Self {
+            top,
+            server,
+            upstream,
+            ..
+        } = self;
+        let transport = upstream.config();
+        let operations = self.calls.config(upstream.write_horizon());
+        let name = upstream.name.clone();
         Config {
-            listen: self.server.listen,
-            insecure: self.server.insecure,
-            upstream: self.upstream.config,
-            operations: operations::Config {
-                write_horizon: self.upstream.write_horizon,
-                ..self.calls
+            listen: top.listen,
+            insecure: top.insecure,
+            journal: crate::journal::Config {
+                upstream: name.unwrap_or_else(|| journal::name_of(&transport.transport.url)),
+                lock_timeout: server.drain_delay + server.drain_limit + LOCK_MARGIN,
+                limits: operations.request_ids,
+                ..self.journal.config()
             },
-            journal,
-            defaults: self.upstream.defaults,
-            server: grpc::server::Config {
-                baggage_keys: self.telemetry.baggage_keys,
-                ..self.server.config
-            },
-            readiness_follows_upstream: self.server.readiness_follows_upstream,
-            probe_after: self.upstream.probe_after,
+            upstream: transport,
+            operations,
+            defaults: upstream.defaults(),
+            server: server.config(self.telemetry.baggage_keys.clone()),
+            readiness_follows_upstream: server.readiness_follows_upstream,
+            probe_after: upstream.probe_after,
             security: security::Config {
                 tls: None,
                 policy: Policy {
@@ -230,15 +258,17 @@ impl Sections {
                     tokens: Tokens::default(),
                 },
             },
-            telemetry,
-            audit: audit::Config {
-                timeout: self.journal.config.timeout,
-                ..self.telemetry.audit
-            },
-            admin_listen: self.telemetry.admin_listen,
+            telemetry: crate::telemetry::Config::default(),
+            audit: self.telemetry.audit(self.journal.timeout),
+            admin_listen: top.admin_listen,
             reloader: None,
         }
     }
+}
+
+/// Returns whether other machines reach an address without TLS or callers.
+fn is_exposed(listen: SocketAddr, is_closed: bool, insecure: bool) -> bool {
+    !listen.ip().is_loopback() && !is_closed && !insecure
 }
 
 impl Config {
@@ -246,9 +276,9 @@ impl Config {
     /// memory.
     #[must_use]
     pub fn new(url: Url, license: Option<License>) -> Self {
-        let environment = Snapshot::default();
+        let environment = Environment::default();
         let mut source = Source::new(File::default(), BTreeMap::new(), &environment);
-        let mut config = Sections::read(&mut source).into_config(Default::default());
+        let mut config = Sections::read(&mut source).config();
         config.journal.location = Location::Memory;
         config.journal.upstream = journal::name_of(&url);
         config.upstream.transport.url = url;
@@ -260,21 +290,21 @@ impl Config {
     ///
     /// # Errors
     /// Returns all errors that can be found.
-    pub fn load(flags: &Flags, environment: &impl Environment) -> Result<Self, Vec<ConfigError>> {
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, Vec<ConfigError>> {
         let mut file = reload::config_file(flags, environment);
-        let mut errors = Vec::new();
-        if let watched::Poll::Failed(problems) = reload::poll_config_file(&mut file) {
-            let problems = problems.into_iter();
-            errors.extend(problems.map(|(key, problem)| ConfigError::new(key, problem)));
-        }
+        let unreadable = reload::poll_config_file(&mut file)
+            .err()
+            .unwrap_or_default();
         let parsed = file.last.take().unwrap_or_default();
         let mut source = Source::new(parsed, flags.values(), environment);
+        for (key, problem) in unreadable {
+            source.push_error(ConfigError::new(key, problem));
+        }
         let sections = Sections::read(&mut source);
-        let (settings, found) = source.finish();
-        errors.extend(found);
-        let mut reloader = Reloader::new(flags, environment, file, settings, &sections);
-        let log_format = sections.telemetry.log_format;
-        let mut config = sections.into_config(Default::default());
+        let (settings, mut errors) = source.finish();
+        let mut config = sections.config();
+        let log_format = sections.top.log_format;
+        let mut reloader = Reloader::new(flags, environment, file, settings, sections);
         reloader.load(&mut config, &mut errors);
         config.telemetry = telemetry::from_environment(log_format, environment, &mut errors);
         config.reloader = Some(reloader);
@@ -289,8 +319,8 @@ impl Config {
     #[must_use]
     pub fn exposure(&self) -> Option<ConfigError> {
         let is_closed = self.security.tls.is_some() && self.security.policy.callers_only;
-        let exposed = !self.listen.ip().is_loopback() && !is_closed && !self.insecure;
-        exposed.then(|| ConfigError::new("listen", server::EXPOSED))
+        is_exposed(self.listen, is_closed, self.insecure)
+            .then(|| ConfigError::new("listen", top::EXPOSED))
     }
 
     /// Returns the configuration as it was loaded, as TOML that can be read back. Secrets are in
@@ -325,20 +355,23 @@ pub fn example() -> String {
 
 /// Returns every key but those of callers, with its default.
 fn keys() -> Vec<Setting> {
-    read_defaults(|_| {})
-}
-
-fn keys_with_caller(name: &str) -> Vec<Setting> {
     read_defaults(|source| {
-        callers::read_table(source, name, true, true);
+        Sections::read(source);
     })
 }
 
-fn read_defaults(more: impl FnOnce(&mut Source<'_>)) -> Vec<Setting> {
-    let environment = Snapshot::default();
+fn keys_with_caller(name: &str) -> Vec<Setting> {
+    let mut keys = keys();
+    keys.extend(read_defaults(|source| {
+        CallerTable::read(source, format!("callers.{name}"));
+    }));
+    keys
+}
+
+fn read_defaults(read: impl FnOnce(&mut Source<'_>)) -> Vec<Setting> {
+    let environment = Environment::default();
     let mut source = Source::new(File::default(), BTreeMap::new(), &environment);
-    Sections::read(&mut source);
-    more(&mut source);
+    read(&mut source);
     source.into_parts().0
 }
 
@@ -347,8 +380,27 @@ fn read_defaults(more: impl FnOnce(&mut Source<'_>)) -> Vec<Setting> {
 /// # Errors
 /// Returns all errors that can be found.
 pub fn telemetry(
-    flags: &Flags,
-    environment: &impl Environment,
+    log_format: Option<String>,
+    environment: &Environment,
 ) -> Result<crate::telemetry::Config, Vec<ConfigError>> {
-    telemetry::alone(flags, environment)
+    // The other keys of the section keep their defaults.
+    let flags = Flags {
+        log_format,
+        ..Flags::default()
+    };
+    const VARIABLE: &str = "FOLLOWME_LOG_FORMAT";
+    let variables = environment.variable(VARIABLE);
+    let variables = variables
+        .into_iter()
+        .map(|value| (VARIABLE.to_owned(), value));
+    let variables = variables.collect();
+    let mut source = Source::new(File::default(), flags.values(), &variables);
+    let top = Top::read(&mut source, "");
+    let (_, mut errors) = source.into_parts();
+    let config = telemetry::from_environment(top.log_format, environment, &mut errors);
+    if errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(errors)
+    }
 }

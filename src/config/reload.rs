@@ -10,14 +10,12 @@ use zeroize::Zeroizing;
 
 use super::{
     Config, ConfigError, Flags, Sections,
-    callers::Callers,
-    environment::{Environment, Snapshot},
+    environment::Environment,
     file::File,
     print,
     source::{self, Setting, Source},
-    tls::Tls,
-    upstream::{LicenseSource, Upstream},
-    watched::{Poll, Watched, WatchedFile},
+    upstream::LicenseSource,
+    watched::{Problem, Watched, WatchedFile, find},
 };
 use crate::{
     domain::License,
@@ -26,28 +24,33 @@ use crate::{
     telemetry::audit,
 };
 
-/// The TOML file, keyed by the option that names it.
-pub(super) type ConfigFile = Watched<File, 1>;
+const LICENSE: &str = "upstream.license_file";
+const CERTIFICATE: &str = "tls.certificate_file";
+const KEY: &str = "tls.key_file";
+const CLIENT_CA: &str = "tls.client_ca_file";
+const UPSTREAM: [&str; 3] = [
+    "upstream.ca_file",
+    "upstream.client_certificate_file",
+    "upstream.client_key_file",
+];
 
 /// Polls the files of a configuration.
 #[derive(Debug, Clone)]
 pub struct Reloader {
     flags: Flags,
-    environment: Snapshot,
-    file: ConfigFile,
+    environment: Environment,
+    file: Watched<File>,
     /// The configuration in force: of a changed file, only what needs no restart.
     settings: Vec<Setting>,
-    callers: Callers,
-    caller_license: bool,
-    license: LicenseSource,
-    require_client_certificate: bool,
-    tls: Watched<tls::Config, 3>,
-    tokens: Watched<Tokens, 1>,
+    sections: Sections,
+    tls: Watched<tls::Config>,
+    tokens: Watched<Tokens>,
     /// By key and path.
-    licenses: BTreeMap<(String, PathBuf), Watched<License, 1>>,
-    upstream: Watched<UpstreamFiles, 3>,
-    audit_key: Watched<Zeroizing<Vec<u8>>, 1>,
-    journal_keys: Watched<Option<Keys>, 1>,
+    licenses: BTreeMap<(String, PathBuf), Watched<License>>,
+    /// TLS to upstream, as PEM: the CAs, and our certificate with its key.
+    upstream: Watched<(Option<Vec<u8>>, Option<Zeroizing<Vec<u8>>>)>,
+    audit_key: Watched<Zeroizing<Vec<u8>>>,
+    journal_keys: Watched<Keys>,
 }
 
 /// What changed since the last poll.
@@ -65,72 +68,62 @@ pub struct Changes {
     pub restart: Vec<String>,
 }
 
-/// TLS to upstream, as PEM: the CAs, and our certificate with its key.
-type UpstreamFiles = (Option<Vec<u8>>, Option<Zeroizing<Vec<u8>>>);
-
-/// Returns the TOML file that a flag or a variable names.
-pub(super) fn config_file(flags: &Flags, environment: &impl Environment) -> ConfigFile {
+/// Watches the TOML file that a flag or a variable names.
+pub(super) fn config_file(flags: &Flags, environment: &Environment) -> Watched<File> {
     const VARIABLE: &str = "FOLLOWME_CONFIG";
-    match &flags.config {
-        Some(path) => Watched::new([("--config", Some(path))]),
-        None => {
-            let path = environment.variable(VARIABLE).map(PathBuf::from);
-            Watched::new([(VARIABLE, path.as_ref())])
-        }
-    }
+    let variable = environment.variable(VARIABLE).map(PathBuf::from);
+    Watched::new(match &flags.config {
+        Some(path) => Some(("--config".to_owned(), path.clone())),
+        None => variable.map(|path| (VARIABLE.to_owned(), path)),
+    })
+}
+
+/// Watches the files that keys name.
+fn watch<T>(settings: &[Setting], keys: &[&str]) -> Watched<T> {
+    let named = settings
+        .iter()
+        .filter(|setting| keys.contains(&&*setting.key));
+    Watched::new(named.filter_map(|setting| {
+        let path = setting.value.as_ref()?.as_str()?;
+        Some((setting.key.clone(), path.into()))
+    }))
 }
 
 /// Reads and parses the TOML file, if it changed.
-pub(super) fn poll_config_file(file: &mut ConfigFile) -> Poll {
-    file.poll(|[file]| {
-        let Some(file) = file else {
-            return Ok(File::default());
-        };
+pub(super) fn poll_config_file(file: &mut Watched<File>) -> Result<bool, Vec<Problem>> {
+    file.poll_file(|file| {
         File::parse(&file.path.display().to_string(), file.text()?)
-            .map_err(|(location, problem)| vec![(0, format!("{location}: {problem}"))])
+            .map_err(|(location, problem)| file.problem(format!("{location}: {problem}")))
     })
 }
 
 impl Reloader {
     pub(super) fn new(
         flags: &Flags,
-        environment: &impl Environment,
-        file: ConfigFile,
+        environment: &Environment,
+        file: Watched<File>,
         settings: Vec<Setting>,
-        sections: &Sections,
+        sections: Sections,
     ) -> Self {
-        let Sections {
-            upstream,
-            callers,
-            tls,
-            telemetry,
-            journal,
-            ..
-        } = sections;
         Self {
             flags: flags.clone(),
-            environment: Snapshot::new(environment, &settings),
+            environment: environment.clone(),
             file,
-            settings,
-            callers: callers.clone(),
-            caller_license: upstream.caller_license,
-            license: upstream.license.clone(),
-            require_client_certificate: tls.require_client_certificate,
-            tls: watch_tls(tls),
-            tokens: Watched::new([("tokens_file", callers.tokens_file.as_ref())]),
+            tls: watch(&settings, &[CERTIFICATE, KEY, CLIENT_CA]),
+            tokens: watch(&settings, &["tokens_file"]),
             licenses: BTreeMap::new(),
-            upstream: watch_upstream(upstream),
-            audit_key: Watched::new([(
-                "telemetry.audit_key_file",
-                telemetry.audit_key_file.as_ref(),
-            )]),
-            journal_keys: Watched::new([("journal.key_file", journal.key_file.as_ref())]),
+            upstream: watch(&settings, &UPSTREAM),
+            audit_key: watch(&settings, &["telemetry.audit_key_file"]),
+            journal_keys: watch(&settings, &["journal.key_file"]),
+            settings,
+            sections,
         }
     }
 
     /// Reads all files for the first time.
     pub(super) fn load(&mut self, config: &mut Config, errors: &mut Vec<ConfigError>) {
-        let poll = self.upstream.poll(|[ca, certificate, key]| {
+        let poll = self.upstream.poll(|files| {
+            let [ca, certificate, key] = UPSTREAM.map(|key| find(files, key));
             let mut identity = Zeroizing::new(Vec::new());
             for file in [certificate, key].into_iter().flatten() {
                 identity.extend_from_slice(&file.bytes);
@@ -140,29 +133,24 @@ impl Reloader {
             Ok((ca.map(|ca| ca.bytes.to_vec()), identity))
         });
         self.report(poll, errors);
-        if let Some((ca, identity)) = self.upstream.last.take() {
-            config.upstream.transport.ca = ca;
-            config.upstream.transport.identity = identity;
-        }
-        let poll = self.audit_key.poll(|[key]| {
-            let key = key.map(|file| file.bytes).unwrap_or_default();
-            let problem = format!("must hold at least {} bytes", audit::MIN_KEY_BYTES);
-            let is_long = key.len() >= audit::MIN_KEY_BYTES;
-            is_long.then_some(key).ok_or_else(|| vec![(0, problem)])
+        let (ca, identity) = self.upstream.last.take().unwrap_or_default();
+        config.upstream.transport.ca = ca;
+        config.upstream.transport.identity = identity;
+        let poll = self.audit_key.poll_file(|file| {
+            let problem = || format!("must hold at least {} bytes", audit::MIN_KEY_BYTES);
+            match file.bytes.len() >= audit::MIN_KEY_BYTES {
+                true => Ok(file.bytes.clone()),
+                false => Err(file.problem(problem())),
+            }
         });
         self.report(poll, errors);
         config.audit.key = self.audit_key.last.take();
-        let poll = self.journal_keys.poll(|[file]| {
-            let Some(file) = file else {
-                return Ok(None);
-            };
+        let poll = self.journal_keys.poll_file(|file| {
             let path = file.path.display();
-            let keys = Keys::parse(file.text()?);
-            keys.map(Some)
-                .map_err(|problem| vec![(0, format!("{path} {problem}"))])
+            Keys::parse(file.text()?).map_err(|problem| file.problem(format!("{path} {problem}")))
         });
         self.report(poll, errors);
-        config.journal.keys = self.journal_keys.last.take().flatten();
+        config.journal.keys = self.journal_keys.last.take();
 
         let before = errors.len();
         self.poll_tls(errors);
@@ -177,7 +165,7 @@ impl Reloader {
     fn check_policy(&self, policy: &Policy, are_readable: bool, errors: &mut Vec<ConfigError>) {
         for token in policy.tokens.iter() {
             let name = &token.caller;
-            if self.callers.tables.iter().all(|table| table.name() != name) {
+            if !self.sections.callers.contains_key(name) {
                 let problem = format!("holds a token of {name:?}, but there is no callers.{name}");
                 errors.push(source::error(&self.settings, "tokens_file", problem));
             }
@@ -188,9 +176,9 @@ impl Reloader {
         } else {
             needs_license(&policy.anonymous)
         };
-        if needed && are_readable && matches!(self.license, LicenseSource::Missing) {
+        if needed && are_readable && matches!(self.sections.license, LicenseSource::Missing) {
             errors.push(ConfigError::new(
-                "upstream.license_file",
+                LICENSE,
                 "is missing: set it, FOLLOWME_LICENSE_FILE, --license-file or FOLLOWME_LICENSE, or \
                  let callers send their own with upstream.caller_license = true",
             ));
@@ -209,17 +197,15 @@ impl Reloader {
         if self.poll_policy(&mut changes.errors) || is_configured {
             changes.policy = Some(self.policy());
         }
-        let upstream = self.upstream.poll(|_| Ok(UpstreamFiles::default()));
-        if !matches!(upstream, Poll::Unchanged) {
-            changes.restart.push("the files of [upstream]".to_owned());
-        }
-        let audit_key = self.audit_key.poll(|_| Ok(Zeroizing::default()));
-        if !matches!(audit_key, Poll::Unchanged) {
-            changes.restart.push("telemetry.audit_key_file".to_owned());
-        }
-        let journal_keys = self.journal_keys.poll(|_| Ok(None));
-        if !matches!(journal_keys, Poll::Unchanged) {
-            changes.restart.push("journal.key_file".to_owned());
+        // Their values are those of the start, so what the files hold now is not parsed.
+        for (name, has_changed) in [
+            ("the files of [upstream]", self.upstream.poll_contents()),
+            ("telemetry.audit_key_file", self.audit_key.poll_contents()),
+            ("journal.key_file", self.journal_keys.poll_contents()),
+        ] {
+            if has_changed {
+                changes.restart.push(name.to_owned());
+            }
         }
         changes
     }
@@ -247,41 +233,39 @@ impl Reloader {
         }
         self.settings = settings;
         changes.rendered = Some(self.rendered());
-        self.caller_license = sections.upstream.caller_license;
-        self.callers = Callers {
-            tokens_file: self.callers.tokens_file.take(),
-            ..sections.callers
-        };
+        self.sections.top.read_only = sections.top.read_only;
+        self.sections.upstream.caller_license = sections.upstream.caller_license;
+        self.sections.callers = sections.callers;
         true
     }
 
     /// Returns the configuration in force, redacted.
     pub(super) fn rendered(&self) -> String {
-        let is_variable = matches!(self.license, LicenseSource::Variable(_));
+        let is_variable = matches!(self.sections.license, LicenseSource::Variable(_));
         print::in_force(&self.settings, is_variable)
     }
 
     /// Polls the certificates. Returns whether they changed.
     fn poll_tls(&mut self, errors: &mut Vec<ConfigError>) -> bool {
-        let require_client_certificate = self.require_client_certificate;
-        let poll = self.tls.poll(|[certificate, key, client_ca]| {
-            let paths = [&certificate, &key, &client_ca]
-                .map(|file| file.as_ref().map(|file| file.path.display().to_string()));
-            let bytes = |file: Option<WatchedFile<'_>>| file.map(|file| file.bytes);
+        let require_client_certificate = self.sections.tls.require_client_certificate;
+        let poll = self.tls.poll(|files| {
+            let bytes = |key| find(files, key).map(|file| file.bytes.clone());
             let pem = tls::Pem {
-                certificate: bytes(certificate).unwrap_or_default().to_vec(),
-                key: bytes(key).unwrap_or_default(),
-                client_ca: bytes(client_ca).map(|ca| ca.to_vec()),
+                certificate: bytes(CERTIFICATE).unwrap_or_default().to_vec(),
+                key: bytes(KEY).unwrap_or_default(),
+                client_ca: bytes(CLIENT_CA).map(|ca| ca.to_vec()),
                 require_client_certificate,
             };
             tls::Config::new(&pem).map_err(|error| {
-                let at = match error {
-                    tls::Error::Certificate(_) | tls::Error::Rustls(_) => 0,
-                    tls::Error::Key | tls::Error::Mismatch => 1,
-                    tls::Error::ClientCa => 2,
+                let key = match error {
+                    tls::Error::Certificate(_) | tls::Error::Rustls(_) => CERTIFICATE,
+                    tls::Error::Key | tls::Error::Mismatch => KEY,
+                    tls::Error::ClientCa => CLIENT_CA,
                 };
-                let path = paths.into_iter().nth(at).flatten().unwrap_or_default();
-                vec![(at, format!("{path} {error}"))]
+                let file = find(files, key).into_iter();
+                let problem =
+                    |file: &WatchedFile| file.problem(format!("{} {error}", file.path.display()));
+                file.flat_map(problem).collect::<Vec<_>>()
             })
         });
         self.report(poll, errors)
@@ -289,15 +273,12 @@ impl Reloader {
 
     /// Polls the tokens and Licenses. Returns whether they changed.
     fn poll_policy(&mut self, errors: &mut Vec<ConfigError>) -> bool {
-        let poll = self.tokens.poll(|[file]| {
-            let Some(file) = file else {
-                return Ok(Tokens::default());
-            };
+        let poll = self.tokens.poll_file(|file| {
+            let path = file.path.display();
             Tokens::parse(file.text()?).map_err(|problems| {
-                let path = file.path.display();
                 let problems = problems.into_iter();
                 problems
-                    .map(|(line, problem)| (0, format!("{path}:{line} {problem}")))
+                    .flat_map(|(line, problem)| file.problem(format!("{path}:{line} {problem}")))
                     .collect()
             })
         });
@@ -306,96 +287,78 @@ impl Reloader {
         self.licenses.retain(|file, _| files.contains(file));
         for (key, path) in files {
             let watched = self.licenses.entry((key.clone(), path.clone()));
-            let watched = watched.or_insert_with(|| Watched::new([(&key, Some(&path))]));
-            let poll = watched.poll(|[file]| {
-                let text = file.as_ref().map_or(Ok(""), WatchedFile::text)?;
-                License::new(text.trim_end_matches(['\r', '\n']))
-                    .map_err(|rule| vec![(0, format!("the License in {} {rule}", path.display()))])
+            let watched = watched.or_insert_with(|| Watched::new([(key, path.clone())]));
+            let poll = watched.poll_file(|file| {
+                License::new(file.text()?.trim_end_matches(['\r', '\n'])).map_err(|rule| {
+                    file.problem(format!("the License in {} {rule}", path.display()))
+                })
             });
             changed |= self.report(poll, errors);
         }
         changed
     }
 
+    /// Returns the files of Licenses, each with the key that names it.
     fn license_files(&self) -> Vec<(String, PathBuf)> {
-        let mut files = Vec::new();
-        if let LicenseSource::File(path) = &self.license {
-            files.push(("upstream.license_file".to_owned(), path.clone()));
-        }
-        for table in &self.callers.tables {
-            files.extend(table.license_file());
-        }
-        files
+        let upstream = match &self.sections.license {
+            LicenseSource::File(path) => Some((LICENSE.to_owned(), path.clone())),
+            LicenseSource::Missing | LicenseSource::Variable(_) => None,
+        };
+        let callers = self.sections.callers.iter();
+        let callers = callers
+            .filter_map(|(name, table)| Some((license_key(name), table.license_file.clone()?)));
+        upstream.into_iter().chain(callers).collect()
     }
 
     /// Builds the policy. A caller whose own License was never read is left out: it must not get
     /// the License of another.
     fn policy(&self) -> Policy {
-        let read = |file: (String, PathBuf)| self.licenses.get(&file)?.last.clone();
-        let license = match &self.license {
+        let Sections {
+            top,
+            upstream,
+            callers,
+            ..
+        } = &self.sections;
+        let read =
+            |key: String, path: &PathBuf| self.licenses.get(&(key, path.clone()))?.last.clone();
+        let license = match &self.sections.license {
             LicenseSource::Missing => None,
-            LicenseSource::File(path) => read(("upstream.license_file".to_owned(), path.clone())),
+            LicenseSource::File(path) => read(LICENSE.to_owned(), path),
             LicenseSource::Variable(license) => license.clone(),
         };
-        let callers = self.callers.tables.iter().filter_map(|table| {
-            let license = match table.license_file() {
-                None => license.clone(),
-                Some(file) => Some(read(file)?),
-            };
-            Some(table.caller(license, self.caller_license).into())
-        });
         Policy {
-            callers_only: self.callers.are_configured(),
-            read_only: self.callers.read_only,
-            callers: callers.collect(),
+            callers_only: self.sections.has_callers(),
+            read_only: top.read_only,
             tokens: self.tokens.last.clone().unwrap_or_default(),
+            callers: callers
+                .iter()
+                .filter_map(|(name, table)| {
+                    let license = match &table.license_file {
+                        None => license.clone(),
+                        Some(path) => Some(read(license_key(name), path)?),
+                    };
+                    Some(table.caller(name, license, upstream.caller_license).into())
+                })
+                .collect(),
             anonymous: Caller {
-                brings_license: self.caller_license,
+                brings_license: upstream.caller_license,
                 ..Caller::anonymous(license.clone())
             },
         }
     }
 
-    /// Adds the errors of a poll, and returns whether it found a change.
-    fn report(&self, poll: Poll, errors: &mut Vec<ConfigError>) -> bool {
-        match poll {
-            Poll::Unchanged => false,
-            Poll::Changed => true,
-            Poll::Failed(problems) => {
-                let problems = problems.into_iter();
-                errors.extend(
-                    problems.map(|(key, problem)| source::error(&self.settings, &key, problem)),
-                );
-                false
-            }
-        }
+    /// Adds the errors of a poll, and returns whether it found a change that is good.
+    fn report(&self, poll: Result<bool, Vec<Problem>>, errors: &mut Vec<ConfigError>) -> bool {
+        poll.unwrap_or_else(|problems| {
+            let problems = problems.into_iter();
+            errors.extend(
+                problems.map(|(key, problem)| source::error(&self.settings, &key, problem)),
+            );
+            false
+        })
     }
 }
 
-fn watch_tls(tls: &Tls) -> Watched<tls::Config, 3> {
-    let certificate = tls.certificate_file.as_ref().zip(tls.key_file.as_ref());
-    Watched::new([
-        ("tls.certificate_file", certificate.map(|(file, _)| file)),
-        ("tls.key_file", certificate.map(|(_, key)| key)),
-        (
-            "tls.client_ca_file",
-            tls.client_ca_file
-                .as_ref()
-                .filter(|_| certificate.is_some()),
-        ),
-    ])
-}
-
-fn watch_upstream(upstream: &Upstream) -> Watched<UpstreamFiles, 3> {
-    Watched::new([
-        ("upstream.ca_file", upstream.ca_file.as_ref()),
-        (
-            "upstream.client_certificate_file",
-            upstream.client_certificate_file.as_ref(),
-        ),
-        (
-            "upstream.client_key_file",
-            upstream.client_key_file.as_ref(),
-        ),
-    ])
+fn license_key(caller: &str) -> String {
+    format!("callers.{caller}.license_file")
 }

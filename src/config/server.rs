@@ -1,114 +1,54 @@
-//! `listen`, `insecure` and `[server]`: the gRPC server.
+//! `[server]`: the gRPC server.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
-use super::{key::to_toml, source::Source};
+use super::section::{Check, section};
 use crate::grpc::{incoming, server};
 
-/// The default address of the gRPC server.
-pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
-
-/// The problem with a `listen` address that other machines reach without TLS or callers.
-pub(super) const EXPOSED: &str = "is not a loopback address; such addresses require TLS \
-                                  (tls.certificate_file, tls.key_file) and at least one caller \
-                                  (callers.NAME), or --insecure";
-
-pub(super) struct Server {
-    pub(super) listen: SocketAddr,
-    pub(super) insecure: bool,
-    pub(super) readiness_follows_upstream: bool,
-    pub(super) config: server::Config,
-}
-
-pub(super) fn read(source: &mut Source<'_>) -> Server {
-    let mut top = source.section("");
-    let listen = top
-        .key("listen")
-        .meaning(
-            "Address of the gRPC server. Port 0 lets the system choose a port. Non-loopback \
-             addresses require TLS and at least one caller, or `insecure`.",
-        )
-        .flag("--listen")
-        .parsed(DEFAULT_LISTEN, address, to_toml);
-    let insecure = top
-        .key("insecure")
-        .meaning("Allows a non-loopback address without TLS or without callers.")
-        .flag("--insecure")
-        .value(false);
-
-    let mut s = source.section("server");
-    Server {
-        listen,
-        insecure,
-        config: server::Config {
-            default_deadline: s
-                .key("default_deadline")
-                .meaning("Deadline of a call whose client sets none.")
-                .duration(Duration::from_secs(15)),
-            accept: incoming::Config {
-                max_connections: s
-                    .key("max_connections")
-                    .meaning(
-                        "Maximum number of open connections. The server closes any further one.",
-                    )
-                    .within(1..=1_000_000, 16_384),
-                handshake_timeout: s
-                    .key("handshake_timeout")
-                    .meaning(
-                        "Time limit of a new connection for the TLS handshake and the HTTP/2 \
-                         preface.",
-                    )
-                    .duration(Duration::from_secs(10)),
-                idle_timeout: s
-                    .key("idle_timeout")
-                    .meaning("Time after which the server closes a connection without calls.")
-                    .duration(Duration::from_secs(15 * 60)),
-            },
-            max_connection_age: s
-                .key("max_connection_age")
-                .meaning(
-                    "Age, give or take a tenth, at which the server asks a client to reconnect \
-                     (GOAWAY).",
-                )
-                .duration(Duration::from_secs(30 * 60)),
-            max_calls_per_connection: s
-                .key("max_calls_per_connection")
-                .meaning("Maximum number of concurrent calls on one connection.")
-                .within(1..=10_000, 200),
-            drain_delay: s
-                .key("drain_delay")
-                .meaning(
-                    "Graceful shutdown: time after SIGTERM during which health reports \
-                     NOT_SERVING while the server still accepts calls. May be \"0s\".",
-                )
-                .checked_duration(Duration::from_secs(5), |_| Ok(())),
-            drain_limit: s
-                .key("drain_limit")
-                .meaning(
-                    "Graceful shutdown: time limit after the drain delay for calls and writes in \
-                     flight.",
-                )
-                .duration(Duration::from_secs(30)),
-            reflection: s
-                .key("reflection")
-                .meaning(
-                    "Serves gRPC reflection. Once callers are configured, only they can use it.",
-                )
-                .value(true),
-            baggage_keys: Vec::new(),
-        },
-        readiness_follows_upstream: s
-            .key("readiness_follows_upstream")
-            .meaning("Reports NOT_SERVING in health also while upstream is unavailable.")
-            .value(false),
+section! {
+    /// `[server]`.
+    struct Server |key| {
+        /// Deadline of a call whose client sets none.
+        default_deadline: Duration = key.duration(Duration::from_secs(15)),
+        /// Maximum number of open connections. The server closes any further one.
+        max_connections: usize = key.within(1..=1_000_000, 16_384),
+        /// Time limit of a new connection for the TLS handshake and the HTTP/2 preface.
+        handshake_timeout: Duration = key.duration(Duration::from_secs(10)),
+        /// Time after which the server closes a connection without calls.
+        idle_timeout: Duration = key.duration(Duration::from_secs(15 * 60)),
+        /// Age, give or take a tenth, at which the server asks a client to reconnect (GOAWAY).
+        max_connection_age: Duration = key.duration(Duration::from_secs(30 * 60)),
+        /// Maximum number of concurrent calls on one connection.
+        max_calls_per_connection: u32 = key.within(1..=10_000, 200),
+        /// Graceful shutdown: time after SIGTERM during which health reports NOT_SERVING while the
+        /// server still accepts calls. May be "0s".
+        drain_delay: Duration = key.may_be_zero().duration(Duration::from_secs(5)),
+        /// Graceful shutdown: time limit after the drain delay for calls and writes in flight.
+        drain_limit: Duration = key.duration(Duration::from_secs(30)),
+        /// Serves gRPC reflection. Once callers are configured, only they can use it.
+        reflection: bool = key.value(true),
+        /// Reports NOT_SERVING in health also while upstream is unavailable.
+        readiness_follows_upstream: bool = key.value(false),
     }
 }
 
-/// Parses the address of a listener.
-pub(super) fn address(text: String) -> Result<SocketAddr, Vec<String>> {
-    let problem = || vec!["must be an IP address and a port, such as 127.0.0.1:50051".to_owned()];
-    text.parse().map_err(|_| problem())
+impl Check for Server {}
+
+impl Server {
+    pub(super) fn config(&self, baggage_keys: Vec<String>) -> server::Config {
+        server::Config {
+            accept: incoming::Config {
+                max_connections: self.max_connections,
+                handshake_timeout: self.handshake_timeout,
+                idle_timeout: self.idle_timeout,
+            },
+            reflection: self.reflection,
+            default_deadline: self.default_deadline,
+            max_calls_per_connection: self.max_calls_per_connection,
+            max_connection_age: self.max_connection_age,
+            drain_delay: self.drain_delay,
+            drain_limit: self.drain_limit,
+            baggage_keys,
+        }
+    }
 }

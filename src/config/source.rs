@@ -1,18 +1,18 @@
 //! Where values come from: a flag, else an environment variable, else the TOML file.
-//!
-//! [`Source`] hands out keys, and records each one with its value, its origin and its
-//! documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ConfigError, environment::Environment, file::File, key::Key};
+use serde::de::DeserializeOwned;
 
-/// Reads keys from flags, environment and file, and collects all errors.
+use super::{ConfigError, environment::Environment, file::File, section::Section};
+
+/// Reads keys from flags, environment and file. Records each key with its value, its origin and
+/// its documentation, and collects all errors.
 pub(super) struct Source<'a> {
     file: File,
     /// Flags as they are typed, with their values.
     flags: BTreeMap<&'static str, String>,
-    environment: &'a dyn Environment,
+    environment: &'a Environment,
     settings: Vec<Setting>,
     errors: Vec<ConfigError>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Setting {
     /// Whether a change takes effect without a restart.
     pub(super) reloaded: bool,
     pub(super) default: Option<toml::Value>,
-    /// A value for the example file, where there is no default.
+    /// A value for the example file, if there is no default.
     pub(super) example: Option<toml::Value>,
     pub(super) value: Option<toml::Value>,
     /// `None` for the default.
@@ -38,37 +38,50 @@ pub(super) struct Setting {
 
 /// Where a value comes from.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
-    Flag(&'static str),
-    Variable(String),
+pub(super) struct Origin {
+    /// The flag, the variable, or the key in the file.
+    pub(super) name: String,
     /// The location in the file, as `FILE:LINE`.
-    File(String),
+    location: Option<String>,
 }
 
 /// A value as it is written.
-pub(super) enum Raw {
+pub(super) enum Written {
     Toml(toml::Value),
-    /// From a flag or a variable.
+    /// In a flag or a variable.
     Text(String),
+}
+
+impl Written {
+    pub(super) fn typed<T: DeserializeOwned>(self) -> Result<T, String> {
+        let typed = match self {
+            Self::Toml(value) => value.try_into(),
+            // A string needs no quotes; anything else is written as in TOML.
+            Self::Text(text) => toml::Value::String(text.clone())
+                .try_into()
+                .or_else(|error| {
+                    let table = format!("value = {text}").parse::<toml::Table>();
+                    let value = table.ok().and_then(|mut table| table.remove("value"));
+                    value.map_or(Err(error), toml::Value::try_into)
+                }),
+        };
+        typed.map_err(|error: toml::de::Error| error.message().to_owned())
+    }
 }
 
 impl Setting {
     /// Makes an error about this key, named after the origin of its value.
     pub(super) fn error(&self, problem: impl Into<String>) -> ConfigError {
-        match &self.origin {
-            Some(Origin::Flag(name)) => ConfigError::new(*name, problem),
-            Some(Origin::Variable(name)) => ConfigError::new(name, problem),
-            Some(Origin::File(location)) => ConfigError {
-                location: Some(location.clone()),
-                ..ConfigError::new(&self.key, problem)
-            },
-            None => ConfigError::new(&self.key, problem),
+        let origin = self.origin.as_ref();
+        ConfigError {
+            location: origin.and_then(|origin| origin.location.clone()),
+            ..ConfigError::new(origin.map_or(&self.key, |origin| &origin.name), problem)
         }
     }
 }
 
 /// Makes an error about a key, named after the origin of its value.
-pub(super) fn error(settings: &[Setting], key: &str, problem: String) -> ConfigError {
+pub(super) fn error(settings: &[Setting], key: &str, problem: impl Into<String>) -> ConfigError {
     match settings.iter().find(|setting| setting.key == key) {
         Some(setting) => setting.error(problem),
         None => ConfigError::new(key, problem),
@@ -79,7 +92,7 @@ impl<'a> Source<'a> {
     pub(super) fn new(
         file: File,
         flags: BTreeMap<&'static str, String>,
-        environment: &'a dyn Environment,
+        environment: &'a Environment,
     ) -> Self {
         Self {
             file,
@@ -92,10 +105,7 @@ impl<'a> Source<'a> {
 
     /// Returns a section, whose keys are then read one by one; `""` for the top of the file.
     pub(super) fn section(&mut self, name: impl Into<String>) -> Section<'_, 'a> {
-        Section {
-            source: self,
-            name: name.into(),
-        }
+        Section::new(self, name)
     }
 
     /// Returns the names of the tables in a section.
@@ -104,23 +114,24 @@ impl<'a> Source<'a> {
     }
 
     /// Finds the value of a key, and records its origin.
-    pub(super) fn raw(&mut self, setting: &mut Setting) -> Option<Raw> {
+    pub(super) fn find(&mut self, setting: &mut Setting) -> Option<Written> {
         // The file's value is always consumed: an overridden key is not an unknown one.
         let in_file = self.file.take(&setting.key);
-        let flag = setting.flag.and_then(|name| self.flags.get_key_value(name));
-        let variable = setting.variable.as_ref();
-        let (origin, raw) = if let Some((name, value)) = flag {
-            (Origin::Flag(name), Raw::Text(value.clone()))
-        } else if let Some((name, value)) =
-            variable.and_then(|name| Some((name, self.environment.variable(name)?)))
-        {
-            (Origin::Variable(name.clone()), Raw::Text(value))
+        let in_flag = || Some((setting.flag?, self.flags.get(setting.flag?)?));
+        let in_variable = || {
+            let name = setting.variable.as_ref()?;
+            Some((name.clone(), self.environment.variable(name)?))
+        };
+        let (name, location, written) = if let Some((name, value)) = in_flag() {
+            (name.to_owned(), None, Written::Text(value.clone()))
+        } else if let Some((name, value)) = in_variable() {
+            (name, None, Written::Text(value))
         } else {
             let (location, value) = in_file?;
-            (Origin::File(location), Raw::Toml(value))
+            (setting.key.clone(), Some(location), Written::Toml(value))
         };
-        setting.origin = Some(origin);
-        Some(raw)
+        setting.origin = Some(Origin { name, location });
+        Some(written)
     }
 
     pub(super) fn record(&mut self, setting: Setting) {
@@ -133,7 +144,7 @@ impl<'a> Source<'a> {
 
     /// Adds an error about a key that was read, or about a variable.
     pub(super) fn error(&mut self, key: &str, problem: impl Into<String>) {
-        let error = error(&self.settings, key, problem.into());
+        let error = error(&self.settings, key, problem);
         self.errors.push(error);
     }
 
@@ -156,7 +167,7 @@ impl<'a> Source<'a> {
         self.environment.variable(name)
     }
 
-    /// Returns the keys that were read and all errors, without a look at what was not read.
+    /// Returns the keys that were read and all errors, whatever was not read.
     pub(super) fn into_parts(self) -> (Vec<Setting>, Vec<ConfigError>) {
         (self.settings, self.errors)
     }
@@ -164,27 +175,24 @@ impl<'a> Source<'a> {
     /// Returns the keys that were read and all errors. A key or variable that was not read is an
     /// error: it is unknown.
     pub(super) fn finish(mut self) -> (Vec<Setting>, Vec<ConfigError>) {
-        let sections: BTreeSet<&str> = self
-            .settings
-            .iter()
-            .filter_map(|setting| setting.key.split_once('.'))
-            .map(|(section, _)| section)
+        let keys = self.settings.iter().map(|setting| &setting.key);
+        let sections = keys
+            .filter_map(|key| Some(key.split_once('.')?.0))
             .collect();
-        let unknown = std::mem::take(&mut self.file).unread(&sections);
-        let unknown = unknown.into_iter().map(|(key, location)| ConfigError {
-            location: Some(location),
-            ..ConfigError::new(key, "is not a key")
-        });
-        self.errors.extend(unknown);
+        for (key, location) in std::mem::take(&mut self.file).unread(&sections) {
+            self.errors.push(ConfigError {
+                location: Some(location),
+                ..ConfigError::new(key, "is not a key")
+            });
+        }
         let known = known_variables(&self.settings);
-        let names = self.environment.names().into_iter();
-        let unknown = names.filter(|name| {
-            name.starts_with("FOLLOWME_") && !known.contains(name.as_str()) && !is_kubernetes(name)
-        });
-        self.errors.extend(
-            unknown
-                .map(|name| ConfigError::new(name, "is not an environment variable of followme")),
-        );
+        for name in self.environment.names() {
+            let is_ours = name.starts_with("FOLLOWME_") && !is_kubernetes(name);
+            if is_ours && !known.contains(name) {
+                let problem = "is not an environment variable of followme";
+                self.errors.push(ConfigError::new(name, problem));
+            }
+        }
         self.into_parts()
     }
 }
@@ -205,56 +213,4 @@ fn is_kubernetes(name: &str) -> bool {
         || name.contains("_SERVICE_PORT")
         || name.ends_with("_PORT")
         || name.contains("_PORT_")
-}
-
-/// A table of the file.
-pub(super) struct Section<'s, 'a> {
-    source: &'s mut Source<'a>,
-    name: String,
-}
-
-impl<'a> Section<'_, 'a> {
-    /// Starts to read a key of this section. Its variable is `FOLLOWME_` and the key in upper case,
-    /// with `_` for its dots; keys of callers have none, and take effect without a restart.
-    pub(super) fn key(&mut self, name: &str) -> Key<'_, 'a> {
-        let key = self.full(name);
-        let is_caller = key.starts_with("callers.");
-        let variable = format!("FOLLOWME_{}", key.to_ascii_uppercase().replace('.', "_"));
-        let setting = Setting {
-            key,
-            variable: (!is_caller).then_some(variable),
-            reloaded: is_caller,
-            ..Setting::default()
-        };
-        Key::new(self.source, setting)
-    }
-
-    /// Adds an error about a key of this section.
-    pub(super) fn error(&mut self, name: &str, problem: impl Into<String>) {
-        let key = self.full(name);
-        self.source.error(&key, problem);
-    }
-
-    /// Adds an error where only one of two keys is set.
-    pub(super) fn require_both<T>(&mut self, one: (&str, &Option<T>), other: (&str, &Option<T>)) {
-        for ((key, value), (missing, other)) in [(one, other), (other, one)] {
-            if value.is_some() && other.is_none() {
-                let missing = self.full(missing);
-                self.error(key, format!("requires {missing}"));
-            }
-        }
-    }
-
-    /// Returns whether a key is set, be it to a wrong value.
-    pub(super) fn is_set(&self, name: &str) -> bool {
-        self.source.origin(&self.full(name)).is_some()
-    }
-
-    fn full(&self, name: &str) -> String {
-        if self.name.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.name)
-        }
-    }
 }

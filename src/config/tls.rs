@@ -2,56 +2,39 @@
 
 use std::path::PathBuf;
 
-use super::source::Source;
+use super::section::{Check, Section, section};
 
-#[derive(Debug, Clone)]
-pub(super) struct Tls {
-    pub(super) certificate_file: Option<PathBuf>,
-    pub(super) key_file: Option<PathBuf>,
-    pub(super) client_ca_file: Option<PathBuf>,
-    pub(super) require_client_certificate: bool,
+section! {
+    /// `[tls]`.
+    struct Tls |key| {
+        /// Server certificate, followed by its intermediate certificates. Clients use TLS 1.2 or
+        /// 1.3.
+        certificate_file: Option<PathBuf> = key.path("/etc/followme/tls.pem"),
+        /// Private key of the server certificate.
+        key_file: Option<PathBuf> = key.path("/etc/followme/tls.key"),
+        /// CA certificates that client certificates are verified against; without it, clients are
+        /// not asked for a certificate.
+        client_ca_file: Option<PathBuf> = key.path("/etc/followme/callers-ca.pem"),
+        /// Refuses connections without a client certificate, those of health checks too.
+        require_client_certificate: bool = key.value(false),
+    }
 }
 
-pub(super) fn read(source: &mut Source<'_>) -> Tls {
-    let mut s = source.section("tls");
-    let tls = Tls {
-        certificate_file: s
-            .key("certificate_file")
-            .meaning(
-                "Server certificate, followed by its intermediate certificates. Clients use TLS \
-                 1.2 or 1.3.",
-            )
-            .path("/etc/followme/tls.pem"),
-        key_file: s
-            .key("key_file")
-            .meaning("Private key of the server certificate.")
-            .path("/etc/followme/tls.key"),
-        client_ca_file: s
-            .key("client_ca_file")
-            .meaning(
-                "CA certificates that client certificates are verified against; without it, \
-                 clients are not asked for a certificate.",
-            )
-            .path("/etc/followme/callers-ca.pem"),
-        require_client_certificate: s
-            .key("require_client_certificate")
-            .meaning(
-                "Refuses connections without a client certificate, those of health checks too.",
-            )
-            .value(false),
-    };
-    s.require_both(
-        ("certificate_file", &tls.certificate_file),
-        ("key_file", &tls.key_file),
-    );
-    if tls.client_ca_file.is_some() && tls.certificate_file.is_none() {
-        s.error(
+impl Check for Tls {
+    fn check(&self, section: &mut Section<'_, '_>) {
+        section.require_both(
+            ("certificate_file", &self.certificate_file),
+            ("key_file", &self.key_file),
+        );
+        section.ensure(
             "client_ca_file",
+            self.client_ca_file.is_none() || self.certificate_file.is_some(),
             "needs tls.certificate_file and tls.key_file",
         );
+        section.ensure(
+            "require_client_certificate",
+            !self.require_client_certificate || self.client_ca_file.is_some(),
+            "needs tls.client_ca_file",
+        );
     }
-    if tls.require_client_certificate && tls.client_ca_file.is_none() {
-        s.error("require_client_certificate", "needs tls.client_ca_file");
-    }
-    tls
 }

@@ -5,121 +5,124 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// `N` files, each under the key that names it, and the last good value that was parsed from them.
+/// Files, each under the key that names it, and the last good value that was parsed from them.
 #[derive(Clone)]
-pub(super) struct Watched<T, const N: usize> {
-    files: [(String, Option<PathBuf>); N],
-    /// The digest of what the last poll read.
-    digest: Option<[u8; 32]>,
+pub(super) struct Watched<T> {
+    files: Vec<(String, PathBuf)>,
+    /// What the last poll read; empty before the first.
+    read: Vec<Result<WatchedFile, Problem>>,
     pub(super) last: Option<T>,
 }
 
 /// A file and its contents.
-pub(super) struct WatchedFile<'a> {
-    pub(super) path: &'a Path,
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct WatchedFile {
+    pub(super) key: String,
+    pub(super) path: PathBuf,
     pub(super) bytes: Zeroizing<Vec<u8>>,
 }
 
-/// Problems, each with the index of its file.
-type Problems = Vec<(usize, String)>;
+/// What is wrong with a file: the key that names it, and the problem.
+pub(super) type Problem = (String, String);
 
-/// The outcome of a poll.
-#[must_use]
-pub(super) enum Poll {
-    /// The files are as they were at the last poll, or there are none.
-    Unchanged,
-    /// The files were read and parsed.
-    Changed,
-    /// The files changed, and cannot be read or parsed: problems, each with the key of its file.
-    Failed(Vec<(String, String)>),
-}
-
-impl<T, const N: usize> fmt::Debug for Watched<T, N> {
+impl<T> fmt::Debug for Watched<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The value may hold a private key.
-        let files = self.files.iter().filter_map(|(_, path)| path.as_ref());
-        f.debug_list().entries(files).finish()
+        f.debug_map()
+            .entries(self.files.iter().map(|(key, path)| (key, path)))
+            .finish()
     }
 }
 
-impl<T, const N: usize> Watched<T, N> {
+impl<T> Watched<T> {
     /// Watches the files that are given.
-    pub(super) fn new(files: [(&str, Option<&PathBuf>); N]) -> Self {
+    pub(super) fn new(files: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
         Self {
-            files: files.map(|(key, path)| (key.to_owned(), path.cloned())),
-            digest: None,
+            files: files.into_iter().collect(),
+            read: Vec::new(),
             last: None,
         }
     }
 
-    /// Reads the files, and parses them if they changed since the last poll.
+    /// Reads the files, and returns whether they changed since the last poll.
+    pub(super) fn poll_contents(&mut self) -> bool {
+        let read = self
+            .files
+            .iter()
+            .map(|(key, path)| WatchedFile::read(key, path));
+        let read: Vec<_> = read.collect();
+        let has_changed = self.read != read;
+        self.read = read;
+        has_changed
+    }
+
+    /// Reads the files, and parses them if they changed since the last poll. Returns whether they
+    /// changed.
+    ///
+    /// # Errors
+    /// The files changed, and cannot be read or parsed.
     pub(super) fn poll(
         &mut self,
-        parse: impl FnOnce([Option<WatchedFile<'_>>; N]) -> Result<T, Problems>,
-    ) -> Poll {
-        if self.files.iter().all(|(_, path)| path.is_none()) {
-            return Poll::Unchanged;
+        parse: impl FnOnce(&[&WatchedFile]) -> Result<T, Vec<Problem>>,
+    ) -> Result<bool, Vec<Problem>> {
+        if !self.poll_contents() {
+            return Ok(false);
         }
-        let contents = self.files.each_ref().map(|(_, path)| {
-            let path = path.as_deref()?;
-            let bytes = fs::read(path).map(Zeroizing::new);
-            Some((
-                path,
-                bytes.map_err(|error| format!("cannot read {}: {error}", path.display())),
-            ))
-        });
-        let mut hash = Sha256::new();
-        let mut unreadable = Problems::new();
-        for (index, content) in contents.iter().enumerate() {
-            let bytes = match content {
-                None => continue,
-                Some((_, Ok(bytes))) => bytes.as_slice(),
-                Some((_, Err(problem))) => {
-                    unreadable.push((index, problem.clone()));
-                    problem.as_bytes()
-                }
-            };
-            hash.update(bytes.len().to_be_bytes());
-            hash.update(bytes);
+        let unreadable = self.read.iter().filter_map(|file| file.clone().err());
+        let unreadable: Vec<_> = unreadable.collect();
+        if !unreadable.is_empty() {
+            return Err(unreadable);
         }
-        let digest = hash.finalize().into();
-        if self.digest.replace(digest) == Some(digest) {
-            return Poll::Unchanged;
-        }
-        let parsed = if unreadable.is_empty() {
-            parse(contents.map(|content| {
-                let (path, bytes) = content?;
-                let bytes = bytes.ok()?;
-                Some(WatchedFile { path, bytes })
-            }))
-        } else {
-            Err(unreadable)
-        };
-        match parsed {
-            Ok(value) => {
-                self.last = Some(value);
-                Poll::Changed
-            }
-            Err(problems) => Poll::Failed(
-                problems
-                    .into_iter()
-                    .filter_map(|(index, problem)| {
-                        let (key, _) = self.files.get(index)?;
-                        Some((key.clone(), problem))
-                    })
-                    .collect(),
-            ),
-        }
+        let files: Vec<_> = self.read.iter().flatten().collect();
+        self.last = Some(parse(&files)?);
+        Ok(true)
+    }
+
+    /// Polls a value that one file holds.
+    pub(super) fn poll_file(
+        &mut self,
+        parse: impl Fn(&WatchedFile) -> Result<T, Vec<Problem>>,
+    ) -> Result<bool, Vec<Problem>> {
+        self.poll(|files| {
+            files
+                .iter()
+                .map(|file| parse(file))
+                .last()
+                .unwrap_or(Err(Vec::new()))
+        })
     }
 }
 
-impl WatchedFile<'_> {
-    /// Returns the contents as text.
-    pub(super) fn text(&self) -> Result<&str, Problems> {
-        std::str::from_utf8(&self.bytes)
-            .map_err(|_| vec![(0, format!("{} is not UTF-8", self.path.display()))])
+impl WatchedFile {
+    fn read(key: &str, path: &Path) -> Result<Self, Problem> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Self {
+                key: key.to_owned(),
+                path: path.to_owned(),
+                bytes: Zeroizing::new(bytes),
+            }),
+            Err(error) => {
+                let problem = format!("cannot read {}: {error}", path.display());
+                Err((key.to_owned(), problem))
+            }
+        }
     }
+
+    /// Returns the contents as text.
+    pub(super) fn text(&self) -> Result<&str, Vec<Problem>> {
+        let path = self.path.display();
+        std::str::from_utf8(&self.bytes).map_err(|_| self.problem(format!("{path} is not UTF-8")))
+    }
+
+    /// Returns a problem of this file.
+    pub(super) fn problem(&self, problem: impl Into<String>) -> Vec<Problem> {
+        vec![(self.key.clone(), problem.into())]
+    }
+}
+
+/// Finds the file that a key names.
+pub(super) fn find<'a>(files: &[&'a WatchedFile], key: &str) -> Option<&'a WatchedFile> {
+    files.iter().copied().find(|file| file.key == key)
 }

@@ -1,6 +1,6 @@
 //! The configuration: its sources, what it checks, and how it names an error.
 
-use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use followme::{
     config::{Config, Environment, Flags},
@@ -10,32 +10,16 @@ use followme::{
 
 use crate::support::scratch;
 
-/// An environment of a test's own.
-#[derive(Default)]
-pub(crate) struct Variables(HashMap<&'static str, String>);
-
-impl Environment for Variables {
-    fn variable(&self, name: &str) -> Option<String> {
-        let value = self.0.get(name).cloned();
-        // No test leaves a journal behind, or waits for another's, unless it asks for that.
-        let in_memory = || (name == "FOLLOWME_JOURNAL_URL").then(|| "sqlite::memory:".to_owned());
-        value.or_else(in_memory).filter(|value| !value.is_empty())
-    }
-}
-
-pub(crate) fn variables<const N: usize>(variables: [(&'static str, &str); N]) -> Variables {
-    Variables(
-        variables
-            .into_iter()
-            .map(|(name, value)| (name, value.to_owned()))
-            .collect(),
-    )
-}
-
-impl FromIterator<(&'static str, String)> for Variables {
-    fn from_iter<T: IntoIterator<Item = (&'static str, String)>>(variables: T) -> Self {
-        Self(variables.into_iter().collect())
-    }
+/// Returns an environment of a test's own. No test leaves a journal behind, or waits for another's,
+/// unless it asks for that.
+pub(crate) fn variables<'a>(
+    variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Environment {
+    [("FOLLOWME_JOURNAL_URL", "sqlite::memory:")]
+        .into_iter()
+        .chain(variables)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Writes a file of a test's own.
@@ -148,7 +132,7 @@ fn every_key_of_the_file_is_applied() {
         config: Some(file("every.toml", &text)),
         ..Flags::default()
     };
-    let config = Config::load(&flags, &Variables::default()).expect("it is complete");
+    let config = Config::load(&flags, &variables([])).expect("it is complete");
     assert_eq!(config.listen.to_string(), "127.0.0.2:1");
     let upstream = &config.upstream;
     assert_eq!(
@@ -386,7 +370,7 @@ fn the_license_is_checked_and_never_printed() {
             license_file: Some(file(&format!("license-{name}"), &text)),
             ..Flags::default()
         };
-        let found = Config::load(&flags, &Variables::default()).expect_err("it is no License");
+        let found = Config::load(&flags, &variables([])).expect_err("it is no License");
         assert_eq!(found.len(), 1, "{name}");
         assert_eq!(found[0].key, "--license-file");
         assert!(!found[0].to_string().contains(secret), "{name}");
@@ -419,7 +403,7 @@ fn no_license_is_required_if_callers_bring_theirs() {
         upstream_url: Some("http://127.0.0.1:8080".to_owned()),
         ..Flags::default()
     };
-    let config = Config::load(&flags, &Variables::default()).expect("it is complete");
+    let config = Config::load(&flags, &variables([])).expect("it is complete");
     assert!(config.security.policy.anonymous.license.is_none());
 }
 
@@ -434,8 +418,8 @@ fn an_invalid_opentelemetry_variable_is_named() {
         ("OTEL_METRICS_EXPORTER", "prometheus"),
     ] {
         let environment = variables([endpoint, (name, value)]);
-        let found = followme::config::telemetry(&Flags::default(), &environment)
-            .expect_err("it is a config error");
+        let found =
+            followme::config::telemetry(None, &environment).expect_err("it is a config error");
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].key, name);
     }

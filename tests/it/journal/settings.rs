@@ -3,15 +3,15 @@
 use std::{fs, path::Path};
 
 use followme::{
-    config::{Config, Flags},
+    config::{Config, Environment, Flags},
     journal::{Journal, Location},
 };
 
 use super::{body, claim_new, directory, resolve_and_continue, write};
-use crate::config::{Variables, variables};
+use crate::config::variables;
 
 /// Loads a TOML file.
-fn load(directory: &Path, toml: &str, environment: &Variables) -> Result<Config, String> {
+fn load(directory: &Path, toml: &str, environment: &Environment) -> Result<Config, String> {
     let path = directory.join("followme.toml");
     let head = "[upstream]\nurl = \"http://127.0.0.1:1/prefix\"\n";
     fs::write(&path, format!("{head}{toml}")).unwrap();
@@ -25,7 +25,7 @@ fn load(directory: &Path, toml: &str, environment: &Variables) -> Result<Config,
     })
 }
 
-fn from_file() -> Variables {
+fn from_file() -> Environment {
     variables([("FOLLOWME_JOURNAL_URL", ""), ("FOLLOWME_LICENSE", "KEY")])
 }
 
@@ -42,11 +42,7 @@ async fn the_journal_is_where_the_configuration_says() {
     let of = |names: &[(&'static str, &str)]| {
         let mut all = vec![("FOLLOWME_JOURNAL_URL", ""), ("FOLLOWME_LICENSE", "KEY")];
         all.extend(names);
-        let all = all
-            .into_iter()
-            .map(|(name, value)| (name, value.to_owned()));
-        let all: Variables = all.collect();
-        load(&directory, "", &all).map(|config| config.journal.location)
+        load(&directory, "", &variables(all)).map(|config| config.journal.location)
     };
     let home = ("HOME", "/h");
     let xdg = ("XDG_STATE_HOME", "/x");

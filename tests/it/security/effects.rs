@@ -30,7 +30,7 @@ use tonic_types::StatusExt as _;
 
 use super::support::{Directory, Facade};
 use crate::{
-    config::{Variables, variables},
+    config::variables,
     resilience::upstream_tls::in_front,
     support::certificates::Authority,
     support::raw_http::PATIENCE,
@@ -259,7 +259,7 @@ async fn the_address_and_the_upstream_are_those_of_the_file() {
         config: Some(dir.path("followme.toml")),
         ..Flags::default()
     };
-    let config = Config::load(&flags, &Variables::default()).expect("complete");
+    let config = Config::load(&flags, &variables([])).expect("complete");
     let app = App::build(config).await.expect("a free port");
     let addr = app.local_addr().expect("an address");
     assert_eq!(addr.ip().to_string(), "127.0.0.3");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use followme::config::{Config, Flags};
 
-use crate::config::{Variables, file};
+use crate::config::{file, variables};
 
 const EXAMPLE: &str = include_str!("../../../deploy/followme.example.toml");
 
@@ -70,7 +70,7 @@ fn the_example_file_loads_with_its_examples_except_for_missing_files() {
         config: Some(toml.clone()),
         ..Flags::default()
     };
-    let errors = Config::load(&flags, &Variables::default()).expect_err("no files");
+    let errors = Config::load(&flags, &variables([])).expect_err("no files");
     for error in &errors {
         assert!(error.problem.starts_with("cannot read "), "{error}");
         let location = error.location.as_deref().expect("a location");
@@ -118,7 +118,7 @@ fn the_example_file_shows_every_key_of_a_caller() {
         config: Some(file("example-caller.toml", &text)),
         ..Flags::default()
     };
-    let printed = Config::load(&flags, &Variables::default())
+    let printed = Config::load(&flags, &variables([]))
         .expect("complete")
         .redacted();
     let section = printed.split("[callers.portal]\n").nth(1).expect("a table");

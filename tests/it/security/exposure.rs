@@ -8,11 +8,7 @@ use followme::{
 };
 
 use super::support::{Directory, token_line};
-use crate::{
-    config::{Variables, variables},
-    support::certificates::Authority,
-    support::config,
-};
+use crate::{config::variables, support::certificates::Authority, support::config};
 
 const TLS: &str =
     "[tls]\ncertificate_file = \"{dir}/server.pem\"\nkey_file = \"{dir}/server.key\"\n";
@@ -124,11 +120,11 @@ fn config_errors_about_callers_and_certificates_have_their_location() {
             ("callers.batch.methods", ":16"),
             ("callers.portal.certificate_names", ":7"),
             ("callers.portal.certificate_names", ":7"),
-            ("callers.portal.certificate_names", ":7"),
             ("callers.portal.methods", ":9"),
             ("callers.portal.accounts", ":8"),
             ("callers.portal.denied_destinations", ":10"),
             ("callers.portal.writes_per_minute", ":11"),
+            ("callers.portal.certificate_names", ":7"),
             ("callers.portal.colour", ":13"),
             ("tls.certificate_file", ":3"),
             ("callers.portal.license_file", ":12"),
@@ -166,39 +162,26 @@ fn a_caller_without_credentials_and_shared_names_are_config_errors() {
 
 #[test]
 fn an_unknown_variable_is_a_config_error_unless_kubernetes_sets_it() {
-    struct Names(Vec<&'static str>);
-    impl followme::config::Environment for Names {
-        fn variable(&self, name: &str) -> Option<String> {
-            match name {
-                "FOLLOWME_UPSTREAM_URL" => Some("http://127.0.0.1:9".to_owned()),
-                "FOLLOWME_LICENSE" => Some("KEY".to_owned()),
-                "FOLLOWME_JOURNAL_URL" => Some("sqlite::memory:".to_owned()),
-                "FOLLOWME_CALLS_MAX_NUMBERS" => Some("7".to_owned()),
-                "FOLLOWME_CALLS_STRICT_FIELDS" => Some("[\"name\"]".to_owned()),
-                "FOLLOWME_READ_ONLY" => Some("true".to_owned()),
-                _ => None,
-            }
-        }
-
-        fn names(&self) -> Vec<String> {
-            self.0.iter().map(|name| (*name).to_owned()).collect()
-        }
-    }
-    let known = vec![
-        "FOLLOWME_LICENSE",
-        "FOLLOWME_UPSTREAM_URL",
-        "FOLLOWME_PORT",
-        "FOLLOWME_PORT_50051_TCP_ADDR",
-        "FOLLOWME_SERVICE_HOST",
-        "FOLLOWME_SERVICE_PORT_GRPC",
-        "PATH",
+    let known = [
+        ("FOLLOWME_LICENSE", "KEY"),
+        ("FOLLOWME_UPSTREAM_URL", "http://127.0.0.1:9"),
+        ("FOLLOWME_CALLS_MAX_NUMBERS", "7"),
+        ("FOLLOWME_CALLS_STRICT_FIELDS", "[\"name\"]"),
+        ("FOLLOWME_READ_ONLY", "true"),
+        ("FOLLOWME_PORT", "tcp://127.0.0.1:1"),
+        ("FOLLOWME_PORT_50051_TCP_ADDR", "127.0.0.1"),
+        ("FOLLOWME_SERVICE_HOST", "127.0.0.1"),
+        ("FOLLOWME_SERVICE_PORT_GRPC", "50051"),
+        ("PATH", "/bin"),
     ];
-    let config = Config::load(&Flags::default(), &Names(known.clone())).expect("complete");
+    let config = Config::load(&Flags::default(), &variables(known)).expect("complete");
     assert_eq!(config.operations.max_numbers, 7);
     assert!(config.security.policy.read_only);
     assert!(config.redacted().contains("strict_fields = [\"name\"]\n"));
-    let unknown = [known, vec!["FOLLOWME_UPSTREAM_TIMEOUT"]].concat();
-    let errors = Config::load(&Flags::default(), &Names(unknown)).expect_err("a error");
+    let unknown = known
+        .into_iter()
+        .chain([("FOLLOWME_UPSTREAM_TIMEOUT", "1s")]);
+    let errors = Config::load(&Flags::default(), &variables(unknown)).expect_err("a error");
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].key, "FOLLOWME_UPSTREAM_TIMEOUT");
 }
@@ -240,6 +223,6 @@ fn the_printed_configuration_can_be_loaded_and_shows_no_secret() {
         config: Some(dir.path("followme.toml")),
         ..Flags::default()
     };
-    let again = Config::load(&flags, &Variables::default()).expect("it can be read back");
+    let again = Config::load(&flags, &variables([])).expect("it can be read back");
     assert_eq!(again.redacted(), printed);
 }

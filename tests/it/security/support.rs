@@ -36,7 +36,7 @@ use tonic::{
 };
 
 use crate::{
-    config::Variables,
+    config::variables,
     support::certificates::{Authority, Identity},
     support::raw_http::PATIENCE,
     support::{LICENSE, channel, demo, install_telemetry, list, scratch, with_metadata},
@@ -90,7 +90,7 @@ impl Directory {
             license_file: Some(self.path("license")),
             ..Flags::default()
         };
-        let mut config = Config::load(&flags, &Variables::default())?;
+        let mut config = Config::load(&flags, &variables([]))?;
         // Not among the output of the tests.
         config.audit.file.get_or_insert("/dev/null".into());
         Ok(config)
