@@ -34,6 +34,9 @@ const UPSTREAM: [&str; 3] = [
     "upstream.client_key_file",
 ];
 
+/// TLS to upstream, as PEM: the CAs, and our certificate with its key.
+type UpstreamFiles = (Option<Vec<u8>>, Option<Zeroizing<Vec<u8>>>);
+
 /// Polls the files of a configuration.
 #[derive(Debug, Clone)]
 pub struct Reloader {
@@ -47,8 +50,7 @@ pub struct Reloader {
     tokens: Watched<Tokens>,
     /// By key and path.
     licenses: BTreeMap<(String, PathBuf), Watched<License>>,
-    /// TLS to upstream, as PEM: the CAs, and our certificate with its key.
-    upstream: Watched<(Option<Vec<u8>>, Option<Zeroizing<Vec<u8>>>)>,
+    upstream: Watched<UpstreamFiles>,
     audit_key: Watched<Zeroizing<Vec<u8>>>,
     journal_keys: Watched<Keys>,
 }
