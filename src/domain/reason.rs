@@ -49,6 +49,10 @@ pub enum Reason {
     DeadlineExceeded,
     ReplaceIncomplete,
     ServiceUnknown,
+    MethodUnknown,
+    UnsupportedCall,
+    MalformedMessage,
+    MessageTooLarge,
     InternalError,
 }
 

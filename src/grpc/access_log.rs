@@ -16,7 +16,7 @@ use tonic::{Code, Status, body::Body};
 use tower::{BoxError, Service};
 use tracing::Span;
 
-use super::incoming::Peer;
+use super::incoming::{ActiveCall, Peer};
 use crate::telemetry::{
     in_flight::{Calls, Progress},
     metrics, names,
@@ -39,6 +39,7 @@ where
         progress,
         span: Span::none(),
         peer: request.extensions().get::<Peer>().cloned(),
+        _active: request.extensions().get::<Peer>().map(Peer::track),
         begun: Instant::now(),
         received: Arc::default(),
         sent: 0,
@@ -76,6 +77,8 @@ struct ObservedCall {
     progress: Progress,
     span: Span,
     peer: Option<Peer>,
+    /// Until then the connection is not idle.
+    _active: Option<ActiveCall>,
     begun: Instant,
     received: Arc<AtomicU64>,
     sent: u64,
@@ -124,8 +127,9 @@ impl Drop for ObservedCall {
         let peer = self.peer.as_ref().map(|peer| peer.remote.to_string());
         let upstream = self.progress.upstream_requests();
         let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
-        // Balancers check the health all day long; their lines would hide the others.
-        let is_health = method.starts_with("grpc.health.v1.");
+        // Balancers check the health, or a path that is not served, all day long; their lines would
+        // hide the others.
+        let is_probe = method.starts_with("grpc.health.v1.") || method == names::OTHER;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -144,7 +148,7 @@ impl Drop for ObservedCall {
             };
         }
         self.span.in_scope(|| {
-            if is_health {
+            if is_probe {
                 line!(debug);
             } else {
                 line!(info);

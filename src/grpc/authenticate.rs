@@ -6,7 +6,7 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::Service;
 
-use super::{incoming::Peer, pb::SERVICE, status};
+use super::{incoming::Peer, pb::SERVICE, status, streaming::is_reflection};
 use crate::{
     security::{Authorizer, Caller, Denied, Unauthenticated},
     telemetry::{in_flight::Progress, names},
@@ -15,15 +15,21 @@ use crate::{
 /// The service that needs no credentials: balancers, which check the health, have none.
 const HEALTH: &str = "grpc.health.v1.Health";
 
-/// Puts the [`Caller`] into the extensions of the request as an `Arc`, or refuses the call.
+/// Puts the [`Caller`] into the extensions of the request as an `Arc`, or refuses the call. A path
+/// that is not served is UNIMPLEMENTED for everybody: balancers probe such paths.
 pub(super) async fn authenticate<S>(
     authorizer: Arc<Authorizer>,
+    serves_reflection: bool,
     mut request: Request<Body>,
     mut next: S,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
+    let path = request.uri().path();
+    if names::method(path) == names::OTHER || is_reflection(path) && !serves_reflection {
+        return Ok(status::unknown_method().into_http());
+    }
     if service_and_method(&request).is_none_or(|(service, _)| service != HEALTH) {
         match caller(&authorizer, &request) {
             Ok(caller) => {

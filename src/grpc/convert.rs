@@ -11,14 +11,19 @@ use crate::{
     operations::{ListRequest, NumberView, StepOutcome, StepReport},
 };
 
-/// The paths of FollowMeNumber that a caller cannot set.
-const OUTPUT_ONLY: [&str; 5] = [
+/// The paths of FollowMeNumber that an update ignores: the output-only ones (AIP-203), the ids,
+/// which name the number, and its etag, which is checked. Clients that send back what they read
+/// name them all.
+const IGNORED: [&str; 5] = [
     "account_id",
     "number_id",
     "follow_me_id",
     "etag",
     "unrecognized",
 ];
+
+/// The most paths of a mask. There are 16 fields.
+const MAX_PATHS: usize = 100;
 
 /// Converts an account id.
 pub(super) fn account(id: i32, path: &str, violations: &mut Violations) -> Option<AccountId> {
@@ -173,6 +178,14 @@ pub(super) fn mask(
             "must name the fields to change, for example {\"paths\": [\"name\"]}",
         );
     }
+    if paths.len() > MAX_PATHS {
+        let count = paths.len();
+        violations.push(
+            "update_mask",
+            format!("names {count} paths; send at most {MAX_PATHS}"),
+        );
+        return FieldSet::empty();
+    }
     let mut named = FieldSet::empty();
     for path in paths {
         if path == "*" {
@@ -185,24 +198,52 @@ pub(super) fn mask(
                     "is named by update_mask but absent: set it, since upstream cannot unset a field",
                 );
             }
-        } else if OUTPUT_ONLY.contains(&path.as_str()) {
-            violations.push(
-                "update_mask",
-                format!("names {path}, which cannot be changed"),
-            );
-        } else {
-            let names: Vec<&str> = FieldSet::all().iter().map(Field::name).collect();
-            violations.push(
-                "update_mask",
-                format!(
-                    "names an unknown field, {:?}; known are {}",
-                    path.chars().take(40).collect::<String>(),
-                    names.join(", ")
-                ),
-            );
+        } else if !is_ignored(path) {
+            violations.push("update_mask", unknown_path(path));
         }
     }
     named
+}
+
+/// Checks that a mask that names the etag of the number does not name another one than the request.
+pub(super) fn one_etag(request: &pb::UpdateRequest, of_number: &str, violations: &mut Violations) {
+    let paths = request.update_mask.iter().flat_map(|mask| &mask.paths);
+    let differs = ![request.etag.as_str(), ""].contains(&of_number) && !request.etag.is_empty();
+    if differs && paths.clone().any(|path| path == "etag") {
+        violations.push(
+            "number.etag",
+            "differs from the etag of the request, and cannot be changed",
+        );
+    }
+}
+
+/// Returns whether a path of a mask is ignored: an entry of a map is a part of it.
+fn is_ignored(path: &str) -> bool {
+    let field = path.split_once('.').map_or(path, |(field, _)| field);
+    IGNORED.contains(&path) || field == "unrecognized"
+}
+
+/// Returns what is wrong with a path, and the path that is meant, if it is one in another case.
+fn unknown_path(path: &str) -> String {
+    let shown: String = path.chars().take(40).collect();
+    let fields = FieldSet::all();
+    let known = fields.iter().map(Field::name);
+    let letters = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
+    let asked = letters(path.strip_prefix("number.").unwrap_or(path));
+    let meant = known
+        .clone()
+        .chain(IGNORED)
+        .find(|known| letters(known) == asked);
+    match meant {
+        Some(meant) => format!("names an unknown field, {shown:?}: write {meant:?}"),
+        None => {
+            let known: Vec<&str> = known.collect();
+            format!(
+                "names an unknown field, {shown:?}; known are {}",
+                known.join(", ")
+            )
+        }
+    }
 }
 
 /// Returns the message of a number that may be only planned.

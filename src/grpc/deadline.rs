@@ -11,29 +11,38 @@ use std::{
 
 use http::{HeaderMap, Request, Response};
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-use super::{
-    incoming::Peer,
-    status,
-    streaming::{StreamingBody, is_streaming},
-};
+use super::status;
 
-/// How long before the caller's deadline the reply leaves, at most, so that it arrives in time.
+/// How long before the caller's deadline the reply leaves, so that it arrives in time: at most a
+/// tenth of the timeout.
 const REPLY_MARGIN: Duration = Duration::from_millis(50);
+
+/// From this timeout on, gRPC's C core (C++, Python, Ruby, PHP) rounds `grpc-timeout` up, by up to
+/// a hundredth: the caller gives up earlier than it says.
+const ROUNDED_FROM: Duration = Duration::from_secs(10);
 
 /// The instants of a call.
 #[derive(Debug, Clone, Copy)]
 struct Deadlines {
-    /// When its handler replies: 50 ms, at most a tenth of the timeout, before the deadline.
+    /// When its handler replies: a margin before the deadline.
     reply_by: Instant,
     /// When a call is answered whose message has not arrived: a message has the default timeout at
     /// most, whatever timeout the caller sets.
     receive_by: Instant,
     /// When a streaming response ends; `None` where the caller sets no timeout.
     stream_until: Option<Instant>,
+}
+
+/// Returns how long before its deadline a call with this timeout is answered.
+fn margin(timeout: Duration) -> Duration {
+    let rounding = match timeout >= ROUNDED_FROM {
+        true => timeout / 100,
+        false => Duration::ZERO,
+    };
+    REPLY_MARGIN.min(timeout / 10) + rounding
 }
 
 impl Deadlines {
@@ -48,7 +57,7 @@ impl Deadlines {
         let timeout = set
             .filter(|timeout| now.checked_add(*timeout).is_some())
             .unwrap_or(default);
-        let margin = REPLY_MARGIN.min(timeout / 10);
+        let margin = margin(timeout);
         let reply_by = now + (timeout - margin);
         Self {
             reply_by,
@@ -62,6 +71,7 @@ impl Deadlines {
 #[derive(Debug, Clone)]
 pub(super) struct ReplyDeadline {
     reply_by: Instant,
+    of_caller: Option<Instant>,
     claimed: Arc<AtomicBool>,
 }
 
@@ -71,15 +81,17 @@ impl ReplyDeadline {
         self.claimed.store(true, Ordering::Relaxed);
         self.reply_by
     }
+
+    /// Returns when a streaming response ends; `None` if the caller sets no timeout.
+    pub(super) fn of_caller(&self) -> Option<Instant> {
+        self.of_caller
+    }
 }
 
-/// Ends a call at its deadline, and a streaming response also when the server stops.
-///
-/// tonic does that too, but answers CANCELLED. Once the request has arrived whole, the handler
-/// answers at the deadline, because it alone knows the outcome; this is for calls before that.
+/// Ends a call at its deadline. Once the request has arrived whole, the handler answers at the
+/// deadline, because it alone knows the outcome; this is for calls before that.
 pub(super) fn deadline<S>(
     default: Duration,
-    stopping: &CancellationToken,
     mut request: Request<Body>,
     mut next: S,
 ) -> impl Future<Output = Result<Response<Body>, S::Error>> + use<S>
@@ -88,26 +100,24 @@ where
 {
     // Counted from here, before the first poll.
     let deadlines = Deadlines::new(request.headers(), default);
-    let stopping = is_streaming(request.uri().path()).then(|| stopping.clone());
     let claimed = Arc::new(AtomicBool::new(false));
     request.extensions_mut().insert(ReplyDeadline {
         reply_by: deadlines.reply_by,
+        of_caller: deadlines.stream_until,
         claimed: Arc::clone(&claimed),
     });
-    let activity = request.extensions().get::<Peer>().map(Peer::track);
-    let response = next.call(request);
+    let is_doubled = request.headers().get_all("grpc-timeout").iter().count() > 1;
+    let response = (!is_doubled).then(|| next.call(request));
     async move {
+        let Some(response) = response else {
+            return Ok(status::doubled_timeout().into_http());
+        };
         let mut response = pin!(response);
         // Lets the server see first whether the call is still wanted: of calls that were cancelled
         // together with their beginning, none may cost an upstream connection.
         tokio::task::yield_now().await;
         match timeout_at(deadlines.receive_by, &mut response).await {
-            Ok(response) => response.map(|response| match stopping {
-                None => response,
-                Some(stopping) => response.map(|body| {
-                    StreamingBody::wrap(body, deadlines.stream_until, stopping, activity)
-                }),
-            }),
+            Ok(response) => response,
             // On a busy machine the handler is late, but its reply is on its way.
             Err(_) if claimed.load(Ordering::Relaxed) => response.await,
             Err(_) => Ok(status::deadline_exceeded().into_http()),
@@ -151,16 +161,29 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 Ok::<_, std::convert::Infallible>(Status::ok("").into_http::<Body>())
             });
-            let stopping = CancellationToken::new();
             let default = Duration::from_secs(1);
-            let layer =
-                Middleware(move |request, next| deadline(default, &stopping, request, next));
+            let layer = Middleware(move |request, next| deadline(default, request, next));
             let mut service = layer.layer(handler);
             let answer = service.call(Request::new(Body::empty())).await.unwrap();
             assert_eq!(answer.headers()["grpc-status"], code);
             // Health checks never call upstream, so their deadline must not blame it.
             let status = Status::from_header_map(answer.headers()).unwrap();
             assert!(!status.message().contains("upstream"), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_reply_leaves_before_the_deadline_that_the_caller_did_not_round() {
+        for (timeout, wanted) in [
+            (20, 2),
+            (400, 40),
+            (9_990, 50),
+            (10_099, 150),
+            (30_099, 350),
+            (121_000, 1_260),
+        ] {
+            let margin = margin(Duration::from_millis(timeout));
+            assert_eq!(margin.as_millis(), wanted, "{timeout} ms");
         }
     }
 

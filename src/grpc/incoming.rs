@@ -1,8 +1,7 @@
-//! The connections of the gRPC server: their cap, their handshake, their idle timeout.
+//! The connections of the gRPC server: their cap and their handshake.
 //!
-//! Plain tonic keeps a silent connection for ever. Here a connection reaches the server only after
-//! the preface of HTTP/2 has arrived, within a timeout; their number has a cap; one without calls
-//! is closed after the idle timeout; and no connection's error ends the server.
+//! A connection reaches the server only after the preface of HTTP/2 has arrived, within a timeout;
+//! their number has a cap; and no connection's error ends the server.
 
 use std::{
     io,
@@ -22,12 +21,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::coop,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::server::TlsStream;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::either::Either;
-use tonic::transport::server::Connected;
+use tokio_util::{either::Either, sync::CancellationToken};
 
 use crate::{
     net::accept_loop,
@@ -69,12 +66,14 @@ pub struct Peer {
     pub connection: u64,
     /// The TLS session; `None` over plaintext.
     pub session: Option<Session>,
-    activity: Arc<Activity>,
+    /// Cancelled when the connection has reached its age.
+    pub(super) is_old: CancellationToken,
+    pub(super) activity: Arc<Activity>,
 }
 
 /// The calls of a connection, which tell whether it is idle.
 #[derive(Debug)]
-struct Activity {
+pub(super) struct Activity {
     calls: AtomicUsize,
     last: Mutex<Instant>,
 }
@@ -99,9 +98,20 @@ impl Drop for ActiveCall {
 }
 
 impl Activity {
-    /// Returns since when there has been no call, or `None` while there is one.
-    fn idle_since(&self) -> Option<Instant> {
-        (self.calls.load(Ordering::Relaxed) == 0).then(|| *self.last.lock())
+    /// Waits until there has been no call for a time, counted from now at the earliest.
+    pub(super) async fn idle(&self, time: Duration) {
+        let start = Instant::now();
+        loop {
+            if self.calls.load(Ordering::Relaxed) > 0 {
+                sleep(time).await;
+                continue;
+            }
+            let end = start.max(*self.last.lock()) + time;
+            if end <= Instant::now() {
+                return;
+            }
+            sleep_until(end).await;
+        }
     }
 }
 
@@ -110,19 +120,17 @@ pub(super) struct Connection {
     stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// The bytes of the preface, to be read again by the server.
     preface: io::Cursor<Vec<u8>>,
-    peer: Peer,
-    idle_timeout: Duration,
-    idle: Pin<Box<Sleep>>,
+    pub(super) peer: Peer,
     _permit: OwnedSemaphorePermit,
     _counted: metrics::OpenConnection,
 }
 
-/// Accepts connections until the returned stream is dropped.
+/// Accepts connections until the returned receiver is dropped.
 pub(super) fn incoming(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     config: Config,
-) -> ReceiverStream<io::Result<Connection>> {
+) -> mpsc::Receiver<Connection> {
     let (sender, receiver) = mpsc::channel(1);
     let permits = Arc::new(Semaphore::new(config.max_connections));
     let mut number = 0;
@@ -140,6 +148,7 @@ pub(super) fn incoming(
                 remote,
                 connection: number,
                 session: None,
+                is_old: CancellationToken::new(),
                 activity: Arc::new(Activity {
                     calls: AtomicUsize::new(0),
                     last: Mutex::new(Instant::now()),
@@ -149,7 +158,7 @@ pub(super) fn incoming(
             Some(async move {
                 if let Some(connection) = handshake(stream, tls, peer, permit, &config).await {
                     // An error means that the server has stopped.
-                    let _ = sender.send(Ok(connection)).await;
+                    let _ = sender.send(connection).await;
                 }
             })
         });
@@ -158,7 +167,7 @@ pub(super) fn incoming(
             () = accepted => {}
         }
     });
-    ReceiverStream::new(receiver)
+    receiver
 }
 
 /// Waits for the TLS handshake, if there is TLS, and the preface of HTTP/2. Returns `None` if they
@@ -188,8 +197,6 @@ async fn handshake(
             stream,
             preface: io::Cursor::new(preface),
             peer,
-            idle_timeout: config.idle_timeout,
-            idle: Box::pin(sleep_until(Instant::now() + config.idle_timeout)),
             _permit: permit,
             _counted: metrics::connection_opened(),
         }),
@@ -234,14 +241,6 @@ async fn read_preface(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -254,32 +253,16 @@ impl AsyncRead for Connection {
         if buffer.filled().len() > filled {
             return Poll::Ready(Ok(()));
         }
-        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            let read = buffer.filled().len() - filled;
-            for _ in 0..read / BYTES_PER_UNIT {
-                match coop::poll_proceed(cx) {
-                    Poll::Ready(unit) => unit.made_progress(),
-                    // The next read waits until this task is scheduled again.
-                    Poll::Pending => break,
-                }
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let read = buffer.filled().len() - filled;
+        for _ in 0..read / BYTES_PER_UNIT {
+            match coop::poll_proceed(cx) {
+                Poll::Ready(unit) => unit.made_progress(),
+                // The next read waits until this task is scheduled again.
+                Poll::Pending => break,
             }
-            return Poll::Ready(result);
         }
-        // Nothing arrived. A connection that has been idle for too long ends here, as if its client
-        // had closed it.
-        while this.idle.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let next = match this.peer.activity.idle_since() {
-                Some(since) if since + this.idle_timeout <= now => {
-                    tracing::debug!(remote = %this.peer.remote, "closed an idle connection");
-                    return Poll::Ready(Ok(()));
-                }
-                Some(since) => since + this.idle_timeout,
-                None => now + this.idle_timeout,
-            };
-            this.idle.as_mut().reset(next);
-        }
-        Poll::Pending
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use tonic::metadata::MetadataMap;
 
+use super::status::MUST_BE_THERE_ONCE;
 use crate::{
     domain::{License, Violations},
     security::Caller,
@@ -21,6 +22,14 @@ pub struct Defaults {
 /// The longest FeatureName, in bytes: it must fit the query beside other values.
 pub const MAX_FEATURE_NAME_BYTES: usize = 128;
 
+/// What names the tenant: each may be there once, since nothing says which of several counts.
+const TEXT_KEYS: [&str; 3] = [
+    "x-porta-license",
+    "x-porta-content-id",
+    "x-porta-feature-name",
+];
+const FEATURE_NAME_BIN: &str = "x-porta-feature-name-bin";
+
 impl Defaults {
     /// Returns the tenant of a call; `None`, and a violation, where it has no License.
     pub(super) fn tenant(
@@ -29,6 +38,14 @@ impl Defaults {
         caller: &Caller,
         violations: &mut Violations,
     ) -> Option<Tenant> {
+        for key in TEXT_KEYS {
+            if metadata.get_all(key).iter().count() > 1 {
+                violations.push(format!("metadata.{key}"), MUST_BE_THERE_ONCE);
+            }
+        }
+        if metadata.get_all_bin(FEATURE_NAME_BIN).iter().count() > 1 {
+            violations.push(format!("metadata.{FEATURE_NAME_BIN}"), MUST_BE_THERE_ONCE);
+        }
         let content_id = match metadata.get("x-porta-content-id") {
             None => self.content_id,
             Some(value) => {
@@ -81,7 +98,7 @@ impl Defaults {
 }
 
 fn feature_name(metadata: &MetadataMap, violations: &mut Violations) -> Option<String> {
-    let (key, text) = if let Some(value) = metadata.get_bin("x-porta-feature-name-bin") {
+    let (key, text) = if let Some(value) = metadata.get_bin(FEATURE_NAME_BIN) {
         let text = value
             .to_bytes()
             .ok()

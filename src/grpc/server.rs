@@ -4,9 +4,9 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tower::util::MapRequestLayer;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{body::Body, service::Routes};
+use tower::ServiceBuilder;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -15,12 +15,16 @@ use super::{
     access_log::access_log,
     authenticate::authenticate,
     catch_panic::catch_panic,
+    connection::Connections,
     deadline::deadline,
     health,
     incoming::{self, Peer, incoming},
     middleware::Middleware,
     pb::{self, SERVICE},
-    request_memory::RequestMemory,
+    protocol::{complete_statuses, only_grpc},
+    reflection::Reflection,
+    request_body::RequestBodies,
+    streaming::end_streams,
 };
 use crate::{
     health::Health,
@@ -51,27 +55,13 @@ pub struct Config {
     pub baggage_keys: Vec<String>,
 }
 
-/// The largest request, in bytes: a replace-all of the most numbers is a tenth of it.
-const MAX_REQUEST_BYTES: usize = 1024 * 1024;
-
-/// The largest header list of a request, in bytes.
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
-
-/// The HTTP/2 keep-alive: how often a connection is pinged, and how long it may take to answer.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The most cancelled calls of a connection that h2 has yet to accept. h2's default of 20 answers
-/// honest clients with ENHANCE_YOUR_CALM; without any limit a flood of resets would take memory.
-const MAX_PENDING_RESETS: usize = 1024;
-
 /// Serves on the listener. On `shutdown` it becomes NOT_SERVING, still accepts calls for the drain
 /// delay, then refuses new calls and lets those in flight finish.
 ///
-/// The caller bounds the time after that: this does not return while any connection stays open.
+/// The caller bounds the time after that: this does not return while any call is in flight.
 ///
 /// # Errors
-/// Fails if the reflection service cannot be built or the server cannot run.
+/// Fails if the reflection service cannot be built.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: Service,
@@ -81,70 +71,82 @@ pub(crate) async fn serve(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let mut reflections = None;
-    if config.reflection {
-        let v1 = reflection().build_v1().map_err(io::Error::other)?;
-        let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
-        reflections = Some((v1, v1alpha));
-    }
-    let (v1, v1alpha) = reflections.unzip();
-    let tls = authorizer.tls().cloned();
-    let follow_me = pb::follow_me_service_server::FollowMeServiceServer::new(service)
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
-    // Jitter: replicas that start together must not make all clients reconnect together.
-    let age = config
-        .max_connection_age
-        .mul_f64(0.9 + fastrand::f64() / 5.0);
     let local = listener.local_addr()?;
-    let baggage_keys = config.baggage_keys;
     let stopping = CancellationToken::new();
-    let (streams_end, memory) = (stopping.clone(), RequestMemory::new());
-    Server::builder()
-        .trace_fn(move |request| span(request, local, &baggage_keys))
-        // tonic removes hyper's default of 200; without a limit a caller that abandons calls kills
-        // its connection.
-        .max_concurrent_streams(config.max_calls_per_connection)
-        .max_connection_age(age)
-        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+    let max_message = service.max_message_bytes();
+    let mut routes = Routes::new(health::Service::new(health.clone())).add_service(
+        pb::follow_me_service_server::FollowMeServiceServer::new(service)
+            .max_decoding_message_size(max_message),
+    );
+    if config.reflection {
+        let (v1, v1alpha) = Reflection::services().map_err(io::Error::other)?;
+        routes = routes.add_service(v1).add_service(v1alpha);
+    }
+    let mut accepted = incoming(listener, authorizer.tls().cloned(), config.accept.clone());
+    let bodies = RequestBodies::new(max_message);
+    let (of_streams, streams_end) = (Arc::clone(&authorizer), stopping.clone());
+    let service = ServiceBuilder::new()
+        .layer(Middleware(only_grpc))
         .layer(Middleware(move |request, next| {
             access_log(&calls, request, next)
         }))
         .layer(catch_panic())
         .layer(Middleware(move |request, next| {
-            deadline(config.default_deadline, &streams_end, request, next)
+            deadline(config.default_deadline, request, next)
         }))
         .layer(Middleware(move |request, next| {
-            authenticate(Arc::clone(&authorizer), request, next)
+            authenticate(Arc::clone(&authorizer), config.reflection, request, next)
         }))
-        .layer(MapRequestLayer::new(move |request| memory.limit(request)))
-        .add_service(health::Service::new(health.clone()))
-        .add_optional_service(v1)
-        .add_optional_service(v1alpha)
-        .add_service(follow_me)
-        .serve_with_incoming_shutdown(incoming(listener, tls, config.accept), async move {
-            shutdown.await;
-            health.stop();
-            tokio::time::sleep(config.drain_delay).await;
-            stopping.cancel();
-        })
-        .await
-        .map_err(io::Error::other)
-}
-
-/// Without the descriptors of google.rpc, clients print error details as base64.
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .layer(Middleware(move |request, next| {
+            end_streams(&of_streams, &streams_end, request, next)
+        }))
+        .layer(Middleware(complete_statuses))
+        .layer(Middleware(move |request, next| bodies.check(request, next)))
+        .service(routes.prepare());
+    // Jitter: replicas that start together must not make all clients reconnect together.
+    let age = config
+        .max_connection_age
+        .mul_f64(0.9 + fastrand::f64() / 5.0);
+    let connections = Connections::new(
+        config.max_calls_per_connection,
+        age,
+        config.accept.idle_timeout,
+        stopping.clone(),
+    );
+    let baggage_keys: Arc<[String]> = config.baggage_keys.into();
+    let open = TaskTracker::new();
+    let stopped = async {
+        shutdown.await;
+        health.stop();
+        tokio::time::sleep(config.drain_delay).await;
+    };
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => break,
+            Some(connection) = accepted.recv() => {
+                let baggage_keys = Arc::clone(&baggage_keys);
+                open.spawn(connections.clone().serve(connection, service.clone(), move |request| {
+                    span(request, local, &baggage_keys)
+                }));
+            }
+        }
+    }
+    // The listener is closed, so that clients try another replica.
+    drop(accepted);
+    stopping.cancel();
+    open.close();
+    open.wait().await;
+    Ok(())
 }
 
 /// Returns the server span of a call, a child of the caller's span. `access_log` records how the
 /// call ends.
-fn span(request: &http::Request<()>, local: SocketAddr, baggage_keys: &[String]) -> tracing::Span {
+fn span(
+    request: &http::Request<Body>,
+    local: SocketAddr,
+    baggage_keys: &[String],
+) -> tracing::Span {
     let method = request.uri().path().trim_start_matches('/');
     if !method.starts_with(SERVICE) {
         return tracing::Span::none();

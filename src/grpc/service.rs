@@ -18,6 +18,13 @@ use crate::{
     },
 };
 
+/// How large a message may be, whatever `calls.max_numbers` is.
+const MIN_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// How large a number is at most: all its texts of the greatest length, 1.9 KiB, and as much of
+/// `unrecognized`, which clients send back as they read it.
+const MAX_NUMBER_BYTES: usize = 4 * 1024;
+
 /// `porta.followme.v1.FollowMeService`.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -33,6 +40,13 @@ impl Service {
             operations,
             defaults: Arc::new(defaults),
         }
+    }
+
+    /// Returns the size of the largest message that is accepted: what `calls.max_numbers` allows
+    /// always fits.
+    pub(super) fn max_message_bytes(&self) -> usize {
+        let numbers = self.operations.config().max_numbers * MAX_NUMBER_BYTES;
+        MIN_MESSAGE_BYTES.max(numbers + MAX_NUMBER_BYTES)
     }
 
     fn begin<M: RequestMessage>(&self, request: Request<M>) -> Result<(CallBuilder, M), Status> {
@@ -95,12 +109,13 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         &self,
         request: Request<pb::UpdateRequest>,
     ) -> Result<Response<pb::UpdateResponse>, Status> {
-        let (mut call, request) = self.begin(request)?;
+        let (mut call, mut request) = self.begin(request)?;
         let violations = &mut call.violations;
-        let number = request.number.unwrap_or_default();
+        let number = request.number.take().unwrap_or_default();
         let id = convert::number_id(number.number_id, "number.number_id", violations);
         let draft = convert::draft(&number);
         let mask = convert::mask(request.update_mask.as_ref(), &draft, violations);
+        convert::one_etag(&request, &number.etag, violations);
         let rules = &self.operations.config().rules;
         draft.check(mask, "number", rules, violations);
         let (call, id) = call.build(id)?;

@@ -9,7 +9,7 @@ use crate::{
     domain::{AccountId, DestinationPolicy, Method},
     security::Caller,
     telemetry::{audit, in_flight},
-    upstream::{Kind, ReadPurpose, RequestOptions, Tenant},
+    upstream::{ReadPurpose, RequestOptions, Tenant},
 };
 
 /// An RPC that is being served: the parameters that hold from the first check to the reply.
@@ -96,17 +96,11 @@ impl Call {
         };
         match timeout_at(reply_by, read).await {
             // The last request had the same deadline, and may have ended first.
-            Ok(Err(error)) if timed_out(&error) && Instant::now() >= reply_by => {
+            Ok(Err(error)) if error.timed_out() && Instant::now() >= reply_by => {
                 Err(Error::ReadDeadline)
             }
             Ok(result) => result,
             Err(_) => Err(Error::ReadDeadline),
         }
     }
-}
-
-fn timed_out(error: &Error) -> bool {
-    error
-        .upstream()
-        .is_some_and(|error| error.kind() == Kind::Timeout)
 }

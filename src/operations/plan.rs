@@ -225,12 +225,12 @@ impl Planner<'_> {
         named: FieldSet,
         path: &str,
     ) -> Result<Option<PlannedStep>, Error> {
+        if target.differences(&old.fields).is_empty() {
+            return Ok(None);
+        }
         sendable(old, named)?;
         if !target.same_destination(&old.fields) {
             check_destination(self.destinations, path, &target.redirect_number)?;
-        }
-        if target.differences(&old.fields).is_empty() {
-            return Ok(None);
         }
         let expectation = Expectation::update(list, old, target);
         Ok(Some(PlannedStep::new(expectation, path)))

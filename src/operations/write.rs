@@ -74,15 +74,22 @@ impl Operations {
         };
         tokio::select! {
             biased;
-            result = work => result,
-            () = sleep_until(reply_by) => Err(if commit.cancel() {
-                Error::InProgress {
-                    request_id: call.request_id().cloned(),
-                }
-            } else {
-                Error::NotSent
-            }),
+            // The read before the write has the same deadline, and may end first.
+            result = work => match result {
+                Err(error) if error.timed_out()
+                    && Instant::now() >= reply_by
+                    && !commit.is_committed() => {}
+                result => return result,
+            },
+            () = sleep_until(reply_by) => {}
         }
+        Err(if commit.cancel() {
+            Error::InProgress {
+                request_id: call.request_id().cloned(),
+            }
+        } else {
+            Error::NotSent
+        })
     }
 
     /// Claims the write, acquires the account lock and a permit, then does the write in a task.

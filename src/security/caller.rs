@@ -76,12 +76,12 @@ impl Caller {
         }
     }
 
-    /// Returns whether a client certificate is the caller's: they share a name. Case does not
+    /// Returns whether a client certificate is the caller's: its SPIFFE id or a DNS name. Case does not
     /// matter in DNS names, and wildcards in a certificate match nothing.
     pub(super) fn is_named_by(&self, certificate: &ClientCertificate) -> bool {
         self.certificate_names.iter().any(|wanted| {
             if wanted.contains("://") {
-                certificate.uris.contains(wanted)
+                certificate.spiffe_id.as_ref() == Some(wanted)
             } else {
                 let is_wanted = |name: &String| name.eq_ignore_ascii_case(wanted);
                 certificate.dns_names.iter().any(is_wanted)

@@ -19,7 +19,7 @@ use std::{
 };
 
 use http::{HeaderMap, header::AUTHORIZATION};
-use parking_lot::RwLock;
+use tokio::sync::watch;
 
 pub use caller::{Caller, Methods};
 pub use tokens::{Token, Tokens};
@@ -140,10 +140,20 @@ pub enum Unauthenticated {
     InvalidCertificate,
 }
 
+/// How often the credential of a stream is checked again: its certificate may have expired.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// A credential that authenticates a caller.
+struct Credential {
+    caller: Arc<Caller>,
+    /// When its token expires.
+    expires: Option<SystemTime>,
+}
+
 /// Authenticates and authorizes callers by the policy in force.
 #[derive(Debug)]
 pub struct Authorizer {
-    policy: RwLock<Arc<Policy>>,
+    policy: watch::Sender<Arc<Policy>>,
     rate_limiter: RateLimiter,
     tls: Option<Arc<Tls>>,
 }
@@ -153,7 +163,7 @@ impl Authorizer {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            policy: RwLock::new(Arc::new(config.policy)),
+            policy: watch::Sender::new(Arc::new(config.policy)),
             rate_limiter: RateLimiter::default(),
             tls: config.tls.map(|config| Arc::new(Tls::new(config))),
         }
@@ -169,9 +179,10 @@ impl Authorizer {
     ///
     /// Once only callers are served, this stays so: without any caller left, all calls are refused.
     pub fn replace(&self, mut policy: Policy) {
-        let mut current = self.policy.write();
-        policy.callers_only |= current.callers_only;
-        *current = Arc::new(policy);
+        self.policy.send_modify(|current| {
+            policy.callers_only |= current.callers_only;
+            *current = Arc::new(policy);
+        });
     }
 
     /// Returns when the certificates of the server and the last token of each caller expire.
@@ -191,7 +202,7 @@ impl Authorizer {
     }
 
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read())
+        Arc::clone(&self.policy.borrow())
     }
 
     /// Authenticates a caller by the bearer token in `authorization`, or without one by the client
@@ -207,9 +218,51 @@ impl Authorizer {
         session: Option<&tls::Session>,
         headers: &HeaderMap,
     ) -> Result<Arc<Caller>, Unauthenticated> {
+        let credential = self.identify(remote, session, headers)?;
+        Ok(credential.caller)
+    }
+
+    /// Waits until a credential no longer authenticates its caller. Returns why; `None` if it does
+    /// not authenticate any now.
+    pub async fn until_denied(
+        &self,
+        remote: SocketAddr,
+        session: Option<&tls::Session>,
+        headers: &HeaderMap,
+    ) -> Option<Unauthenticated> {
+        let mut changes = self.policy.subscribe();
+        self.identify(remote, session, headers).ok()?;
+        loop {
+            changes.mark_unchanged();
+            let credential = match self.identify(remote, session, headers) {
+                Ok(credential) => credential,
+                Err(error) => return Some(error),
+            };
+            let until = credential.expires.map_or(RECHECK, |expires| {
+                let left = expires.duration_since(SystemTime::now());
+                left.unwrap_or_default().min(RECHECK)
+            });
+            tokio::select! {
+                () = tokio::time::sleep(until) => {}
+                // The sender lives as long as `self`.
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    fn identify(
+        &self,
+        remote: SocketAddr,
+        session: Option<&tls::Session>,
+        headers: &HeaderMap,
+    ) -> Result<Credential, Unauthenticated> {
         let policy = self.policy();
+        let of = |caller| Credential {
+            caller,
+            expires: None,
+        };
         if !policy.callers_only {
-            return Ok(Arc::new(policy.anonymous.clone()));
+            return Ok(of(Arc::new(policy.anonymous.clone())));
         }
         let mut tokens = headers.get_all(AUTHORIZATION).iter();
         if let Some(value) = tokens.next() {
@@ -231,9 +284,11 @@ impl Authorizer {
             if token.expires.is_some_and(|end| end <= SystemTime::now()) {
                 return Err(Unauthenticated::ExpiredToken);
             }
-            return policy
-                .caller(&token.caller)
-                .ok_or(Unauthenticated::NoCaller);
+            let caller = policy.caller(&token.caller);
+            return Ok(Credential {
+                caller: caller.ok_or(Unauthenticated::NoCaller)?,
+                expires: token.expires,
+            });
         }
         let certificate = session
             .and_then(|session| session.certificate.as_deref())
@@ -244,7 +299,7 @@ impl Authorizer {
             .find(|caller| caller.is_named_by(certificate))
             .ok_or(Unauthenticated::UnknownCertificate)?;
         match &self.tls {
-            Some(tls) if tls.still_trusts(certificate) => Ok(Arc::clone(caller)),
+            Some(tls) if tls.still_trusts(certificate) => Ok(of(Arc::clone(caller))),
             _ => Err(Unauthenticated::InvalidCertificate),
         }
     }

@@ -1,13 +1,17 @@
 //! TLS of the gRPC server: its certificate, and client certificates.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        self, RootCertStore, ServerConfig,
+        self, HandshakeKind, RootCertStore, ServerConfig,
         crypto::{CryptoProvider, aws_lc_rs},
         pki_types::{
             CertificateDer, PrivateKeyDer, UnixTime,
@@ -19,6 +23,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 use webpki::EndEntityCert;
+use x509_parser::{certificate::X509Certificate, der_parser::asn1_rs::Tag, prelude::GeneralName};
 use zeroize::Zeroizing;
 
 use crate::telemetry::metrics::Expiry;
@@ -116,6 +121,18 @@ impl Config {
             expiries: Expiry::of_files(files),
         })
     }
+
+    /// Verifies a chain of client certificates.
+    fn verifies(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let (Some((end_entity, intermediates)), Some(verifier)) =
+            (chain.split_first(), &self.verifier)
+        else {
+            return false;
+        };
+        let now = UnixTime::now();
+        let verified = verifier.verify_client_cert(end_entity, intermediates, now);
+        verified.is_ok()
+    }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Option<pem::Error>> {
@@ -181,10 +198,13 @@ pub struct Session {
 #[derive(Debug)]
 pub struct ClientCertificate {
     chain: Vec<CertificateDer<'static>>,
-    /// Its subject alternative names that are URIs, SPIFFE ids among them.
-    pub uris: Vec<String>,
+    /// Its SPIFFE id: its only subject alternative name that is a URI. `None` for a certificate
+    /// with several, or one that may sign others (SPIFFE X509-SVID, 2 and 4).
+    pub spiffe_id: Option<String>,
     /// Its subject alternative names that are DNS names.
     pub dns_names: Vec<String>,
+    /// When it expires.
+    expires: SystemTime,
     /// When, and against which generation of the configuration, it was last verified.
     verified: Mutex<(Instant, u64)>,
 }
@@ -222,11 +242,22 @@ impl Tls {
     /// Fails if the client does not speak TLS, or if either side does not trust the other.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Session)> {
         let Current { config, generation } = self.current();
-        let stream = TlsAcceptor::from(config.server).accept(stream).await?;
-        let certificate = stream
-            .get_ref()
-            .1
-            .peer_certificates()
+        let stream = TlsAcceptor::from(Arc::clone(&config.server))
+            .accept(stream)
+            .await?;
+        let connection = stream.get_ref().1;
+        let chain = connection.peer_certificates();
+        // rustls verifies no certificate when a session is resumed: it may have expired since.
+        if connection.handshake_kind() == Some(HandshakeKind::Resumed)
+            && let Some(chain) = chain
+            && !config.verifies(chain)
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the client certificate of the resumed session is no longer valid",
+            ));
+        }
+        let certificate = chain
             .and_then(|chain| ClientCertificate::new(chain, generation))
             .map(Arc::new);
         Ok((stream, Session { certificate }))
@@ -235,20 +266,16 @@ impl Tls {
     /// Returns whether a client certificate is still valid. It is verified again each minute, and
     /// after each reload of the CAs.
     pub(super) fn still_trusts(&self, certificate: &ClientCertificate) -> bool {
+        if certificate.expires <= SystemTime::now() {
+            return false;
+        }
         let now = Instant::now();
         let Current { config, generation } = self.current();
         let (verified, by) = *certificate.verified.lock();
         if by == generation && now.duration_since(verified) < VERIFIED_FOR {
             return true;
         }
-        let Some((end_entity, intermediates)) = certificate.chain.split_first() else {
-            return false;
-        };
-        let is_valid = config.verifier.is_some_and(|verifier| {
-            verifier
-                .verify_client_cert(end_entity, intermediates, UnixTime::now())
-                .is_ok()
-        });
+        let is_valid = config.verifies(&certificate.chain);
         if is_valid {
             *certificate.verified.lock() = (now, generation);
         }
@@ -258,16 +285,47 @@ impl Tls {
 
 impl ClientCertificate {
     fn new(chain: &[CertificateDer<'_>], generation: u64) -> Option<Self> {
-        let end_entity = EndEntityCert::try_from(chain.first()?).ok()?;
-        let texts = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect();
+        let der = chain.first()?;
+        let end_entity = EndEntityCert::try_from(der).ok()?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
+        let expires = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
         Some(Self {
-            uris: texts(&mut end_entity.valid_uri_names()),
-            dns_names: texts(&mut end_entity.valid_dns_names()),
+            spiffe_id: spiffe_id(&parsed),
+            dns_names: end_entity.valid_dns_names().map(str::to_owned).collect(),
             chain: chain
                 .iter()
                 .map(|certificate| certificate.clone().into_owned())
                 .collect(),
+            // The last second counts.
+            expires: SystemTime::UNIX_EPOCH + Duration::from_secs(expires + 1),
             verified: Mutex::new((Instant::now(), generation)),
         })
     }
 }
+
+/// Returns the SPIFFE id of a leaf certificate.
+fn spiffe_id(certificate: &X509Certificate<'_>) -> Option<String> {
+    let usage = certificate.key_usage().ok()?;
+    let signs = usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign());
+    let constraints = certificate.basic_constraints().ok()?;
+    if signs || constraints.is_some_and(|constraints| constraints.value.ca) {
+        return None;
+    }
+    let names = certificate.subject_alternative_name().ok()??;
+    let mut uris = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some(Some(*uri)),
+            GeneralName::Invalid(URI, _) => Some(None),
+            _ => None,
+        });
+    match (uris.next()?, uris.next()) {
+        (Some(uri), None) => Some(uri.to_owned()),
+        _ => None,
+    }
+}
+
+/// The tag of a URI among the subject alternative names (RFC 5280, 4.2.1.6).
+const URI: Tag = Tag(6);

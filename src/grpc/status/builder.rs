@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use prost::Message;
 use prost_types::Any;
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::pb as rpc;
 
 use super::{DOMAIN, reasons};
@@ -16,6 +16,8 @@ pub(super) struct StatusBuilder {
     message: Cow<'static, str>,
     info: rpc::ErrorInfo,
     details: Vec<Any>,
+    /// What `grpc-retry-pushback-ms` says, which the retries of gRPC libraries heed (gRFC A6).
+    pushback: Option<i64>,
 }
 
 impl StatusBuilder {
@@ -29,6 +31,7 @@ impl StatusBuilder {
                 metadata: HashMap::new(),
             },
             details: Vec::new(),
+            pushback: None,
         }
     }
 
@@ -57,16 +60,26 @@ impl StatusBuilder {
         self.with_some(key, (!ids.is_empty()).then(|| ids.join(",")))
     }
 
-    pub(super) fn retry_after(self, delay: Option<Duration>) -> Self {
-        match delay {
-            Some(delay) => self.detail(any(
-                "google.rpc.RetryInfo",
-                &rpc::RetryInfo {
-                    retry_delay: prost_types::Duration::try_from(delay).ok(),
-                },
-            )),
-            None => self,
-        }
+    /// Says when the call may be repeated, to callers and to the retries of their libraries.
+    pub(super) fn retry_after(mut self, delay: Option<Duration>) -> Self {
+        let Some(delay) = delay else {
+            return self;
+        };
+        // Rounded up: the delay is the shortest.
+        let milliseconds = delay.as_nanos().div_ceil(1_000_000);
+        self.pushback = Some(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+        self.detail(any(
+            "google.rpc.RetryInfo",
+            &rpc::RetryInfo {
+                retry_delay: prost_types::Duration::try_from(delay).ok(),
+            },
+        ))
+    }
+
+    /// Tells the retries of gRPC libraries not to repeat the call.
+    pub(super) fn never_retried_by_libraries(mut self) -> Self {
+        self.pushback = Some(-1);
+        self
     }
 
     pub(super) fn detail(mut self, detail: Any) -> Self {
@@ -86,10 +99,15 @@ impl StatusBuilder {
             message: self.message.into_owned(),
             details,
         };
-        Status::with_details(
+        let mut metadata = MetadataMap::new();
+        if let Some(pushback) = self.pushback {
+            metadata.insert("grpc-retry-pushback-ms", pushback.into());
+        }
+        Status::with_details_and_metadata(
             self.code,
             status.message.clone(),
             status.encode_to_vec().into(),
+            metadata,
         )
     }
 }

@@ -13,7 +13,7 @@ mod reasons;
 
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 
 pub use reasons::error_reference;
 
@@ -34,6 +34,9 @@ const MAX_STATUS_BYTES: usize = 4096 - 128;
 
 /// The most field violations that a status names.
 const MAX_VIOLATIONS: usize = 20;
+
+/// The rule of call metadata that names the tenant or the deadline.
+pub(super) const MUST_BE_THERE_ONCE: &str = "must be there once";
 
 /// How long a caller waits before it retries where nothing better is known.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -139,6 +142,12 @@ fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
         Error::Unreadable { field } => status.detail(precondition(row.reason, field.name(), &text)),
         Error::ListChanged { etag } => status.with("etag", etag.as_str()),
         // These have nothing but their text.
+        _ => status,
+    };
+    // Repeated without a request id, the write might be done twice.
+    let may_be_done = matches!(row.reason, Reason::OutcomeUnknown | Reason::WriteInProgress);
+    let status = match request_id {
+        None if may_be_done => status.never_retried_by_libraries(),
         _ => status,
     };
     status
@@ -258,7 +267,76 @@ pub(super) fn unknown_service() -> Status {
 /// Returns the status of a call whose handler panicked.
 pub(super) fn panicked() -> Status {
     let text = "followme failed; if the call was a write, List the account first";
-    StatusBuilder::new(Reason::InternalError, text).build()
+    StatusBuilder::new(Reason::InternalError, text)
+        .never_retried_by_libraries()
+        .build()
+}
+
+/// Returns the status of a call with several `grpc-timeout`.
+pub(super) fn doubled_timeout() -> Status {
+    let mut violations = Violations::default();
+    violations.push("metadata.grpc-timeout", MUST_BE_THERE_ONCE);
+    invalid(&violations, None)
+}
+
+/// Returns the status of a call of a path that is not served.
+pub(super) fn unknown_method() -> Status {
+    let text = "no method of this path is served here; check the address and the path";
+    StatusBuilder::new(Reason::MethodUnknown, text).build()
+}
+
+/// Returns the status of a request that is not gRPC with protobuf.
+pub(super) fn not_grpc() -> Status {
+    let text = "only gRPC is served: POST with content-type application/grpc; nothing was done";
+    StatusBuilder::new(Reason::UnsupportedCall, text).build()
+}
+
+/// Returns the status of a compressed request.
+pub(super) fn compressed() -> Status {
+    let text = "compressed messages are not accepted; nothing was done; send them as they are";
+    let mut status = StatusBuilder::new(Reason::UnsupportedCall, text).build();
+    let identity = MetadataValue::from_static("identity");
+    status
+        .metadata_mut()
+        .insert("grpc-accept-encoding", identity);
+    status
+}
+
+/// Returns the status of a request with no message, or with several.
+pub(super) fn not_one_message() -> Status {
+    let text = "the call takes exactly one message; nothing was done";
+    StatusBuilder::new(Reason::UnsupportedCall, text).build()
+}
+
+/// Returns the status of a message that cannot be decoded.
+pub(super) fn malformed(problem: &str) -> Status {
+    let text = format!("the message cannot be decoded: {problem}; nothing was done");
+    StatusBuilder::new(Reason::MalformedMessage, text).build()
+}
+
+/// Returns the status of a message that is larger than the limit.
+pub(super) fn message_too_large(max: usize) -> Status {
+    let text = format!("the message is larger than {max} bytes; nothing was done; send less");
+    StatusBuilder::new(Reason::MessageTooLarge, text)
+        .with("max_bytes", max)
+        .build()
+}
+
+/// Returns a status that tonic made itself, with details.
+pub(super) fn of_library(status: &Status) -> Status {
+    if !status.details().is_empty() {
+        return status.clone();
+    }
+    match status.code() {
+        Code::Unimplemented => unknown_method(),
+        Code::Internal => malformed(status.message()),
+        code => {
+            let text = format!("the call failed: {}", status.message());
+            StatusBuilder::new(Reason::InternalError, text)
+                .code(code)
+                .build()
+        }
+    }
 }
 
 fn fields(violations: &[Violation]) -> impl Iterator<Item = (&str, &str)> {

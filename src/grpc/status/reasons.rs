@@ -225,6 +225,30 @@ pub(super) fn row(reason: Reason) -> Row {
             "",
             "do not retry",
         ),
+        Reason::MethodUnknown => (
+            Code::Unimplemented,
+            "no method of this path is served; nothing was done",
+            "",
+            "correct the address, or update the client",
+        ),
+        Reason::UnsupportedCall => (
+            Code::Unimplemented,
+            "the request is no gRPC request with protobuf, is compressed, or does not hold exactly one message; nothing was done",
+            "",
+            "correct the client",
+        ),
+        Reason::MalformedMessage => (
+            Code::Internal,
+            "the message cannot be decoded; nothing was done",
+            "",
+            "correct the client",
+        ),
+        Reason::MessageTooLarge => (
+            Code::ResourceExhausted,
+            "the message is larger than the server accepts; nothing was done",
+            "`max_bytes`",
+            "send less",
+        ),
         Reason::InternalError => (
             Code::Internal,
             "followme itself failed: before anything was sent, unless the message says otherwise",
@@ -309,6 +333,10 @@ mod tests {
                 ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
                 ("REPLACE_INCOMPLETE", "ABORTED"),
                 ("SERVICE_UNKNOWN", "NOT_FOUND"),
+                ("METHOD_UNKNOWN", "UNIMPLEMENTED"),
+                ("UNSUPPORTED_CALL", "UNIMPLEMENTED"),
+                ("MALFORMED_MESSAGE", "INTERNAL"),
+                ("MESSAGE_TOO_LARGE", "RESOURCE_EXHAUSTED"),
                 ("INTERNAL_ERROR", "INTERNAL"),
             ]
         );

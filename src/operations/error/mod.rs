@@ -200,6 +200,14 @@ impl Error {
         self.row().proof == Proof::NotApplied
     }
 
+    /// Returns whether upstream did not answer a read in time.
+    pub(super) fn timed_out(&self) -> bool {
+        match self {
+            Self::Upstream { source, .. } => source.kind() == upstream::Kind::Timeout,
+            _ => false,
+        }
+    }
+
     /// Takes out the upstream error that caused it.
     pub(super) fn into_upstream(self) -> Option<upstream::Error> {
         match self {

@@ -105,6 +105,66 @@ async fn an_idle_connection_is_closed_and_one_with_a_call_is_not() {
     call.await.expect("no panic").expect("read");
 }
 
+/// Returns the types of the HTTP/2 frames in what was received.
+fn frame_types(mut bytes: &[u8]) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        types.push(head[3]);
+        bytes = rest.get(length..).unwrap_or_default();
+    }
+    types
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_with_goaway() {
+    const GOAWAY: u8 = 7;
+    let world = World::configured(|config| {
+        config.server.accept.idle_timeout = Duration::from_millis(100);
+    })
+    .await;
+    // A client that answers closes the connection itself, without an error.
+    let (client, connection) = http2(world.addr).await;
+    assert_eq!(
+        list_on(&client, true, PATIENCE).await.expect("answered"),
+        "0"
+    );
+    let ended = timeout(PATIENCE, connection).await.expect("it ends");
+    ended.expect("no panic").expect("no error");
+    // One that does not answer is closed, but told before.
+    let mut silent = connect(world.addr, &[PREFACE, EMPTY_SETTINGS].concat()).await;
+    let received = closed(&mut silent).await;
+    assert!(frame_types(&received).contains(&GOAWAY), "{received:?}");
+}
+
+#[tokio::test]
+async fn no_call_fails_that_begins_when_its_connection_is_idle() {
+    let world = World::configured(|config| {
+        config.server.accept.idle_timeout = Duration::from_millis(20);
+    })
+    .await;
+    let mut client = world.client();
+    for pause in (0..60).map(|number| 10 + number % 20) {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        client.list(list(1001)).await.expect("no call fails");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_ends_after_the_age_of_its_connection() {
+    let world = World::configured(|config| {
+        config.server.max_connection_age = Duration::from_millis(300);
+    })
+    .await;
+    let mut health = HealthClient::new(channel(world.addr).await);
+    let request = HealthCheckRequest::default();
+    let mut watch = health.watch(request).await.expect("watched").into_inner();
+    let ended = timeout(PATIENCE, async {
+        while watch.message().await.expect("it ends well").is_some() {}
+    });
+    ended.await.expect("it ends");
+}
+
 #[tokio::test]
 async fn a_connection_with_a_health_watch_is_not_idle() {
     let world = World::configured(|config| {

@@ -16,8 +16,9 @@ use tokio::{
 };
 
 use crate::{
+    support::raw_h2::Connection,
     support::raw_http::PATIENCE,
-    support::{World, config},
+    support::{World, config, failure, list, new_number, update, with_metadata},
 };
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -128,6 +129,77 @@ async fn an_expired_deadline_is_deadline_exceeded_wherever_upstream_hangs() {
         assert!(start.elapsed() >= SHORT - Duration::from_millis(50));
         world.assert_fired(fault.name());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shortest_deadlines_have_a_reason_too() {
+    let world = World::start().await;
+    let connection = Connection::open(world.addr).await;
+    let number = new_number("Bus", "");
+    for timeout in ["0m", "1n", "50u", "200u", "500u", "1m", "2m", "3m"] {
+        for _ in 0..40 {
+            let headers = [("grpc-timeout", timeout)];
+            let read = connection.call("List", &headers, &list(1001)).await;
+            let write = update(70001, &["name"], number.clone());
+            let write = connection.call("Update", &headers, &write).await;
+            for (answer, reasons) in [
+                (read, &["DEADLINE_EXCEEDED"][..]),
+                (
+                    write,
+                    &["NOT_SENT", "WRITE_IN_PROGRESS", "DEADLINE_EXCEEDED"],
+                ),
+            ] {
+                if let Err(status) = answer.result() {
+                    let late = failure(Err::<(), _>(status));
+                    assert_eq!(
+                        late.code,
+                        tonic::Code::DeadlineExceeded,
+                        "{timeout} {late:?}"
+                    );
+                    assert!(reasons.contains(&late.reason.as_str()), "{late:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_read_has_the_same_code_before_a_write() {
+    for (number, fault) in [
+        FaultKind::Hold { when: When::Before },
+        FaultKind::Hang {
+            at: HangAt::MidBody,
+        },
+        FaultKind::Trickle {
+            bytes_per: 1,
+            every_ms: 20,
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let world = World::start().await;
+        world.arm(fault, Route::GetAll);
+        let request = update(70001, &["name"], new_number("Bus", ""));
+        let request = with_metadata(request, &[("grpc-timeout", "300m")]);
+        let late = failure(world.update(request).await);
+        assert_eq!(late.code, tonic::Code::DeadlineExceeded, "{number}");
+        assert_eq!(late.reason, "NOT_SENT", "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_the_caller_rounded_up_is_met_before() {
+    // What Python sends for 10 s.
+    let world = World::start().await;
+    world.arm(FaultKind::Hold { when: When::Before }, Route::GetAll);
+    let connection = Connection::open(world.addr).await;
+    let start = Instant::now();
+    let headers = [("grpc-timeout", "10099m")];
+    let answer = connection.call("List", &headers, &list(1001)).await;
+    let late = failure(answer.result());
+    assert_eq!(late.reason, "DEADLINE_EXCEEDED");
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

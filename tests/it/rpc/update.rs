@@ -295,11 +295,9 @@ async fn the_mask_is_required_known_and_names_only_present_fields() {
     assert_eq!(refused.fields(), ["update_mask"]);
     for path in [
         "",
-        "number_id",
-        "etag",
-        "account_id",
-        "follow_me_id",
-        "unrecognized",
+        "number",
+        "numberId.x",
+        "etag.x",
         "ringTimeout",
         "number.name",
         "name.x",
@@ -336,6 +334,84 @@ async fn the_mask_is_required_known_and_names_only_present_fields() {
     let number = new_number("Van", "not a number");
     assert!(world.update(update(70001, &["name"], number)).await.is_ok());
     assert_eq!(world.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn paths_that_cannot_be_set_are_ignored() {
+    const READ_BACK: [&str; 6] = [
+        "account_id",
+        "number_id",
+        "follow_me_id",
+        "etag",
+        "unrecognized",
+        "unrecognized.status",
+    ];
+    let world = World::start().await;
+    let read = world.number(1001, 70001).await;
+    // A mask of nothing else changes nothing.
+    for paths in READ_BACK
+        .iter()
+        .map(std::slice::from_ref)
+        .chain([&READ_BACK[..]])
+    {
+        let mut request = update(70001, paths, read.clone());
+        request.number.get_or_insert_default().follow_me_id = Some(1);
+        let answer = world.update(request).await.expect("nothing is refused");
+        assert_eq!(answer.number.as_ref(), Some(&read), "{paths:?}");
+        assert!(!answer.list_etag.is_empty());
+    }
+    assert!(world.writes().is_empty());
+    // With others, those are changed.
+    let paths = [&READ_BACK[..], &["name"]].concat();
+    let mut number = read.clone();
+    number.name = "Front".to_owned();
+    let answer = world.update(update(70001, &paths, number.clone())).await;
+    assert_eq!(
+        answer.expect("it is updated").number.expect("one").name,
+        "Front"
+    );
+    // The etag is still checked.
+    let stale = failure(world.update(update(70001, &["etag"], number.clone())).await);
+    assert_eq!(stale.reason, "ETAG_MISMATCH");
+    // What names another number than the request does is no no-op.
+    let mut request = update(70001, &["etag", "name"], number.clone());
+    request.etag = world.number(1001, 70001).await.etag;
+    let refused = failure(world.update(request).await);
+    assert_eq!(refused.fields(), ["number.etag"]);
+    for (account_id, number_id) in [(0, 70001), (1001, 0), (1001, -1)] {
+        let mut request = update(70001, &["account_id", "number_id"], number.clone());
+        let sent = request.number.get_or_insert_default();
+        (sent.account_id, sent.number_id) = (account_id, number_id);
+        let refused = failure(world.update(request).await);
+        assert_eq!(refused.code, Code::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn a_path_in_another_case_is_told_its_name() {
+    let world = World::start().await;
+    for (path, name) in [
+        ("redirectNumber", "redirect_number"),
+        ("RingTimeout", "ring_timeout"),
+        ("number.periodDescription", "period_description"),
+        ("keep-original-cld", "keep_original_cld"),
+        ("followMeId", "follow_me_id"),
+    ] {
+        let refused = failure(world.update(update(70001, &[path], full_number())).await);
+        assert_eq!(refused.code, Code::InvalidArgument);
+        let text = refused.violation("update_mask");
+        assert!(text.ends_with(&format!(": write \"{name}\"")), "{text}");
+    }
+    assert!(world.handle.requests().is_empty());
+}
+
+#[tokio::test]
+async fn too_many_paths_are_one_violation() {
+    let world = World::start().await;
+    let paths = vec!["no_such_field"; 40_000];
+    let refused = failure(world.update(update(70001, &paths, full_number())).await);
+    assert_eq!(refused.meta("violations"), Some("1"));
+    assert_eq!(refused.fields(), ["update_mask"]);
 }
 
 #[tokio::test]

@@ -1,18 +1,28 @@
 //! Authentication: tokens and client certificates.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use followme::{
     domain::{License, Method},
     security::{Authorizer, Caller, Config, Methods, Policy, Tokens, Unauthenticated},
 };
 use http::HeaderMap;
+use tokio::time::timeout;
+use tokio_rustls::rustls::{
+    HandshakeKind,
+    version::{TLS12, TLS13},
+};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::support::{Facade, Tls, token_line, until, with_token};
 use crate::{
     support::certificates::Authority,
+    support::raw_h2::{Connection, framed, post, rpc},
+    support::raw_http::PATIENCE,
     support::{channel, failure, list, with_metadata},
 };
 
@@ -263,6 +273,187 @@ async fn a_client_certificate_of_another_ca_or_an_expired_one_is_refused() {
         assert!(refused);
     }
     assert_eq!(facade.handle.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_spiffe_id_is_the_only_uri_of_a_certificate_that_signs_no_others() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
+    let (authority, callers) = (Authority::new(), Authority::new());
+    let facade = certificates(&authority, &callers).await;
+    const PORTAL: &str = "spiffe://example.com/portal";
+    let uri = |text: &str| SanType::URI(text.try_into().expect("ASCII"));
+    let dns = |text: &str| SanType::DnsName(text.try_into().expect("ASCII"));
+    type Edit = Box<dyn FnOnce(&mut CertificateParams)>;
+    let names =
+        |names: Vec<SanType>| -> Edit { Box::new(move |params| params.subject_alt_names = names) };
+    let usage = |usage| -> Edit { Box::new(move |params| params.key_usages = vec![usage]) };
+    let cases: Vec<(bool, Edit)> = vec![
+        (true, names(vec![uri(PORTAL)])),
+        (true, names(vec![dns("x.example.com"), uri(PORTAL)])),
+        (
+            false,
+            names(vec![uri("spiffe://example.com/nobody"), uri(PORTAL)]),
+        ),
+        (
+            false,
+            names(vec![uri(PORTAL), uri("spiffe://example.com/nobody")]),
+        ),
+        (false, names(vec![uri(PORTAL), uri(PORTAL)])),
+        (false, names(vec![uri(PORTAL), uri("https://example.com/")])),
+        (true, usage(KeyUsagePurpose::DigitalSignature)),
+        (false, usage(KeyUsagePurpose::KeyCertSign)),
+        (false, usage(KeyUsagePurpose::CrlSign)),
+        (
+            false,
+            Box::new(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        ),
+        // A caller that is configured by a DNS name is found by it.
+        (
+            true,
+            names(vec![
+                uri(PORTAL),
+                uri("spiffe://example.com/nobody"),
+                dns("portal.example.com"),
+            ]),
+        ),
+    ];
+    for (number, (taken, edit)) in cases.into_iter().enumerate() {
+        let identity = callers.sign_as(PORTAL, edit);
+        for version in [&TLS12, &TLS13] {
+            let tls = Tls::of_versions(&authority, Some(&identity), &[version]);
+            let answered = match tls.connect(facade.addr).await {
+                Err(_) => false,
+                Ok(mut client) => client.list(list(1001)).await.is_ok(),
+            };
+            assert_eq!(answered, taken, "case {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_cannot_resume_its_session() {
+    let (authority, callers) = (Authority::new(), Authority::new());
+    for toml in [
+        CERTIFICATES.to_owned(),
+        // Without callers, the handshake alone keeps others out.
+        "[tls]\n\
+         certificate_file = \"{dir}/server.pem\"\n\
+         key_file = \"{dir}/server.key\"\n\
+         client_ca_file = \"{dir}/callers.pem\"\n\
+         require_client_certificate = true\n"
+            .to_owned(),
+    ] {
+        for version in [&TLS12, &TLS13] {
+            let facade = Facade::with(&toml, |dir| {
+                dir.identity("server", &authority.sign("localhost"));
+                dir.write("callers.pem", &callers.pem);
+            })
+            .await;
+            let identity = callers.sign_as("portal.example.com", |params| {
+                params.not_after = (SystemTime::now() + Duration::from_secs(3)).into();
+            });
+            let tls = Tls::of_versions(&authority, Some(&identity), &[version]);
+            let mut open = tls.connect(facade.addr).await.expect("a connection");
+            open.list(list(1001)).await.expect("a list");
+            let again = tls.handshake(facade.addr).await.expect("a handshake");
+            let kind = again.get_ref().1.handshake_kind();
+            assert_eq!(kind, Some(HandshakeKind::Resumed));
+            until("the resumed session is refused", || async {
+                let answered = match tls.connect(facade.addr).await {
+                    Err(_) => false,
+                    Ok(mut client) => client.list(list(1001)).await.is_ok(),
+                };
+                (!answered).then_some(())
+            })
+            .await;
+            if toml == CERTIFICATES {
+                let refused = failure(open.list(list(1001)).await);
+                assert_eq!(refused.code, Code::Unauthenticated);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_served_needs_no_credential() {
+    let facade = one_caller().await;
+    let connection = Connection::open(facade.addr).await;
+    for path in [
+        "/AWS.ALB/healthcheck",
+        "/porta.followme.v1.FollowMeService/Purge",
+        "/porta.followme.v1.FollowMeService/%4Cist",
+        "/grpc.health.v1.Health/Probe",
+    ] {
+        let request = post(path).header("content-type", "application/grpc");
+        let answer = connection.send(request, &[framed(&list(1001))], None).await;
+        let refused = failure(answer.result());
+        assert_eq!(refused.reason, "METHOD_UNKNOWN", "{path}");
+    }
+    let answer = connection.call("List", &[], &list(1001)).await;
+    assert_eq!(failure(answer.result()).reason, "UNAUTHENTICATED");
+    // A credential in trailers is none.
+    let mut trailers = HeaderMap::new();
+    trailers.insert("authorization", "Bearer good".parse().expect("a value"));
+    let body = [framed(&list(1001))];
+    let answer = connection.send(rpc("List"), &body, Some(trailers)).await;
+    assert_eq!(failure(answer.result()).reason, "UNAUTHENTICATED");
+    assert!(facade.handle.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_credential_of_its_caller() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    };
+    let soon = SystemTime::now() + Duration::from_secs(3);
+    let facade = Facade::with(ONE_CALLER, |dir| {
+        let expires = humantime::format_rfc3339_seconds(soon).to_string();
+        let tokens = [
+            token_line("portal", "short", &expires),
+            token_line("portal", "removed", ""),
+        ];
+        dir.write("tokens", &tokens.concat());
+    })
+    .await;
+    let mut health = HealthClient::new(channel(facade.addr).await);
+    let request = with_token(HealthCheckRequest::default(), "short");
+    let mut watch = health.watch(request).await.expect("watched").into_inner();
+    let mut reflection = ServerReflectionClient::new(channel(facade.addr).await);
+    let mut streams = Vec::new();
+    for token in ["short", "removed"] {
+        let ask = tokio_stream::StreamExt::chain(
+            tokio_stream::once(ServerReflectionRequest::default()),
+            tokio_stream::pending(),
+        );
+        let answer = reflection
+            .server_reflection_info(with_token(ask, token))
+            .await;
+        let mut answers = answer.expect("a stream").into_inner();
+        answers.message().await.expect("an answer").expect("one");
+        streams.push(answers);
+    }
+    let refused = failure(
+        timeout(PATIENCE, streams[0].message())
+            .await
+            .expect("in time"),
+    );
+    assert_eq!(refused.code, Code::Unauthenticated);
+    assert_eq!(refused.status.message(), "the token has expired");
+    let ended = timeout(PATIENCE, async {
+        loop {
+            if let Err(status) = watch.message().await {
+                return status;
+            }
+        }
+    });
+    assert_eq!(ended.await.expect("in time").code(), Code::Unauthenticated);
+    facade.dir.write("tokens", "");
+    let refused = failure(
+        timeout(PATIENCE, streams[1].message())
+            .await
+            .expect("in time"),
+    );
+    assert_eq!(refused.code, Code::Unauthenticated);
 }
 
 #[tokio::test]

@@ -57,7 +57,12 @@ impl Authority {
         })
     }
 
-    fn sign_as(&self, name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Identity {
+    /// Signs one that `edit` has changed.
+    pub(crate) fn sign_as(
+        &self,
+        name: &str,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         let text = Ia5String::try_from(name).expect("ASCII");

@@ -3,6 +3,7 @@
 
 pub(crate) mod certificates;
 mod failure;
+pub(crate) mod raw_h2;
 pub(crate) mod raw_http;
 mod requests;
 pub(crate) mod vectors;
