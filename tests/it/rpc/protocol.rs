@@ -176,7 +176,9 @@ async fn only_grpc_is_executed() {
         let request = types.iter().fold(post(path), |request, value| {
             request.header("content-type", *value)
         });
-        let answer = connection.send(request, &[message.clone()], None).await;
+        let answer = connection
+            .send(request, std::slice::from_ref(&message), None)
+            .await;
         assert_eq!(answer.http, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{types:?}");
         assert!(answer.body.is_empty());
         let refused = failure(answer.result());
@@ -189,7 +191,9 @@ async fn only_grpc_is_executed() {
             .method(method)
             .uri(format!("http://localhost{path}"))
             .header("content-type", "application/grpc");
-        let answer = connection.send(request, &[message.clone()], None).await;
+        let answer = connection
+            .send(request, std::slice::from_ref(&message), None)
+            .await;
         assert_eq!(answer.http, StatusCode::METHOD_NOT_ALLOWED, "{method}");
         assert_eq!(answer.headers["allow"], "POST");
         assert!(answer.body.is_empty());
