@@ -11,10 +11,7 @@ use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Instant;
 
-use followme::format::{
-    csv::{Field, Newline, Reader, write_record},
-    jsv,
-};
+use followme::format::{csv::Reader, jsv};
 use serde::Deserialize;
 
 const ROUNDS: u32 = 10;
@@ -84,10 +81,11 @@ fn answer(list: &str) -> String {
     ];
     let info = "{i_follow_me:77,sequence:Order,timeout:120,SipStatus:True}";
     let fields = [list, info, "True", "DEMO-KEY", "5", "FollowMe"];
-    let mut body = String::new();
-    write_record(&mut body, names.map(Field::Text), Newline::CrLf);
-    write_record(&mut body, fields.map(Field::Text), Newline::CrLf);
-    body
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in [names, fields] {
+        writer.write_record(record).expect("memory");
+    }
+    String::from_utf8(writer.into_inner().expect("memory")).expect("UTF-8")
 }
 
 fn measure<T>(name: &str, mut operation: impl FnMut() -> T) {

@@ -6,8 +6,7 @@ use clap::{Args, ValueEnum};
 use followme::{
     config::{Config, DEFAULT_LISTEN},
     domain::License,
-    format::csv::Newline,
-    simulator::{Dialect, Knobs, Options, Simulator},
+    simulator::{Dialect, Knobs, Newline, Options, Simulator},
 };
 
 use crate::{announce, build, signals::Signals};

@@ -49,8 +49,8 @@
 //!
 //! # Invariants
 //!
-//! - `format` and `domain` import no other module of this crate; `simulator` imports only `format`
-//!   and `net`; nothing imports `app`.
+//! - `format` and `domain` import no other module of this crate; `simulator` imports only `net`;
+//!   nothing imports `app`.
 //! - Generated types stop at `grpc`; wire records stop at `upstream`; `tonic::Status` is built in
 //!   `grpc::status` only.
 //! - No request that writes is sent twice as it was. Another format or route is tried only after an

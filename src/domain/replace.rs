@@ -130,14 +130,6 @@ impl Plan {
         Self { steps }
     }
 
-    /// Returns whether the plan writes nothing.
-    #[must_use]
-    pub fn writes_nothing(&self) -> bool {
-        self.steps
-            .iter()
-            .all(|step| matches!(step, Step::Keep { .. }))
-    }
-
     /// Checks the fields that the plan writes, and only these: a value that the upstream holds
     /// passes unchanged, whatever it is.
     pub fn check(&self, desired: &[Desired], rules: &Rules, violations: &mut Violations) {

@@ -104,7 +104,7 @@ pub(crate) fn page(handle: &Handle, received: &Received) -> Option<Reply> {
     })
 }
 
-/// Reads one fault or a list of them. By way of a value, so that an error names what is wrong.
+/// Reads one fault or a list of them; through a value, so that an error names what is wrong.
 fn faults(body: &[u8]) -> Result<Vec<Fault>, Error> {
     match serde_json::from_slice(body)? {
         list @ Value::Array(_) => serde_json::from_value(list),

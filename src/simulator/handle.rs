@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     fault::{self, Behaviour, Fault, FaultKind, FiredFault, Run},
-    framework::Style,
     host::{Host, Refusal},
     knobs::Knobs,
     log::{Effect, Received},
@@ -228,17 +227,11 @@ impl Handle {
         self.0.releases.subscribe()
     }
 
-    pub(crate) fn style(&self) -> Style {
-        Style {
-            dialect: self.0.options.dialect,
-            newline: self.0.options.newline,
-        }
-    }
-
     /// Describes the host to the framework, with the knobs in force.
     pub(crate) fn host(&self) -> Host {
         let Options {
             dialect,
+            newline,
             strict_host,
             ..
         } = self.0.options;
@@ -246,7 +239,8 @@ impl Handle {
         let names = [addr.to_string(), format!("localhost:{}", addr.port())];
         let reads_csv = self.state().knobs.reads_csv_bodies;
         Host {
-            style: self.style(),
+            dialect,
+            newline,
             reads_csv: reads_csv.unwrap_or(dialect == Dialect::V4),
             names: strict_host.then_some(names),
         }

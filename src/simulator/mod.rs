@@ -2,8 +2,8 @@
 //!
 //! It imitates the framework as captured (routing, binding, formats, errors; docs/upstream/wire.md
 //! 2 to 9) in three dialects, keeps numbers per License and account, and fails on demand. Each
-//! unknown of the live service has a knob. Shares only [`crate::format`] and the accept loop with
-//! the rest of the crate.
+//! unknown of the live service has a knob. Shares only the accept loop with the rest of
+//! the crate.
 //!
 //! Life of a request: `host::server` reads it, `host` admits it, `framework` finds its route and
 //! binds it, `service` changes the `store`, `fault::effects` lets a fault change the `answer`,
@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 use crate::net::accept_loop;
 
 pub use fault::{Fault, FaultKind, FiredFault, HangAt, Odd, Unasked, When};
-pub use framework::{EmptyString, Route, Value};
+pub use framework::{EmptyString, Route, Value, write_record};
 pub use handle::Handle;
 pub use knobs::{DeleteForward, Knobs, UpdateAll, WriteAnswer};
 pub use log::{Effect, EffectKind, Received};

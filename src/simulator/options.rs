@@ -8,7 +8,6 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::knobs::Knobs;
-pub use crate::format::csv::Newline;
 
 /// The framework and the host that the simulator imitates (docs/upstream/wire.md 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +36,16 @@ impl Dialect {
             Self::V3 | Self::AspNet => method.into(),
         }
     }
+}
+
+/// The newline that ends every record of CSV (docs/upstream/wire.md 2.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Newline {
+    /// What the framework writes everywhere but on Windows.
+    #[default]
+    Lf,
+    /// What the framework writes on Windows.
+    CrLf,
 }
 
 /// Configures one simulator.

@@ -136,7 +136,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Returns the effects, or None where the service refuses the call.
+    /// Returns the effects, or None if the service refuses the call.
     fn run(&mut self) -> Option<Vec<Effect>> {
         let (bound, knobs) = (self.bound, self.knobs);
         Some(match (self.call.route, knobs.update_all) {

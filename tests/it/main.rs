@@ -5,6 +5,7 @@
 mod cli;
 mod codecs;
 mod config;
+mod domain;
 mod guarantees;
 mod journal;
 mod linearizability;

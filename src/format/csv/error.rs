@@ -11,15 +11,14 @@ pub struct Error {
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the message says what is wrong")]
 pub enum Kind {
     /// The body holds nothing, or nothing but a byte order mark and blank lines. A service that
     /// returns null answers so (docs/upstream/wire.md 2.7).
     #[error("empty body")]
     Empty,
-    /// The body is longer than [`MAX_BYTES`](super::MAX_BYTES).
     #[error("body too long")]
     TooLong,
-    /// The body is not UTF-8.
     #[error("invalid UTF-8")]
     InvalidUtf8,
     /// A quoted field does not end, as in a body that was cut.
@@ -31,24 +30,14 @@ pub enum Kind {
     /// A field that does not start with a quote holds one.
     #[error("quote inside a bare field")]
     QuoteInBareField,
-    /// There is a blank line before or between records.
     #[error("blank line")]
     BlankLine,
-    /// A record has another number of fields than the header record.
     #[error("expected {expected} fields, found {found}")]
-    FieldCount {
-        /// The number of fields of the header record.
-        expected: usize,
-        /// The number of fields of the record.
-        found: usize,
-    },
-    /// Two columns have the same name.
+    FieldCount { expected: usize, found: usize },
     #[error("duplicate column name")]
     DuplicateColumn,
-    /// A record has more fields than [`MAX_FIELDS`](super::MAX_FIELDS).
     #[error("too many fields")]
     TooManyFields,
-    /// There are more data records than [`MAX_RECORDS`](super::MAX_RECORDS).
     #[error("too many records")]
     TooManyRecords,
 }

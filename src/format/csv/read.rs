@@ -49,6 +49,7 @@ impl Reader {
     /// Makes a reader.
     #[must_use]
     pub fn new() -> Self {
+        // Its `Default` has no tables, and parses nothing.
         Self {
             parser: csv_core::Reader::new(),
             text: Vec::new(),

@@ -6,52 +6,39 @@ use std::fmt;
 /// `Deserialize` makes are dropped for that reason, and become
 /// [`Kind::InvalidValue`].
 #[derive(Debug)]
-pub struct Error(Box<Inner>);
-
-#[derive(Debug)]
-struct Inner {
+pub struct Error {
     kind: Kind,
     position: Option<usize>,
 }
 
-/// What is wrong with a text.
+/// What is wrong with a text, or with what the type that is read wants of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the message says what is wrong")]
 pub enum Kind {
-    /// The text is longer than [`MAX_BYTES`](super::MAX_BYTES).
     #[error("text too long")]
     TooLong,
-    /// Lists and objects nest deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     #[error("nested too deeply")]
     TooDeep,
-    /// The text ends inside an object or a list.
     #[error("text ends inside an object or a list")]
     UnexpectedEnd,
-    /// The text ends inside a quoted string.
     #[error("unterminated quoted string")]
     UnterminatedQuote,
-    /// A quoted string is followed by something that is not a separator.
     #[error("text after a closing quote")]
     TextAfterQuote,
-    /// A string without quotes holds a character that only a quoted one may.
     #[error("special character in a string without quotes")]
     SpecialInBare,
-    /// The value is complete, but the text goes on.
     #[error("text after the value")]
     TrailingText,
     /// A key is empty, as after a superfluous comma, or is a quoted one.
     #[error("expected a key")]
     ExpectedKey,
-    /// A key is not followed by a colon.
     #[error("expected a colon after the key")]
     ExpectedColon,
-    /// An element or a member is followed by neither a comma nor the bracket that closes.
     #[error("expected a comma or the closing bracket")]
     ExpectedSeparator,
-    /// The type that is read wants an object here.
     #[error("expected an object")]
     ExpectedObject,
-    /// The type that is read wants a list here.
     #[error("expected a list")]
     ExpectedList,
     /// The type that is read wants a string, a number or a boolean here.
@@ -66,22 +53,17 @@ pub enum Kind {
     /// Neither `True` nor `False`.
     #[error("invalid boolean")]
     InvalidBoolean,
-    /// The type that is read refused the value.
     #[error("invalid value")]
     InvalidValue,
-    /// The type that is read wants another number of elements or members.
     #[error("wrong number of elements")]
     InvalidLength,
-    /// A key that must be there is absent.
     #[error("missing key `{0}`")]
     MissingKey(&'static str),
-    /// A key is given twice.
     #[error("duplicate key `{0}`")]
     DuplicateKey(&'static str),
     /// The type that is read refuses keys that it does not know.
     #[error("unknown key")]
     UnknownKey,
-    /// The enum that is read has no such variant.
     #[error("unknown variant")]
     UnknownVariant,
     /// The type has no JSV form.
@@ -92,30 +74,30 @@ pub enum Kind {
 impl Error {
     /// Makes an error found at a byte of the text.
     pub(super) fn at(kind: Kind, position: usize) -> Self {
-        Self(Box::new(Inner {
+        Self {
             kind,
             position: Some(position),
-        }))
+        }
     }
 
     /// Makes an error whose position is not known yet.
     pub(super) fn new(kind: Kind) -> Self {
-        Self(Box::new(Inner {
+        Self {
             kind,
             position: None,
-        }))
+        }
     }
 
     /// Adds a position unless the error has one: the innermost is the most exact.
     pub(super) fn or_at(mut self, position: usize) -> Self {
-        self.0.position.get_or_insert(position);
+        self.position.get_or_insert(position);
         self
     }
 
     /// Returns what is wrong.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.0.kind
+        self.kind
     }
 
     /// Returns the byte offset where the fault was found; `None` for an error of writing.
@@ -123,15 +105,15 @@ impl Error {
     /// For a value that a type refused it is the offset where that value starts.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
-        self.0.position
+        self.position
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.position {
-            Some(position) => write!(f, "{} at byte {position}", self.0.kind),
-            None => self.0.kind.fmt(f),
+        match self.position {
+            Some(position) => write!(f, "{} at byte {position}", self.kind),
+            None => self.kind.fmt(f),
         }
     }
 }

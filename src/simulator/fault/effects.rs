@@ -10,12 +10,12 @@ use super::{
 use crate::simulator::{
     Dialect, Handle, answer,
     framework::{
-        RequestObject, Style, Value,
+        RequestObject, Value,
         failure::{Failure, exception_status},
         format::Format,
     },
     host::{
-        gateway,
+        Host, gateway,
         reply::{Cut, Reply, reason_of},
         stream::{End, Script, StreamControl},
     },
@@ -49,18 +49,13 @@ pub(crate) async fn serve(
         _ => {}
     }
     let outcome = outcome.unwrap_or_default();
-    let style = handle.style();
+    let host = handle.host();
     let Some(fault) = fault else {
-        let response = answer::response(&outcome, &call.bound);
-        return style.answer(&response, &call.format, &call.operation);
+        return host.answer(&answer::response(&outcome, &call.bound), &call);
     };
     *stream.lock() = script(&fault);
-    let reply = style.answer(
-        &response(&fault, outcome, &call.bound),
-        &call.format,
-        &call.operation,
-    );
-    change_reply(fault, reply, style, &call.format)
+    let reply = host.answer(&response(&fault, outcome, &call.bound), &call);
+    change_reply(fault, reply, &host, &call.format)
 }
 
 /// Makes the response object of a call that a fault hits.
@@ -136,8 +131,8 @@ fn script(fault: &FaultKind) -> Script {
 }
 
 /// Returns the reply that a fault makes of the written answer.
-fn change_reply(fault: FaultKind, reply: Reply, style: Style, format: &Format) -> Reply {
-    let dialect = style.dialect;
+fn change_reply(fault: FaultKind, reply: Reply, host: &Host, format: &Format) -> Reply {
+    let dialect = host.dialect;
     match fault {
         FaultKind::Status {
             status,
@@ -168,7 +163,7 @@ fn change_reply(fault: FaultKind, reply: Reply, style: Style, format: &Format) -
             if dialect == Dialect::V4 && status == 404 && *format == Format::Html {
                 return Reply::text(404, "404");
             }
-            // v3 takes the message for the code where none is given, v4 the status's name.
+            // If there is no code, v3 takes the message for it, v4 the status's name.
             let reason = code.unwrap_or_else(|| match dialect {
                 Dialect::V4 => reason_of(status).replace(' ', ""),
                 Dialect::V3 | Dialect::AspNet => message,
@@ -221,7 +216,7 @@ fn change_reply(fault: FaultKind, reply: Reply, style: Style, format: &Format) -
             ..
         } => Reply {
             reason,
-            ..style.failure(&Failure::Thrown { type_name, message }, format)
+            ..host.failure(&Failure::Thrown { type_name, message }, format)
         },
         FaultKind::Gateway { status, .. } => gateway::page(status),
         FaultKind::HttpSys => gateway::http_sys_unavailable(),

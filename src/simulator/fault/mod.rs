@@ -52,20 +52,16 @@ impl Fault {
 
     /// Limits the fault to one operation.
     #[must_use]
-    pub fn on(self, route: Route) -> Self {
-        Self {
-            route: Some(route),
-            ..self
-        }
+    pub fn on(mut self, route: Route) -> Self {
+        self.route = Some(route);
+        self
     }
 
     /// Limits the fault to one account.
     #[must_use]
-    pub fn for_account(self, account: i32) -> Self {
-        Self {
-            account: Some(account),
-            ..self
-        }
+    pub fn for_account(mut self, account: i32) -> Self {
+        self.account = Some(account);
+        self
     }
 
     /// Lets the fault hit `count` calls.

@@ -55,7 +55,7 @@ pub(crate) enum Failure {
         name: String,
         value: String,
     },
-    /// An exception of the service, where the framework does not find the response class.
+    /// An exception of the service, if the framework does not find the response class.
     #[error("{message}")]
     Thrown { type_name: String, message: String },
 }

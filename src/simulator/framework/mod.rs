@@ -13,7 +13,7 @@ mod writer;
 pub(crate) use request_object::{Property, RequestObject};
 pub use routing::Route;
 pub use value::{EmptyString, Value};
-pub(crate) use writer::Style;
+pub use writer::write_record;
 
 use failure::Failure;
 use format::{Format, Serializer};
@@ -60,7 +60,7 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     fn admit(received: &'a Received, host: &'a Host) -> Result<Self, Refusal> {
         const OVERRIDE: &str = "X-Http-Method-Override";
-        let self_host = host.style.dialect.is_self_host();
+        let self_host = host.dialect.is_self_host();
         let (path, query_text) = host.admit(received)?;
         let query = if self_host {
             Parameters::parse_self_hosted_query(query_text.as_bytes())
@@ -89,7 +89,7 @@ impl<'a> Request<'a> {
     }
 
     fn dialect(&self) -> Dialect {
-        self.host.style.dialect
+        self.host.dialect
     }
 
     fn not_found(&self) -> Refusal {
@@ -130,7 +130,7 @@ impl<'a> Request<'a> {
         let format = Format::of_query(&self.query).unwrap_or(Format::Serialized(serializer));
         if !operation.eq_ignore_ascii_case("PortaFollowMe") {
             let failure = Failure::NoOperation(operation.to_owned());
-            return Err(Refusal::reply(self.host.style.failure(&failure, &format)));
+            return Err(Refusal::reply(self.host.failure(&failure, &format)));
         }
         self.call(format, operation, || {
             let by_query = matches!(self.method.as_str(), "GET" | "DELETE" | "OPTIONS");
@@ -167,7 +167,7 @@ impl<'a> Request<'a> {
                 format,
                 operation: operation.to_owned(),
             }),
-            Err(failure) => Err(Refusal::reply(self.host.style.failure(&failure, &format))),
+            Err(failure) => Err(Refusal::reply(self.host.failure(&failure, &format))),
         }
     }
 
@@ -208,17 +208,17 @@ impl<'a> Request<'a> {
 
     /// Binds body, path, query and form, each over the one before (docs/upstream/wire.md 6).
     fn bind_route(&self, template: &Template, values: &[&str]) -> Result<Bound, Failure> {
-        // v4 tells what cannot be bound.
-        let told = |failure: Failure| match self.dialect() {
+        // Only v4 says what cannot be bound.
+        let shown = |failure: Failure| match self.dialect() {
             Dialect::V4 => failure,
             Dialect::V3 | Dialect::AspNet => Failure::UnableToBind,
         };
         let serializer = Serializer::of_content_type(&self.content_type);
-        let (mut bound, more) = self.read_body(serializer).map_err(told)?;
+        let (mut bound, more) = self.read_body(serializer).map_err(shown)?;
         if template.misspelt {
-            return Err(told(Failure::Misspelt));
+            return Err(shown(Failure::Misspelt));
         }
-        // A query or form value replaces the path's only where it spells the name exactly; with
+        // A query or form value replaces the path's only if it spells the name exactly; with
         // another case it comes second, after the path value was bound (or failed to).
         let names = template.values.iter().map(|property| property.name());
         let mut pairs: Vec<(&str, &str)> = names.zip(values.iter().copied()).collect();
@@ -234,7 +234,7 @@ impl<'a> Request<'a> {
             }
         }
         self.populate(&mut bound, pairs)
-            .map_err(|bad| told(Failure::InvalidValues(bad)))?;
+            .map_err(|bad| shown(Failure::InvalidValues(bad)))?;
         Ok((bound, more))
     }
 

@@ -74,7 +74,7 @@ pub(crate) struct RequestObject {
 }
 
 impl RequestObject {
-    /// Returns a value, the default where the request sets none.
+    /// Returns a value, the default if the request sets none.
     pub(crate) fn value(&self, property: Property) -> Value {
         let value = self.values[property as usize].clone();
         value.unwrap_or_else(|| property.default_value())
@@ -106,7 +106,7 @@ impl RequestObject {
         self.values[property as usize].is_some()
     }
 
-    /// Returns the License, empty where the request has none.
+    /// Returns the License, empty if the request has none.
     pub(crate) fn license(&self) -> &str {
         self.text(P::License).unwrap_or_default()
     }

@@ -3,22 +3,17 @@
 use super::{
     failure::Failure,
     format::{Format, Serializer},
+    parameters::lossy,
     value::{EmptyString, Value, escape_xml},
 };
-use crate::{
-    format::csv::{Field, Newline, write_record},
-    simulator::{
-        Dialect,
-        host::reply::{Reply, html_page},
+use crate::simulator::{
+    Dialect, Newline,
+    host::{
+        Host,
+        reply::{Reply, html_page},
     },
+    service::Call,
 };
-
-/// How a host writes its answers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Style {
-    pub(crate) dialect: Dialect,
-    pub(crate) newline: Newline,
-}
 
 /// What a document says about the object in it.
 struct Document {
@@ -28,9 +23,9 @@ struct Document {
     xml: [&'static str; 3],
 }
 
-impl Style {
+impl Host {
     /// Writes an answer of the service; its body is empty if the format cannot be written.
-    pub(crate) fn answer(self, object: &Value, format: &Format, operation: &str) -> Reply {
+    pub(crate) fn answer(&self, object: &Value, call: &Call) -> Reply {
         const DOCUMENT: Document = Document {
             title: "PortaFollowMe",
             xml: [
@@ -39,21 +34,18 @@ impl Style {
                 "follow_me_number",
             ],
         };
-        let csv = *format == Format::Serialized(Serializer::Csv);
+        let csv = call.format == Format::Serialized(Serializer::Csv);
+        let unwritable = matches!(call.format, Format::Unwritable(_));
         Reply {
-            status: if matches!(format, Format::Unwritable(_)) {
-                500
-            } else {
-                200
-            },
-            attachment: csv.then(|| operation.to_owned()),
+            status: if unwritable { 500 } else { 200 },
+            attachment: csv.then(|| call.operation.clone()),
             powered: true,
-            ..self.reply(object, format, &DOCUMENT)
+            ..self.reply(object, &call.format, &DOCUMENT)
         }
     }
 
     /// Writes a failure that the framework reports itself.
-    pub(crate) fn failure(self, failure: &Failure, format: &Format) -> Reply {
+    pub(crate) fn failure(&self, failure: &Failure, format: &Format) -> Reply {
         let document = Document {
             title: match self.dialect {
                 Dialect::V4 => "PortaFollowMe",
@@ -72,7 +64,7 @@ impl Style {
         }
     }
 
-    fn reply(self, object: &Value, format: &Format, document: &Document) -> Reply {
+    fn reply(&self, object: &Value, format: &Format, document: &Document) -> Reply {
         let body = match format {
             Format::Serialized(Serializer::Csv) => self.csv(object),
             Format::Serialized(Serializer::Json) => object.to_json(),
@@ -95,27 +87,25 @@ impl Style {
 
     /// Writes one header record and one data record. A text is itself, null and the empty text are
     /// empty fields, and every other value is its JSV.
-    fn csv(self, object: &Value) -> String {
+    fn csv(&self, object: &Value) -> String {
         let Value::Object(members) = object else {
             return String::new();
         };
         let mut out = String::new();
-        let names = members.iter().map(|(name, _)| Field::Text(name));
-        write_record(&mut out, names, self.newline);
+        write_record(
+            &mut out,
+            members.iter().map(|(name, _)| *name),
+            self.newline,
+        );
         let text = |(_, value): &(_, Value)| match value {
             Value::Text(text) => text.clone(),
             other => self.jsv(other),
         };
-        let texts: Vec<String> = members.iter().map(text).collect();
-        let fields = texts.iter().map(|text| match text.as_str() {
-            "" => Field::Null,
-            text => Field::Text(text),
-        });
-        write_record(&mut out, fields, self.newline);
+        write_record(&mut out, members.iter().map(text), self.newline);
         out
     }
 
-    fn jsv(self, value: &Value) -> String {
+    fn jsv(&self, value: &Value) -> String {
         value.to_jsv(match self.dialect {
             Dialect::V4 => EmptyString::Quoted,
             Dialect::V3 | Dialect::AspNet => EmptyString::Bare,
@@ -124,7 +114,7 @@ impl Style {
 
     /// Writes an XML document. v3 starts it with a byte order mark, v4 with a declaration; v4 ends
     /// a `ResponseStatus` with one member more.
-    fn xml(self, object: &Value, [name, namespace, element]: [&str; 3]) -> String {
+    fn xml(&self, object: &Value, [name, namespace, element]: [&str; 3]) -> String {
         const META: &str = "<Meta xmlns:d3p1=\"http://schemas.microsoft.com/2003/10/Serialization/\
                             Arrays\" i:nil=\"true\" /></ResponseStatus>";
         let root = format!(
@@ -140,4 +130,23 @@ impl Style {
             Dialect::V3 | Dialect::AspNet => format!("\u{feff}{content}"),
         }
     }
+}
+
+/// Appends one CSV record. A field is quoted iff it holds a quote, a comma, CR or LF
+/// (docs/upstream/wire.md 2.6).
+pub fn write_record(
+    out: &mut String,
+    fields: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    newline: Newline,
+) {
+    let newline = match newline {
+        Newline::Lf => csv::Terminator::Any(b'\n'),
+        Newline::CrLf => csv::Terminator::CRLF,
+    };
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(newline)
+        .from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = writer.write_record(fields);
+    out.push_str(&lossy(&writer.into_inner().unwrap_or_default()));
 }

@@ -13,22 +13,23 @@ use reply::Reply;
 
 use super::{
     framework::{
-        Style,
         failure::Failure,
         format::Format,
         parameters::{Parameters, decode_path},
     },
     log::Received,
+    options::{Dialect, Newline},
 };
 
 /// A self-host closes the connection over a longer target (docs/upstream/wire.md 5: 8 kB works, 20
 /// kB does not).
 const MAX_TARGET: usize = 16 * 1024;
 
-/// The host that reads a request.
+/// A host: how it reads requests and writes answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
-    pub(crate) style: Style,
+    pub(crate) dialect: Dialect,
+    pub(crate) newline: Newline,
     pub(crate) reads_csv: bool,
     /// The names that `Host` may have; None takes any.
     pub(crate) names: Option<[String; 2]>,
@@ -60,7 +61,7 @@ impl Host {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        if self.style.dialect.is_self_host() {
+        if self.dialect.is_self_host() {
             if target.len() > MAX_TARGET {
                 return Err(Refusal::Close);
             }
@@ -78,7 +79,7 @@ impl Host {
             names.peek().is_none() || names.any(|known| known.eq_ignore_ascii_case(name))
         };
         let title = match name {
-            None if !self.style.dialect.is_self_host() => {
+            None if !self.dialect.is_self_host() => {
                 return Err(Refusal::reply(Reply::html(
                     400,
                     "text/html",
@@ -86,7 +87,7 @@ impl Host {
                 )));
             }
             None => "Bad Request (Invalid host name)",
-            Some(name) if self.style.dialect.is_self_host() && !known(name) => {
+            Some(name) if self.dialect.is_self_host() && !known(name) => {
                 "Bad Request (Invalid host)"
             }
             Some(_) => return Ok(()),
@@ -101,7 +102,7 @@ impl Host {
     }
 
     /// Decodes the path as a self-host does. A `?` or `#` in the decoded path loses the query; a
-    /// malformed `%` hangs, or is a 500 where a query follows.
+    /// malformed `%` hangs, or is a 500 if a query follows.
     fn self_host_path<'a>(
         &self,
         path: &str,
@@ -115,12 +116,12 @@ impl Host {
             (Err(message), Some(query)) => {
                 let by_accept = || {
                     let accept = received.joined("accept").unwrap_or_default();
-                    Format::of_accept(&accept, "", self.style.dialect)
+                    Format::of_accept(&accept, "", self.dialect)
                 };
                 let query = Parameters::parse(query.as_bytes());
                 let format = Format::of_query(&query).unwrap_or_else(by_accept);
                 let failure = Failure::MalformedEscape(message);
-                Err(Refusal::reply(self.style.failure(&failure, &format)))
+                Err(Refusal::reply(self.failure(&failure, &format)))
             }
         }
     }

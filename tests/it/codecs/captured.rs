@@ -3,10 +3,10 @@
 
 use followme::{
     format::{
-        csv::{self, Newline, Reader},
+        csv::{self, Reader},
         jsv,
     },
-    simulator::EmptyString,
+    simulator::{EmptyString, Newline},
 };
 use serde_json::Value;
 

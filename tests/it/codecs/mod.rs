@@ -3,11 +3,8 @@
 use std::borrow::Cow;
 
 use followme::{
-    format::{
-        csv::{Field, Newline, write_record},
-        jsv,
-    },
-    simulator,
+    format::jsv,
+    simulator::{self, Newline, write_record},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -133,14 +130,10 @@ const COLUMNS: [&str; 6] = [
     "FeatureName",
 ];
 
-/// Writes a whole answer as the framework does: null and empty are nothing at all.
+/// Writes a whole answer as the framework does.
 fn write_answer(fields: [&str; 6], newline: Newline) -> String {
     let mut body = String::new();
-    write_record(&mut body, COLUMNS.map(Field::Text), newline);
-    let fields = fields.map(|text| match text {
-        "" => Field::Null,
-        text => Field::Text(text),
-    });
+    write_record(&mut body, COLUMNS, newline);
     write_record(&mut body, fields, newline);
     body
 }

