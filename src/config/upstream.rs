@@ -78,7 +78,8 @@ section! {
         /// Meaning of an empty list field with success=True: "empty" for a list without numbers,
         /// "refused" for a refusal.
         null_list: NullList = key.one_of(&["empty", "refused"], NullList::default()),
-        /// Use of UpdateFollowmeAll: "one" number per POST, the "whole-list", or "off".
+        /// Use of UpdateFollowmeAll: "one" number per POST, the "whole-list" in one CSV (a list with
+        /// [ { } or a quote in a text is written one number at a time), or "off".
         update_all: UpdateAll = key.one_of(&["one", "whole-list", "off"], UpdateAll::default()),
         /// Body format of UpdateFollowmeAll: "auto" tries JSON, then CSV, then a form, until the
         /// host accepts one. A text with [ { } or a quote is never sent as CSV.

@@ -1,5 +1,4 @@
-//! Executes one step of a write, from the audit log to the verified result. No other module sends a
-//! write.
+//! Executes one step of a write, from the audit log to the verified result.
 
 use std::{
     sync::Arc,
@@ -10,6 +9,7 @@ use super::{
     Error, Operations,
     audited::{end, end_stale},
     collateral::Posted,
+    deliver::{Delivered, Payload},
     expectation::{Expectation, Verdict, WriteKind},
     plan::{PlannedStep, UpdateRoute},
     precondition,
@@ -18,10 +18,10 @@ use super::{
     verify::{Sent, is_acknowledged, not_applied},
 };
 use crate::{
-    domain::{AccountId, Etag, FieldSet, Fields, List, Number, NumberId},
+    domain::{AccountId, Etag, FieldSet, List, Number, NumberId},
     journal::{self, Body, RecordId},
     telemetry::{audit::Change, in_flight::Phase, metrics},
-    upstream::{Kind, Route, UpdateAll, Written},
+    upstream::Route,
 };
 
 /// The maximum age of the list that a write was planned from, when the write is sent.
@@ -111,11 +111,29 @@ impl Operations {
             }
         }
         task.commit(self.config.write_limit, self.config.replace_limit)?;
-        let (sent, route) = self.transmit(task, list, step).await?;
         let mut expectation = step.expectation.clone();
-        let verified = self
-            .verify(task, &sent, std::slice::from_ref(&expectation), false)
-            .await;
+        let payload = Payload::Step {
+            list,
+            expectation: &step.expectation,
+            delete_forward: step.delete_forward,
+        };
+        let expectations = std::slice::from_ref(&step.expectation);
+        let delivered = self.deliver(task, payload, self.routes_of(step), expectations);
+        let (sent, verified, route) = match delivered.await? {
+            Delivered::Ran {
+                sent,
+                verified,
+                route,
+            } => (sent, verified, route),
+            Delivered::NotRun(error) => {
+                let violations =
+                    precondition::violations(error.kind(), &expectation.target, &step.path);
+                return Err(match violations {
+                    Some(violations) => Error::Invalid(violations),
+                    None => Error::from_upstream(&task.call.tenant, error),
+                });
+            }
+        };
         if let Some(open) = &mut task.open {
             open.acknowledged = is_acknowledged(&sent);
         }
@@ -164,13 +182,18 @@ impl Operations {
     }
 
     fn open(&self, account: AccountId, list: &List, step: &PlannedStep) -> Open {
-        let posts = step.expectation.kind == WriteKind::Update
-            && self.routes(step.route).first() == Some(&UpdateRoute::Post);
+        let posts = self.routes_of(step).first() == Some(&UpdateRoute::Post);
+        let posted = posts.then(|| self.posted(account, list, &step.expectation));
         Open {
-            posted: posts
-                .then(|| self.posted(account, list, &step.expectation))
-                .flatten(),
+            posted: posted.flatten(),
             ..Open::one(step.expectation.clone())
+        }
+    }
+
+    fn routes_of(&self, step: &PlannedStep) -> &'static [UpdateRoute] {
+        match step.expectation.kind {
+            WriteKind::Update => self.routes(step.route),
+            WriteKind::Add | WriteKind::Delete => &[UpdateRoute::Get],
         }
     }
 
@@ -211,134 +234,6 @@ impl Operations {
 
     async fn amend(&self, id: RecordId, body: &Body) -> Result<(), journal::Error> {
         self.open_journal()?.amend(id, body).await
-    }
-
-    /// Returns the routes by which a number can be updated, in order.
-    pub(super) fn routes(&self, first: UpdateRoute) -> &'static [UpdateRoute] {
-        match (first, self.client.update_all_mode()) {
-            // A list that is posted whole was posted already.
-            (_, UpdateAll::Off) => &[UpdateRoute::Get],
-            (UpdateRoute::Get, _) | (UpdateRoute::Post, UpdateAll::WholeList) => {
-                &[UpdateRoute::Get, UpdateRoute::Post]
-            }
-            (UpdateRoute::Post, UpdateAll::One) => &[UpdateRoute::Post, UpdateRoute::Get],
-        }
-    }
-
-    /// Sends a step; takes the other route of an update after the proof that nothing ran.
-    ///
-    /// # Errors
-    /// The failure that proves that nothing ran.
-    async fn transmit(
-        &self,
-        task: &mut WriteTask,
-        list: &List,
-        step: &PlannedStep,
-    ) -> Result<(Sent, UpdateRoute), Error> {
-        let expectation = &step.expectation;
-        let routes = match expectation.kind {
-            WriteKind::Update => self.routes(step.route),
-            WriteKind::Add | WriteKind::Delete => &[UpdateRoute::Get],
-        };
-        let mut refused = None;
-        for route in routes {
-            let unwritten = |task: &WriteTask| {
-                let open = task.open.as_ref();
-                *route == UpdateRoute::Post && open.is_some_and(|open| open.posted.is_none())
-            };
-            if unwritten(task) {
-                if let Some(open) = &mut task.open {
-                    open.posted = self.posted(task.call.account, list, expectation);
-                }
-                self.write_record(task).await?;
-            }
-            let sent = self
-                .send(task, list, expectation, *route, step.delete_forward)
-                .await;
-            match sent {
-                Err(error) if error.nothing_ran() => {
-                    // The caller can act on the first route's error about its values.
-                    let connect = error.kind() == Kind::Connect;
-                    refused.get_or_insert(error);
-                    if connect {
-                        break;
-                    }
-                }
-                sent => return Ok((sent, *route)),
-            }
-        }
-        let Some(error) = refused else {
-            return Err(Error::NotApplied { source: None });
-        };
-        let violations = precondition::violations(error.kind(), &expectation.target, &step.path);
-        Err(match violations {
-            Some(violations) => Error::Invalid(violations),
-            None => Error::from_upstream(&task.call.tenant, error),
-        })
-    }
-
-    /// Sends one request that writes. The record of the task holds it already.
-    pub(super) async fn send(
-        &self,
-        task: &WriteTask,
-        list: &List,
-        expectation: &Expectation,
-        route: UpdateRoute,
-        delete_forward: bool,
-    ) -> Sent {
-        let (call, options) = (&task.call, &task.options);
-        let (tenant, account) = (&call.tenant, call.account);
-        let fields = &expectation.target;
-        match (expectation.kind, expectation.number) {
-            (WriteKind::Update, Some(id)) => match route {
-                UpdateRoute::Get => {
-                    let update = self.client.update(tenant, account, id, fields, options);
-                    update.await
-                }
-                UpdateRoute::Post => {
-                    let numbers = self.numbers_to_post(list, id, fields);
-                    self.post(task, &numbers).await
-                }
-            },
-            (WriteKind::Delete, Some(id)) => {
-                let forward = delete_forward;
-                let delete = self.client.delete(tenant, account, id, forward, options);
-                delete.await
-            }
-            _ => self.client.add(tenant, account, fields, options).await,
-        }
-    }
-
-    /// Posts numbers. The record of the task holds them already.
-    pub(super) async fn post(
-        &self,
-        task: &WriteTask,
-        numbers: &[(Option<NumberId>, &Fields)],
-    ) -> Result<Written, crate::upstream::Error> {
-        let call = &task.call;
-        self.client
-            .update_all(&call.tenant, call.account, numbers, &task.options)
-            .await
-    }
-
-    /// Returns what is posted to write one number. A host that takes the whole list would take a
-    /// single record for the whole list.
-    fn numbers_to_post<'a>(
-        &self,
-        list: &'a List,
-        id: NumberId,
-        fields: &'a Fields,
-    ) -> Vec<(Option<NumberId>, &'a Fields)> {
-        if self.client.update_all_mode() != UpdateAll::WholeList {
-            return vec![(Some(id), fields)];
-        }
-        let numbers = list.numbers.iter();
-        numbers
-            .map(|number| {
-                let own = number.id == id;
-                (Some(number.id), if own { fields } else { &number.fields })
-            })
-            .collect()
     }
 
     /// Returns whether this add, and no other, made a number. If so, records that in the journal

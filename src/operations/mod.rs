@@ -11,6 +11,7 @@ mod account_locks;
 mod audited;
 mod call;
 mod collateral;
+mod deliver;
 mod error;
 mod execute;
 mod expectation;
@@ -276,7 +277,7 @@ impl Operations {
 
     #[tracing::instrument(name = "plan", skip_all)]
     async fn plan_add(&self, call: &Call, request: &AddRequest) -> Result<AddReply, Error> {
-        let planner = self.planner(&call.caller, call.account);
+        let planner = self.planner(call, &call.caller);
         let list = self.read_list(call, &call.options()).await?;
         let step = planner.add(&list, &request.draft)?;
         Ok(AddReply {
@@ -292,7 +293,7 @@ impl Operations {
         call: &Call,
         request: &UpdateRequest,
     ) -> Result<UpdateReply, Error> {
-        let planner = self.planner(&call.caller, call.account);
+        let planner = self.planner(call, &call.caller);
         let list = self.read_list(call, &call.options()).await?;
         Ok(UpdateReply {
             number: planner.update(&list, request)?.number,
@@ -307,7 +308,7 @@ impl Operations {
         call: &Call,
         request: &ReplaceAllRequest,
     ) -> Result<ReplaceAllReply, Error> {
-        let planner = self.planner(&call.caller, call.account);
+        let planner = self.planner(call, &call.caller);
         let list = self.read_list(call, &call.options()).await?;
         let steps = planner.replace_all(&list, &request.desired, &request.etags)?;
         Ok(replace_all::planned(call.account, &list, steps))

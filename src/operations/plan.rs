@@ -2,17 +2,22 @@
 
 use super::{
     DeleteRequest, Error, Etags, UpdateRequest,
-    expectation::Expectation,
-    precondition::{check_destination, check_etag, check_etags, missing, sendable},
+    expectation::{Expectation, WriteKind},
+    precondition::{check_destination, check_etag, check_etags, missing, sendable, violations},
 };
-use crate::domain::{
-    AccountId, Desired, DestinationPolicy, Draft, Etag, Field, FieldSet, Fields, List, Number,
-    NumberId, Plan, Rules, Step, Violations, check,
+use crate::{
+    domain::{
+        AccountId, Desired, DestinationPolicy, Draft, Etag, Field, FieldSet, Fields, List, Number,
+        NumberId, Plan, Rules, Step, Violations, check,
+    },
+    upstream::{Client, Tenant, UpdateAll},
 };
 
 /// What plans depend on besides the list and the request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Planner<'a> {
+    pub(super) client: &'a Client,
+    pub(super) tenant: &'a Tenant,
     pub(super) account: AccountId,
     pub(super) rules: &'a Rules,
     pub(super) destinations: &'a DestinationPolicy,
@@ -73,7 +78,8 @@ impl Planner<'_> {
     /// Plans to add a number.
     ///
     /// # Errors
-    /// [`Error::DestinationDenied`]; [`Error::Invalid`] where the list has no position left.
+    /// [`Error::DestinationDenied`]; [`Error::Invalid`] if the list has no position left, or no
+    /// request carries a value.
     pub(super) fn add(&self, list: &List, draft: &Draft) -> Result<PlannedStep, Error> {
         check_destination(self.destinations, "number", &draft.fields.redirect_number)?;
         let next = list.highest_order().saturating_add(1);
@@ -84,8 +90,9 @@ impl Planner<'_> {
         }
         let target = draft.new_number(next, self.rules);
         let asked = requested_of_add(draft, &target);
-        let expectation = Expectation::add(list, target, asked);
-        Ok(PlannedStep::new(expectation, "number"))
+        let step = PlannedStep::new(Expectation::add(list, target, asked), "number");
+        self.check_carried(&step)?;
+        Ok(step)
     }
 
     /// Plans to change the fields of a number that the mask names.
@@ -106,6 +113,8 @@ impl Planner<'_> {
             .draft
             .merge_into(&old.fields, request.mask, self.rules);
         let step = self.change(list, old, target, request.mask, "number")?;
+        step.as_ref()
+            .map_or(Ok(()), |step| self.check_carried(step))?;
         let mut number = old.clone();
         if let Some(step) = &step {
             number.fields.clone_from(&step.expectation.target);
@@ -156,8 +165,13 @@ impl Planner<'_> {
         plan.check(desired, self.rules, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
         check_etags(etags, list)?;
+        let whole_list = self.client.update_all_mode() == UpdateAll::WholeList;
         for step in &plan.steps {
-            self.step(list, desired, step)?;
+            match self.step(list, desired, step)? {
+                // A list that is posted whole carries more than the single requests.
+                Some(step) if !whole_list => self.check_carried(&step)?,
+                _ => {}
+            }
         }
         Ok(plan.steps)
     }
@@ -213,6 +227,22 @@ impl Planner<'_> {
                 expectation.index = Some(*index);
                 Ok(Some(PlannedStep::new(expectation, &path)))
             }
+        }
+    }
+
+    /// Checks that a request can carry the values of a step.
+    fn check_carried(&self, step: &PlannedStep) -> Result<(), Error> {
+        let fields = &step.expectation.target;
+        let (client, tenant, account) = (self.client, self.tenant, self.account);
+        let carried = match (step.expectation.kind, step.expectation.number) {
+            (WriteKind::Add, _) => client.carried_by_add(tenant, account, fields).map(drop),
+            (WriteKind::Update, Some(id)) => client.check_update(tenant, account, id, fields),
+            _ => Ok(()),
+        };
+        let error = carried.err();
+        match error.and_then(|error| violations(error.kind(), fields, &step.path)) {
+            Some(violations) => Err(Error::Invalid(violations)),
+            None => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Error, Operations,
     audited::end,
+    deliver::{Delivered, Payload},
     execute::Applied,
     expectation::{Expectation, Verdict},
     plan::UpdateRoute,
@@ -161,21 +162,17 @@ impl Operations {
             task.open = earlier;
             return Ok(before);
         }
-        let sent = self.send(task, &before, &step, route, false).await;
-        if let Err(error) = &sent
-            && error.nothing_ran()
-        {
-            tracing::debug!(
-                error = error as &dyn std::error::Error,
-                "a repair was refused"
-            );
+        let payload = Payload::Step {
+            list: &before,
+            expectation: &step,
+            delete_forward: false,
+        };
+        let expectations = std::slice::from_ref(&step);
+        let delivered = self.deliver(task, payload, &[route], expectations).await;
+        let Ok(Delivered::Ran { sent, verified, .. }) = delivered else {
             task.open = earlier;
             return Ok(before);
-        }
-        // The list after it shows the result.
-        let verified = self
-            .verify(task, &sent, std::slice::from_ref(&step), false)
-            .await;
+        };
         if let Some(after) = &verified.list {
             self.detect_collateral_change(task, after).await?;
         }

@@ -92,7 +92,7 @@ impl Operations {
         let progress = task.progress.clone().unwrap_or_default();
         replacing.desired = with_ids_of_done(&progress.desired, &progress.made());
         self.authorize(task)?;
-        let steps = self.planner(&task.caller, task.call.account).replace_all(
+        let steps = self.planner(&task.call, &task.caller).replace_all(
             &replacing.list,
             &replacing.desired,
             &progress.etags(),
@@ -229,7 +229,7 @@ impl Operations {
             self.authorize(task)?;
             let etags = task.progress.as_ref().map(Progress::etags);
             check_etags(&etags.unwrap_or_default(), &replacing.list)?;
-            let planner = self.planner(&task.caller, task.call.account);
+            let planner = self.planner(&task.call, &task.caller);
             let (list, desired) = (&replacing.list, &replacing.desired);
             let Some(step) = planner.step(list, desired, &report.step)? else {
                 return Ok(());

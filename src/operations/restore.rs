@@ -4,8 +4,8 @@ use super::{
     Error, Operations,
     audited::end_posted,
     collateral::Posted,
+    deliver::Payload,
     expectation::{Expectation, Verdict},
-    plan::UpdateRoute,
     task::WriteTask,
 };
 use crate::{
@@ -145,9 +145,12 @@ impl Operations {
             }
             None => Expectation::add(list, old.fields.clone(), FieldSet::all()),
         };
-        let sent = self
-            .send(task, list, &expectation, UpdateRoute::Get, false)
-            .await;
+        let payload = Payload::Step {
+            list,
+            expectation: &expectation,
+            delete_forward: false,
+        };
+        let sent = self.send(task, payload, None).await;
         if now.is_some() {
             // The list is read once more when all are restored.
             return sent.map(drop).map_err(failed);

@@ -180,7 +180,7 @@ impl Operations {
     }
 
     fn plan_one(&self, task: &WriteTask, list: &List, write: Single<'_>) -> Result<Planned, Error> {
-        let planner = self.planner(&task.caller, task.call.account);
+        let planner = self.planner(&task.call, &task.caller);
         let nothing = |reply| Ok(Planned::Nothing(Box::new(reply)));
         let step = match write {
             Single::Add(draft) => planner.add(list, draft)?,

@@ -44,6 +44,12 @@ impl Verified {
         first.cloned().unwrap_or(Verdict::Inconclusive(Vec::new()))
     }
 
+    /// Returns whether a list shows that nothing was applied.
+    pub(super) fn shows_nothing(&self) -> bool {
+        let mut verdicts = self.verdicts.iter();
+        self.list.is_some() && verdicts.all(|verdict| *verdict == Verdict::NotApplied)
+    }
+
     /// Returns the outcome of a single write, for the metrics.
     pub(super) fn outcome(&self, sent: &Sent) -> WriteOutcome {
         match self.verdict() {

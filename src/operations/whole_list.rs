@@ -5,9 +5,10 @@ use std::time::Instant;
 use super::{
     Error, Etags, Operations, StepOutcome, StepReport,
     audited::end_posted,
+    deliver::{Delivered, Payload},
     execute::MAX_PLAN_AGE,
     expectation::Verdict,
-    plan::{PlannedStep, with_ids_of_done},
+    plan::{PlannedStep, UpdateRoute, with_ids_of_done},
     replace_all::{Replacing, record_done},
     task::{Open, WriteTask},
     verify::is_acknowledged,
@@ -19,7 +20,6 @@ use crate::{
         in_flight::Phase,
         metrics::{self, WriteOutcome},
     },
-    upstream,
 };
 
 /// A step that is posted with others.
@@ -52,7 +52,7 @@ impl Operations {
         let began = Instant::now();
         let mut postings = Vec::with_capacity(steps.len());
         for step in &steps {
-            let planner = self.planner(&task.caller, task.call.account);
+            let planner = self.planner(&task.call, &task.caller);
             if let Some(mut planned) = planner.step(&before, &replacing.desired, step)? {
                 let entry = self
                     .audit
@@ -76,23 +76,29 @@ impl Operations {
             ..Open::default()
         });
         let wrote = super::replace_all::set_wrote(task, true);
-        let sent = match self.begin_posting(task, &before, began).await {
-            Ok(true) => self.post(task, &numbers).await,
-            not_begun => {
+        let delivered = match self.begin_posting(task, &before, began).await {
+            Ok(true) => {
+                let payload = Payload::List(&numbers);
+                let routes = [UpdateRoute::Post];
+                let delivered = self.deliver(task, payload, &routes, &expectations);
+                delivered.await.map(Some)
+            }
+            // The list changed meanwhile: single steps are planned anew.
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let (sent, verified) = match delivered {
+            Ok(Some(Delivered::Ran { sent, verified, .. })) => (sent, verified),
+            not_run => {
                 super::replace_all::set_wrote(task, wrote);
                 task.open = None;
                 end_all(postings, Outcome::NotDone);
-                // The list changed meanwhile: single steps are planned anew.
-                return not_begun.map(|_| steps);
+                return match not_run {
+                    Ok(_) => Ok(steps),
+                    Err(error) => Err(error),
+                };
             }
         };
-        if sent.as_ref().is_err_and(upstream::Error::nothing_ran) {
-            super::replace_all::set_wrote(task, wrote);
-            task.open = None;
-            end_all(postings, Outcome::NotDone);
-            return Ok(steps);
-        }
-        let verified = self.verify(task, &sent, &expectations, true).await;
         let unknown = verified.list.is_none()
             || verified
                 .verdicts
@@ -198,7 +204,7 @@ impl Operations {
             }
         }
         replacing.desired = with_ids_of_done(&replacing.desired, &made);
-        let planner = self.planner(&task.caller, task.call.account);
+        let planner = self.planner(&task.call, &task.caller);
         let planned = planner.replace_all(&replacing.list, &replacing.desired, &Etags::default());
         let rest = match planned {
             Ok(rest) => rest,

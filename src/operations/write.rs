@@ -16,7 +16,7 @@ use super::{
     task::{CommitPoint, WriteTask},
 };
 use crate::{
-    domain::{AccountId, List},
+    domain::List,
     journal::{Claimed, NewWrite, Record, RequestKey},
     security::Caller,
     telemetry::{
@@ -340,9 +340,11 @@ impl Operations {
         self.read_list(&task.call, &task.options).await
     }
 
-    pub(super) fn planner<'a>(&'a self, caller: &'a Caller, account: AccountId) -> Planner<'a> {
+    pub(super) fn planner<'a>(&'a self, call: &'a Call, caller: &'a Caller) -> Planner<'a> {
         Planner {
-            account,
+            client: &self.client,
+            tenant: &call.tenant,
+            account: call.account,
             rules: &self.config.rules,
             destinations: &caller.destinations,
         }

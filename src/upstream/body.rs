@@ -11,9 +11,12 @@ use crate::domain::{AccountId, Fields, NumberId};
 
 /// A format of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyFormat {
+pub enum BodyFormat {
+    /// JSON: one number.
     Json,
+    /// CSV.
     Csv,
+    /// `application/x-www-form-urlencoded`: one number.
     Form,
 }
 

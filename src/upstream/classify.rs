@@ -198,6 +198,7 @@ fn failure(reply: &Reply, route: Route, has_record: bool, error_code: Option<&st
     Error::new(kind, route)
         .with_answered(queue_full)
         .with_nothing_ran(refused_by_framework || queue_full)
+        .with_unconfirmed(!queue_full)
         .with_retry_after(reply.retry_after)
 }
 

@@ -35,8 +35,7 @@ use crate::{
 
 /// The client of PortaFollowMe.
 ///
-/// It never repeats a write, except that [`Client::update_all`] tries the next body format after a
-/// reply that proves that nothing ran. It retries a read after a transient failure, unless the read
+/// It never repeats a write. It retries a read after a transient failure, unless the read
 /// verifies a write. Dropping a future aborts the request: a write that must be finished needs a
 /// task of its own.
 #[derive(Debug)]
@@ -154,7 +153,7 @@ impl Client {
     /// which a POST of the whole number can add afterwards.
     ///
     /// # Errors
-    /// [`Kind::NotCarried`] if a text cannot be left out, or if `UpdateFollowmeAll` is not used;
+    /// [`Kind::NotCarried`] if a text cannot be left out, or if no POST of a single number can carry it;
     /// [`Kind::DoesNotFit`], [`Kind::UnsafeValue`].
     pub fn carried_by_add(
         &self,
@@ -163,19 +162,53 @@ impl Client {
         fields: &Fields,
     ) -> Result<Fields, Error> {
         let mut carried = fields.clone();
+        // A whole list cannot be relied on: the other numbers can keep it out of CSV.
+        let postable = || {
+            self.update_all_mode() == UpdateAll::One && self.posts(tenant, account, None, fields)
+        };
         loop {
             let error = match routes::add(tenant, self.config.unsafe_values, account, &carried) {
                 Ok(_) => return Ok(carried),
                 Err(error) => error,
             };
-            let repairable = self.update_all_mode() != UpdateAll::Off;
             match error.kind() {
-                Kind::NotCarried("Name") if repairable => carried.name.clear(),
-                Kind::NotCarried("Period_desc") if repairable => carried.period_description.clear(),
+                Kind::NotCarried("Name") if postable() => carried.name.clear(),
+                Kind::NotCarried("Period_desc") if postable() => carried.period_description.clear(),
                 // A number without any other text is another number.
                 _ => return Err(error),
             }
         }
+    }
+
+    /// Checks that a request can carry the values of an update.
+    ///
+    /// # Errors
+    /// [`Kind::NotCarried`], [`Kind::DoesNotFit`], [`Kind::UnsafeValue`].
+    pub fn check_update(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        id: NumberId,
+        fields: &Fields,
+    ) -> Result<(), Error> {
+        let by_get = routes::update(tenant, self.config.unsafe_values, account, id, fields);
+        let posts = self.update_all_mode() != UpdateAll::Off;
+        match by_get {
+            Err(_) if posts && self.posts(tenant, account, Some(id), fields) => Ok(()),
+            by_get => by_get.map(drop),
+        }
+    }
+
+    /// Returns whether a POST of a number can carry its values.
+    fn posts(
+        &self,
+        tenant: &Tenant,
+        account: AccountId,
+        id: Option<NumberId>,
+        fields: &Fields,
+    ) -> bool {
+        let mut formats = self.post_formats(1).into_iter();
+        formats.any(|format| body::update_all(tenant, account, &[(id, fields)], format).is_ok())
     }
 
     /// Updates a number by GET.
@@ -216,8 +249,8 @@ impl Client {
         self.write(tenant, account, request, options).await
     }
 
-    /// Posts whole numbers to `UpdateFollowmeAll`; an id of `None` is a new one. Only CSV can hold
-    /// more than one number.
+    /// Posts whole numbers to `UpdateFollowmeAll` in one of the formats that
+    /// [`post_formats`](Self::post_formats) returns; an id of `None` is a new number.
     ///
     /// # Errors
     /// See [`Kind`]. Unless [`Error::nothing_ran`], numbers may have changed.
@@ -226,41 +259,19 @@ impl Client {
         tenant: &Tenant,
         account: AccountId,
         numbers: &[(Option<NumberId>, &Fields)],
+        format: BodyFormat,
         options: &RequestOptions,
     ) -> Result<Written, Error> {
-        let mut refused = None;
-        for format in self.body_formats(numbers.len()) {
-            // A format that cannot hold the numbers says nothing about the next one.
-            let request = match body::update_all(tenant, account, numbers, format) {
-                Ok(request) => request,
-                Err(error) => {
-                    refused.get_or_insert(error);
-                    continue;
-                }
-            };
-            match self.write(tenant, account, request, options).await {
-                Ok(written) => {
-                    *self.body_format.lock() = Some(format);
-                    return Ok(written);
-                }
-                // The host refused this body, so try the next format.
-                Err(error)
-                    if error.nothing_ran()
-                        && matches!(
-                            error.kind(),
-                            Kind::Refused | Kind::ServerError | Kind::LooksLikeHtml
-                        ) =>
-                {
-                    refused = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(refused.unwrap_or_else(|| Error::new(Kind::DoesNotFit, Route::UpdateAll)))
+        let request = body::update_all(tenant, account, numbers, format)?;
+        let written = self.write(tenant, account, request, options).await?;
+        *self.body_format.lock() = Some(format);
+        Ok(written)
     }
 
-    /// Returns the body formats to try, the one that the host accepted before first.
-    fn body_formats(&self, numbers: usize) -> Vec<BodyFormat> {
+    /// Returns the formats in which so many numbers can be posted, the one that the host accepted
+    /// before first. Only CSV can hold more than one number.
+    #[must_use]
+    pub fn post_formats(&self, numbers: usize) -> Vec<BodyFormat> {
         let mut formats = match self.config.post_format {
             _ if numbers != 1 => vec![BodyFormat::Csv],
             PostFormat::Csv => vec![BodyFormat::Csv],
@@ -457,8 +468,10 @@ impl Client {
                 classify::classify_response(&reply, route, account, license, personal_data)
             })
             .map_err(|error| {
-                let is_final = !self.config.gateway && error.status().is_some();
-                error.with_answered(is_final)
+                if self.config.gateway || error.status().is_none() {
+                    return error;
+                }
+                error.with_answered(true).with_unconfirmed(false)
             });
         match &answer {
             Err(error) if error.kind() == Kind::Timeout && !timeout_counts => {}

@@ -14,6 +14,8 @@ pub struct Error {
     kind: Kind,
     route: Route,
     nothing_ran: bool,
+    /// Whether the proof that nothing ran is a reply that a gateway could have caused.
+    unconfirmed: bool,
     answered: bool,
     status: Option<u16>,
     retry_after: Option<Duration>,
@@ -213,6 +215,7 @@ impl Error {
             kind,
             route,
             nothing_ran: kind.facts().nothing_ran,
+            unconfirmed: false,
             answered: false,
             status: None,
             retry_after: None,
@@ -261,6 +264,13 @@ impl Error {
         self
     }
 
+    /// Adds whether a gateway could have caused the reply: one that repeats a request passes on what
+    /// the second one got.
+    pub(super) fn with_unconfirmed(mut self, unconfirmed: bool) -> Self {
+        self.unconfirmed = unconfirmed;
+        self
+    }
+
     /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -278,6 +288,13 @@ impl Error {
     #[must_use]
     pub fn nothing_ran(&self) -> bool {
         self.nothing_ran
+    }
+
+    /// Returns whether the proof that the service did not run must be confirmed by a read: it is a
+    /// reply that a gateway could have caused.
+    #[must_use]
+    pub fn needs_confirmation(&self) -> bool {
+        self.nothing_ran && self.unconfirmed
     }
 
     /// Returns whether the service is proved to be done with the request: the reply is its own and

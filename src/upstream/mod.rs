@@ -21,6 +21,7 @@ mod routes;
 mod target;
 mod transport;
 
+pub use body::BodyFormat;
 pub use breaker::BreakerConfig;
 pub use classify::Written;
 pub use client::Client;

@@ -1,4 +1,5 @@
 //! The upstream client through the wire: what its replies prove, and how values are carried.
 
 mod outcomes;
+mod proofs;
 mod values;

@@ -152,7 +152,10 @@ async fn a_response_status_of_the_service_s_own_error_proves_nothing_by_itself()
         response_status(400, "RequestBindingException"),
         response_status(500, "HttpRequestValidationException"),
     ];
-    for (kind, _, requests) in each_fails(kinds, |_| {}).await {
+    for (kind, _, requests) in each_fails(kinds.clone(), |_| {}).await {
+        assert_eq!(requests, 3, "{kind:?}: one read confirms that nothing ran");
+    }
+    for (kind, _, requests) in each_fails(kinds, |config| config.upstream.gateway = false).await {
         assert_eq!(requests, 2, "{kind:?}: nothing ran");
     }
 }

@@ -1,8 +1,9 @@
 //! How values reach upstream: what is absent stays absent, and no text arrives changed.
 
 use followme::{
+    config::Config,
     grpc::pb,
-    simulator::{Dialect, FaultKind, Newline, Received, Route, StoredNumber},
+    simulator::{Dialect, FaultKind, Newline, Options, Received, Route, StoredNumber},
     upstream::{PostFormat, UnsafeValues, UpdateAll},
 };
 
@@ -306,6 +307,37 @@ async fn a_text_with_direction_marks_that_nothing_carries_is_refused_by_name() {
         assert_eq!(failed.fields(), [&violation]);
     }
     assert!(world.writes().is_empty());
+}
+
+#[tokio::test]
+async fn an_add_whose_name_only_an_unreliable_post_could_carry_is_refused_before_anything_is_sent()
+{
+    for dialect in DIALECTS {
+        // The other numbers can keep the whole list out of CSV, and v3 reads none.
+        let whole_list = |config: &mut Config| config.upstream.update_all = UpdateAll::WholeList;
+        // CSV does not carry braces.
+        let csv = |config: &mut Config| config.upstream.post_format = PostFormat::Csv;
+        let edits: [(fn(&mut Config), &str); 2] = [
+            (whole_list, "\u{200e}Mom & Dad"),
+            (csv, "\u{200e}{Mom} & Dad"),
+        ];
+        for (edit, name) in edits {
+            let options = Options { dialect, ..demo() };
+            let world = World::with(options, edit).await;
+            let failed = failure(world.add(add(new_number(name, "15550121"))).await);
+            assert_eq!(failed.reason, "INVALID_REQUEST", "{dialect:?}");
+            assert_eq!(failed.fields(), ["number.name"]);
+            let mut numbers = world.read(1002).await.numbers;
+            numbers.push(new_number(name, "15550122"));
+            let failed = failure(world.replace_all(replace(1002, numbers)).await);
+            assert_eq!(failed.fields(), ["numbers[1].name"], "{dialect:?}");
+            let gets = world.writes();
+            assert!(
+                gets.iter().all(|write| write.method == "POST"),
+                "{dialect:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
