@@ -317,8 +317,8 @@ async fn an_add_whose_name_only_an_unreliable_post_could_carry_is_refused_before
         let whole_list = |config: &mut Config| config.upstream.update_all = UpdateAll::WholeList;
         // CSV does not carry braces.
         let csv = |config: &mut Config| config.upstream.post_format = PostFormat::Csv;
-        let edits: [(fn(&mut Config), &str); 2] = [
-            (whole_list, "\u{200e}Mom & Dad"),
+        let edits = [
+            (whole_list as fn(&mut Config), "\u{200e}Mom & Dad"),
             (csv, "\u{200e}{Mom} & Dad"),
         ];
         for (edit, name) in edits {
