@@ -152,7 +152,9 @@ async fn an_operator_cannot_settle_an_add_to_a_number_that_it_did_not_make() {
     let (_, list) = journal_command(&crash, &["list"]).await;
     let mut words = list.split_whitespace();
     let is_id = |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let id = words.find(is_id).expect("it lists the record");
+    let id = words
+        .find(is_id)
+        .unwrap_or_else(|| panic!("it lists the record: {list}"));
     for (arguments, text) in [
         (
             vec!["resolve", id, "--applied", "70001"],

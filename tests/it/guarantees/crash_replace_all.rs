@@ -126,7 +126,9 @@ async fn an_operator_resumes_a_replace_all_of_the_process_before() {
     let (_, list) = journal_command(&crash, &["list"]).await;
     let mut words = list.split_whitespace();
     let is_id = |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let id = words.find(is_id).expect("it lists the record");
+    let id = words
+        .find(is_id)
+        .unwrap_or_else(|| panic!("it lists the record: {list}"));
     // The start resolves the step that was out.
     let answer = loop {
         let (done, answer) = journal_command(&crash, &["resume", id]).await;
