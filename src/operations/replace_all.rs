@@ -182,6 +182,10 @@ impl Operations {
                             list.clone_from(&applied.list);
                             record_done(task, report_applied(kind, index, &applied));
                         }
+                        Err(failed @ Error::CollateralChange { .. }) => {
+                            self.record_written(task, Some(number));
+                            return Err(failed);
+                        }
                         // The plan shows what is left of it.
                         Err(failed) if failed.was_applied() => {
                             if let Error::FieldsUnverified { expectation, .. } = &failed {

@@ -12,7 +12,9 @@ use followme::{
 };
 use tonic::Code;
 
-use crate::support::{LICENSE, World, delete, demo, failure, replace, stored_number, update};
+use crate::support::{
+    LICENSE, World, delete, demo, failure, new_number, replace, stored_number, update,
+};
 
 pub(super) const HEADER: &str = "IAccount,IFollowMeNumber,TimeOut,Domain,Name,FollowMeOrder,RedirectNumber,\
                       KeepOriginalCld,KeepOriginalCLI,Active,Period,Period_desc,Status,\
@@ -339,4 +341,45 @@ async fn a_number_that_was_just_deleted_is_not_restored_from_a_list_that_lags() 
         world.handle.numbers(LICENSE, 1001).expect("seeded").len(),
         1
     );
+}
+
+#[tokio::test]
+async fn a_collateral_change_by_the_repair_of_an_earlier_step_is_reported() {
+    let options = Options {
+        knobs: every(),
+        ..demo()
+    };
+    let world = World::with(options, |config| {
+        config.operations.write_limit = Duration::from_millis(600);
+        config.upstream.read_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let three = [("a", 80001), ("b", 80002), ("c", 80003)]
+        .into_iter()
+        .zip(1..);
+    let three = three.map(|((name, id), order)| StoredNumber {
+        id,
+        ..stored_number(name, "15550102", order)
+    });
+    world.seed(1001, three.collect());
+    let mut numbers = world.read(1001).await.numbers;
+    // The new number takes the record of the first, whose domain no GET can clear.
+    numbers[0] = new_number("New", "15550140");
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..replace(1001, numbers)
+    };
+    world.arm(FaultKind::HttpSys, Route::UpdateAll);
+    let unread = Fault::once(FaultKind::Html { status: 500 }).on(Route::GetAll);
+    world.handle.arm(unread.after(1).times(100));
+    let stopped = failure(world.replace_all(request.clone()).await);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    world.assert_fired("http_sys");
+    world.handle.disarm_all();
+    let failed = failure(world.replace_all(request.clone()).await);
+    assert_eq!(failed.reason, "UPSTREAM_WROTE_TOO_MUCH");
+    assert_eq!(failed.meta("touched_number_ids"), Some("80002,80003"));
+    for (name, id) in [("b", 80002), ("c", 80003)] {
+        assert_eq!(world.stored(1001, id).name.as_deref(), Some(name));
+    }
 }

@@ -9,7 +9,13 @@ mod requests;
 pub(crate) mod vectors;
 mod world;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Once, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Once, OnceLock},
+    time::Duration,
+};
 
 use followme::{config::Config, domain::License, simulator::Options, telemetry};
 
@@ -40,9 +46,26 @@ fn searched() -> Option<PathBuf> {
     std::env::var_os(SEARCHED).map(PathBuf::from)
 }
 
-/// Returns the directory that tests may write to.
+/// Returns the directory that tests may write to. No other process of the tests uses it.
 pub(crate) fn scratch() -> PathBuf {
-    searched().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")))
+    static OWN: OnceLock<PathBuf> = OnceLock::new();
+    searched().unwrap_or_else(|| OWN.get_or_init(own_directory).clone())
+}
+
+/// Makes the directory of this process, and removes those of processes that have ended.
+fn own_directory() -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix("process-"));
+        if id.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let own = all.join(format!("process-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&own);
+    fs::create_dir_all(&own).expect("the directory of tests can be written");
+    own
 }
 
 static TELEMETRY: Once = Once::new();

@@ -5,7 +5,7 @@ use followme::{
     simulator::EffectKind,
 };
 
-use crate::linearizability::log::{Answer, Asked, Call, Change, Failed, Held, State};
+use crate::linearizability::log::{Answer, Asked, Call, Change, Held, State};
 
 /// Tells whether an effect is what an add or an update asked for.
 pub(super) fn is_as_asked(call: &Call, change: &Change, unapplied: &[String]) -> bool {
@@ -108,12 +108,15 @@ pub(super) fn is_open(call: &Call) -> bool {
     }
 }
 
+/// Tells whether the same call continues a replace-all.
 pub(super) fn is_incomplete(call: &Call) -> bool {
-    matches!(
-        &call.answer,
-        Answer::Failed(Failed {
-            incomplete: Some(_),
-            ..
-        })
-    )
+    match &call.answer {
+        Answer::Failed(failed) => failed.incomplete.is_some() || is_told_of_damage(call),
+        Answer::Ok(_) | Answer::None => false,
+    }
+}
+
+/// Tells whether a caller is told that its write changed other numbers.
+pub(super) fn is_told_of_damage(call: &Call) -> bool {
+    matches!(&call.answer, Answer::Failed(failed) if failed.reason == "UPSTREAM_WROTE_TOO_MUCH")
 }

@@ -136,6 +136,7 @@ impl Judge<'_> {
                 (Outcome::Failed | Outcome::NotStarted, _) => check(
                     !self
                         .effects_of_call(call)
+                        .filter(|(index, _)| self.states[*index] != self.states[index + 1])
                         .any(|(index, change)| is_it(change) && !self.is_hidden(index, change)),
                     || said("not done, but done"),
                 )?,
