@@ -29,7 +29,9 @@ fn main() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     fs::write(out.join("follow_me.binpb"), descriptors.encode_to_vec())?;
     println!("cargo:rustc-env=FOLLOWME_COMMIT={}", commit());
-    tonic_prost_build::configure().compile_fds(descriptors)
+    tonic_prost_build::configure()
+        .codec_path("crate::grpc::codec::LimitedCodec")
+        .compile_fds(descriptors)
 }
 
 /// Returns the commit of `FOLLOWME_COMMIT`, else that of the working tree, else `unknown`. A debug

@@ -296,7 +296,7 @@ fn observe(
     upstream_certificates: Arc<[Expiry]>,
 ) {
     let operations = Arc::downgrade(operations);
-    metrics::observe_upstream(move || Some(operations.upgrade()?.client().figures()));
+    metrics::observe_upstream(move || Some(operations.upgrade()?.figures()));
     let authorizer = Arc::downgrade(authorizer);
     metrics::observe_expiries(move || {
         let mut expiries = authorizer.upgrade()?.expiries();

@@ -11,7 +11,7 @@ use super::{
     source::Source,
 };
 use crate::{
-    domain::{AccountId, DestinationPolicy, License, Method},
+    domain::{AccountId, DestinationPolicy, License, Method, check},
     security::{Caller, Methods},
 };
 
@@ -42,6 +42,14 @@ section! {
         /// allowed_destinations.
         denied_destinations: Vec<String> =
             key.example(vec!["1900", "1555019"]).value(Vec::new()),
+        /// Domains that the caller can forward to: hosts, or `*.` and a host for all names below
+        /// it. Without it, none if allowed_destinations is set, else all. An empty domain is
+        /// always allowed.
+        allowed_domains: Option<Vec<String>> =
+            key.example(vec!["pbx.example.com", "*.sip.example.com"]).optional(),
+        /// Domains that the caller cannot forward to. They override allowed_domains. Prefer that
+        /// list: a host has other names and addresses.
+        denied_domains: Vec<String> = key.example(vec!["*.example.net"]).value(Vec::new()),
         /// Rate limit of writes to one account: a token bucket that holds the writes of a minute.
         /// Without it, there is no limit.
         writes_per_minute: Option<u32> = key.example(10).optional(),
@@ -119,6 +127,22 @@ impl Check for CallerTable {
                 section.error(key, format!("{prefix:?} has no letter, digit, * or #"));
             }
         }
+        for (key, domains) in [
+            (
+                "allowed_domains",
+                self.allowed_domains.as_deref().unwrap_or_default(),
+            ),
+            ("denied_domains", &self.denied_domains),
+        ] {
+            for text in domains {
+                let host = text.strip_prefix("*.").unwrap_or(text);
+                if host.is_empty() {
+                    section.error(key, format!("{text:?} names no host"));
+                } else if let Err(rule) = check::domain(host) {
+                    section.error(key, format!("{text:?} {rule}"));
+                }
+            }
+        }
         section.ensure(
             "writes_per_minute",
             (self.writes_per_minute).is_none_or(|rate| (1..=100_000).contains(&rate)),
@@ -152,7 +176,13 @@ impl CallerTable {
             accounts: accounts.map(|ids| ids.iter().copied().filter_map(AccountId::new).collect()),
             license,
             brings_license: self.caller_license.unwrap_or(caller_license),
-            destinations: destinations.map_or_else(|_| Arc::default(), Arc::new),
+            destinations: destinations.map_or_else(
+                |_| Arc::default(),
+                |policy| {
+                    let allowed = self.allowed_domains.as_deref();
+                    Arc::new(policy.with_domains(allowed, &self.denied_domains))
+                },
+            ),
             writes_per_minute: self.writes_per_minute,
         }
     }

@@ -58,9 +58,9 @@ section! {
         max_requests: usize = key.within(1..=100_000, 64),
         /// Maximum number of calls that wait while max_requests requests are in flight.
         max_queue: usize = key.within(0..=1_000_000, 256),
-        /// Fraction of max_requests and of max_queue that one caller can use, above 0 and up to 1.
-        /// Without callers, it applies to each connection.
-        caller_share: f64 = key.value(0.5),
+        /// Fraction of max_requests that one caller can use, above 0 and up to 1; the rest stays
+        /// free for others. Without callers, it applies to each connection.
+        caller_share: f64 = key.value(0.875),
         /// Consecutive failures that open the circuit breaker.
         breaker_failures: u32 = key.within(1..=1000, 5),
         /// Time for which the circuit breaker is open at first, plus up to a fifth of jitter. It

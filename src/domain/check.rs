@@ -115,7 +115,10 @@ fn host(text: &str) -> Result<(), &'static str> {
     text.split('.').try_for_each(label)?;
     // RFC 1123 2.1: a name that looks like an address is read as one.
     let last = text.rsplit('.').next().unwrap_or(text);
-    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+    let hexadecimal = last.strip_prefix("0x").or(last.strip_prefix("0X"));
+    let is_hexadecimal =
+        hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("a name that ends in a number is read as an IPv4 address: correct it");
     }
     Ok(())

@@ -11,17 +11,26 @@ pub struct Violation {
     pub description: String,
 }
 
-/// All rules that a request breaks.
+/// All rules that a request breaks: the first [`Violations::KEPT`], and the count of all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Violations(Vec<Violation>);
+pub struct Violations {
+    kept: Vec<Violation>,
+    count: usize,
+}
 
 impl Violations {
+    /// How many are kept: a small request can break very many rules.
+    pub const KEPT: usize = 100;
+
     /// Adds a violation.
     pub fn push(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(Violation {
-            field: field.into(),
-            description: description.into(),
-        });
+        self.count += 1;
+        if self.kept.len() < Self::KEPT {
+            self.kept.push(Violation {
+                field: field.into(),
+                description: description.into(),
+            });
+        }
     }
 
     /// Adds a violation if a check failed; returns the value if it passed.
@@ -34,24 +43,30 @@ impl Violations {
     /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 
-    /// Returns the violations in the order in which they were found.
+    /// Returns how many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns the first violations in the order in which they were found.
     #[must_use]
     pub fn as_slice(&self) -> &[Violation] {
-        &self.0
+        &self.kept
     }
 
     /// Returns the first one, and how many more there are, as one sentence.
     #[must_use]
     pub fn summary(&self) -> String {
         let first = self
-            .0
+            .kept
             .first()
             .map(|violation| format!("{} {}", violation.field, violation.description))
             .unwrap_or_default();
-        match self.0.len() {
+        match self.count {
             0 | 1 => first,
             2 => format!("{first} (and 1 more violation)"),
             count => format!("{first} (and {} more violations)", count - 1),

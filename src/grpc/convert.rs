@@ -22,6 +22,16 @@ const IGNORED: [&str; 5] = [
     "unrecognized",
 ];
 
+/// The longest text of a number in a ReplaceAll, and the longest etag.
+const MAX_TEXT_BYTES: usize = 4096;
+
+/// Checks the length of an etag that a request names.
+pub(super) fn etag_length(path: &str, etag: &str, violations: &mut Violations) {
+    if etag.len() > MAX_TEXT_BYTES {
+        violations.push(path, format!("must have at most {MAX_TEXT_BYTES} bytes"));
+    }
+}
+
 /// The most paths of a mask. There are 16 fields.
 const MAX_PATHS: usize = 100;
 
@@ -132,6 +142,25 @@ fn desired(
     violations: &mut Violations,
 ) -> Desired {
     same_account(number, account, path, violations);
+    // What upstream holds may break the rules of a field, and stay. Nothing is as long as this.
+    for (field, text) in [
+        ("name", &number.name),
+        ("redirect_number", &number.redirect_number),
+        ("domain", &number.domain),
+        ("period", &number.period),
+        ("period_description", &number.period_description),
+        ("etag", &number.etag),
+    ] {
+        if text.len() > MAX_TEXT_BYTES {
+            violations.push(
+                format!("{path}.{field}"),
+                format!(
+                    "must have at most {MAX_TEXT_BYTES} bytes in UTF-8, has {}",
+                    text.len()
+                ),
+            );
+        }
+    }
     if number.number_id < 0 {
         violations.push(
             format!("{path}.number_id"),

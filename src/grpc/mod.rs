@@ -7,6 +7,7 @@ mod access_log;
 mod authenticate;
 mod call;
 mod catch_panic;
+mod codec;
 mod connection;
 mod convert;
 mod deadline;

@@ -116,6 +116,8 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let draft = convert::draft(&number);
         let mask = convert::mask(request.update_mask.as_ref(), &draft, violations);
         convert::one_etag(&request, &number.etag, violations);
+        convert::etag_length("etag", &request.etag, violations);
+        convert::etag_length("number.etag", &number.etag, violations);
         let rules = &self.operations.config().rules;
         draft.check(mask, "number", rules, violations);
         let (call, id) = call.build(id)?;
@@ -141,6 +143,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
     ) -> Result<Response<pb::DeleteResponse>, Status> {
         let (mut call, request) = self.begin(request)?;
         let id = convert::number_id(request.number_id, "number_id", &mut call.violations);
+        convert::etag_length("etag", &request.etag, &mut call.violations);
         let (call, id) = call.build(id)?;
         let delete = DeleteRequest {
             id,
@@ -199,6 +202,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let (mut call, request) = self.begin(request)?;
         let max = self.operations.config().max_numbers;
         let desired = convert::desired_list(&request, max, &mut call.violations);
+        convert::etag_length("list_etag", &request.list_etag, &mut call.violations);
         let (call, desired) = call.build(Some(desired))?;
         let numbers = request.numbers.into_iter();
         let replace = ReplaceAllRequest {

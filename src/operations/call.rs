@@ -8,7 +8,10 @@ use super::{Error, RequestId};
 use crate::{
     domain::{AccountId, DestinationPolicy, Method},
     security::Caller,
-    telemetry::{audit, in_flight},
+    telemetry::{
+        audit::{self, Audit},
+        in_flight,
+    },
     upstream::{ReadPurpose, RequestOptions, Tenant},
 };
 
@@ -63,9 +66,10 @@ impl Call {
 
     /// Returns the actor of the audit log.
     #[must_use]
-    pub fn actor(&self) -> audit::Actor {
+    pub fn actor(&self, audit: &Audit) -> audit::Actor {
         audit::Actor {
             caller: self.caller.name.to_string(),
+            tenant: self.tenant.hash(|license| audit.hash(license)),
             method: self.method.name(),
             account: self.account,
             request_id: self.request_id().map(|id| id.as_str().to_owned()),

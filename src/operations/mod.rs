@@ -66,7 +66,7 @@ use crate::{
     domain::{FieldSet, Rules},
     journal::{self, Journal, RecordId, UPDATE_ALL},
     security::Authorizer,
-    telemetry::{audit::Audit, in_flight::Phase},
+    telemetry::{audit::Audit, in_flight::Phase, metrics::UpstreamFigures},
     upstream::Client,
 };
 use account_locks::AccountLocks;
@@ -179,6 +179,14 @@ impl Operations {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Returns what protects upstream now.
+    pub(crate) fn figures(&self) -> UpstreamFigures {
+        UpstreamFigures {
+            waiting_writes: self.locks.waiting(),
+            ..self.client.figures()
+        }
     }
 
     /// Stops each replace-all before its next step.

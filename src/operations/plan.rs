@@ -81,7 +81,7 @@ impl Planner<'_> {
     /// [`Error::DestinationDenied`]; [`Error::Invalid`] if the list has no position left, or no
     /// request carries a value.
     pub(super) fn add(&self, list: &List, draft: &Draft) -> Result<PlannedStep, Error> {
-        check_destination(self.destinations, "number", &draft.fields.redirect_number)?;
+        check_destination(self.destinations, "number", &draft.fields, None)?;
         let next = list.highest_order().saturating_add(1);
         if draft.fields.order.is_none() {
             let mut violations = Violations::default();
@@ -219,7 +219,7 @@ impl Planner<'_> {
             }
             Step::Add { index, target } => {
                 let path = format!("numbers[{index}]");
-                check_destination(self.destinations, &path, &target.redirect_number)?;
+                check_destination(self.destinations, &path, target, None)?;
                 let asked = desired.get(*index).map_or(FieldSet::all(), |desired| {
                     requested_of_add(&desired.draft, target)
                 });
@@ -260,7 +260,7 @@ impl Planner<'_> {
         }
         sendable(old, named)?;
         if !target.same_destination(&old.fields) {
-            check_destination(self.destinations, path, &target.redirect_number)?;
+            check_destination(self.destinations, path, &target, Some(&old.fields))?;
         }
         let expectation = Expectation::update(list, old, target);
         Ok(Some(PlannedStep::new(expectation, path)))

@@ -42,18 +42,21 @@ pub(super) fn check_etags(etags: &Etags, list: &List) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that the caller may forward calls to a redirect number that is new at the path.
+/// Checks that the caller may forward calls to the destination of a number, which is new at the
+/// path. A domain that upstream holds already is not checked.
 pub(super) fn check_destination(
     destinations: &DestinationPolicy,
     path: &str,
-    redirect_number: &str,
+    target: &Fields,
+    held: Option<&Fields>,
 ) -> Result<(), Error> {
-    if destinations.allows(redirect_number) {
-        Ok(())
-    } else {
-        Err(Error::DestinationDenied {
-            field: format!("{path}.redirect_number"),
-        })
+    let is_held = held.is_some_and(|held| !target.differences(held).contains(Field::Domain));
+    let domain = if is_held { "" } else { &target.domain };
+    match destinations.denies(&target.redirect_number, domain) {
+        None => Ok(()),
+        Some(field) => Err(Error::DestinationDenied {
+            field: format!("{path}.{}", field.name()),
+        }),
     }
 }
 

@@ -250,7 +250,7 @@ impl Operations {
         let mut options = call.options();
         options.deadline = Some(Instant::now() + READ_LIMIT);
         let mut task = WriteTask {
-            actor: Arc::new(call.actor()),
+            actor: Arc::new(call.actor(&self.audit)),
             caller,
             options,
             call: Arc::new(call),

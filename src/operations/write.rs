@@ -110,7 +110,14 @@ impl Operations {
                     .authorize_write(&call.caller, call.account)?;
                 self.recovered(call.account).await;
             }
-            let lock = self.locks.lock(call.account).await;
+            let lock = self.locks.lock_for(call.account, &call.fairness_key).await;
+            let lock = match lock {
+                Ok(lock) => lock,
+                Err(_) if claim.taken_up => {
+                    return Err(self.unknown_still(call, claim, Error::TooManyWaiting).await);
+                }
+                Err(_) => return Err(Error::TooManyWaiting),
+            };
             // Acquired here and not in the task, so that a cancelled call leaves the queue. And
             // before anything is read, so that nothing waits between the checks and the write.
             let permit = self.client.acquire(&call.fairness_key, Route::List).await;
@@ -233,7 +240,7 @@ impl Operations {
         let mut options = call.options();
         options.permit = Some(Arc::new(permit));
         let mut task = WriteTask {
-            actor: Arc::new(call.actor()),
+            actor: Arc::new(call.actor(&self.audit)),
             caller: Arc::clone(&call.caller),
             options,
             call,

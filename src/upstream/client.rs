@@ -312,6 +312,7 @@ impl Client {
             breaker: self.breaker.state_name(),
             permits,
             waiting,
+            waiting_writes: 0,
         }
     }
 

@@ -16,12 +16,16 @@ pub struct ConcurrencyConfig {
     pub requests: usize,
     /// Queue length: calls that wait for a permit.
     pub queue: usize,
-    /// The fraction of both that one caller may use, above 0 and up to 1.
+    /// The fraction of the permits that one caller may hold, above 0 and up to 1: a permit cannot be
+    /// taken back when another caller comes.
     pub caller_share: f64,
 }
 
-/// A concurrency limiter with a fair queue: first come, first served, except that a caller who
-/// uses up its share does not hold up the others.
+/// A concurrency limiter with a fair, work-conserving queue.
+///
+/// A free permit goes to the waiter whose caller holds the fewest, first come, first served. While
+/// nobody else wants it, one caller may fill the whole queue; when it is full, a newcomer displaces
+/// the newest waiter of the caller that uses the most.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimiter {
     config: ConcurrencyConfig,
@@ -33,7 +37,7 @@ struct State {
     acquired: usize,
     callers: HashMap<Arc<str>, Usage>,
     queue: VecDeque<Waiter>,
-    next_waiter: u64,
+    next_id: u64,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +64,7 @@ pub struct Permit {
     grants_on_drop: bool,
 }
 
-/// No permit is free and the queue, or the caller's share of it, is full.
+/// No permit is free and the queue is full, or another caller has displaced the waiter.
 #[derive(Debug)]
 pub(super) struct Overloaded;
 
@@ -83,14 +87,13 @@ impl ConcurrencyLimiter {
                 state.acquire(caller);
                 return Ok(self.permit(caller));
             }
-            let queue_share = share(self.config.queue, self.config.caller_share);
-            if state.queue.len() >= self.config.queue || waiting >= queue_share {
+            if state.queue.len() >= self.config.queue && !state.displace_for(caller) {
                 state.forget_if_idle(caller);
                 return Err(Overloaded);
             }
             let (granted, receiver) = oneshot::channel();
-            let id = state.next_waiter;
-            state.next_waiter += 1;
+            let id = state.next_id;
+            state.next_id += 1;
             state.queue.push_back(Waiter {
                 id,
                 caller: Arc::clone(caller),
@@ -100,7 +103,7 @@ impl ConcurrencyLimiter {
             (id, receiver)
         };
         let _leave_on_drop = LeaveQueue { limiter: self, id };
-        // Only `LeaveQueue` drops the sender.
+        // The sender is dropped for a waiter that is displaced.
         granted.await.map_err(|_| Overloaded)
     }
 
@@ -135,10 +138,7 @@ impl ConcurrencyLimiter {
         loop {
             let (permit, waiter) = {
                 let mut state = self.state.lock();
-                let next = state
-                    .queue
-                    .iter()
-                    .position(|waiter| state.may_acquire(&waiter.caller, &self.config));
+                let next = state.next_waiter(&self.config);
                 let Some(waiter) = next.and_then(|next| state.queue.remove(next)) else {
                     return;
                 };
@@ -174,6 +174,45 @@ impl State {
     fn may_acquire(&self, caller: &Arc<str>, config: &ConcurrencyConfig) -> bool {
         let own = self.callers.get(caller).map_or(0, |usage| usage.acquired);
         self.acquired < config.requests && own < share(config.requests, config.caller_share)
+    }
+
+    /// Returns the position of the waiter that gets the next permit, if one is free.
+    fn next_waiter(&self, config: &ConcurrencyConfig) -> Option<usize> {
+        let waiters = self.queue.iter().enumerate();
+        waiters
+            .filter(|(_, waiter)| self.may_acquire(&waiter.caller, config))
+            // The first one of those with the least.
+            .min_by_key(|(_, waiter)| self.callers.get(&waiter.caller).map(|usage| usage.acquired))
+            .map(|(position, _)| position)
+    }
+
+    /// Removes the newest waiter of the caller that uses the most, unless the newcomer would then
+    /// use as much. Returns whether there is space for the newcomer now.
+    fn displace_for(&mut self, newcomer: &Arc<str>) -> bool {
+        let uses = |usage: &Usage| usage.acquired + usage.waiting;
+        let own = self.callers.get(newcomer).map_or(0, uses);
+        let biggest = self
+            .callers
+            .iter()
+            .filter(|(_, usage)| usage.waiting > 0)
+            .max_by_key(|(_, usage)| uses(usage));
+        let Some((biggest, usage)) = biggest else {
+            return false;
+        };
+        if uses(usage) < own + 2 {
+            return false;
+        }
+        let biggest = Arc::clone(biggest);
+        let newest = self.queue.iter().rposition(|it| it.caller == biggest);
+        if newest
+            .and_then(|newest| self.queue.remove(newest))
+            .is_none()
+        {
+            return false;
+        }
+        self.usage(&biggest).waiting -= 1;
+        self.forget_if_idle(&biggest);
+        true
     }
 
     fn acquire(&mut self, caller: &Arc<str>) {
@@ -297,27 +336,55 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_cannot_use_more_than_its_share_of_permits_and_queue() {
-        let limiter = limiter(4, 4, 0.5);
+    fn one_caller_may_fill_the_queue_and_not_hold_every_permit() {
+        let limiter = limiter(8, 4, 0.875);
         let (storm, other) = (caller("storm"), caller("other"));
-        let taken: Vec<_> = (0..2)
+        let mut taken: Vec<_> = (0..7)
             .map(|_| poll(&mut pin!(limiter.acquire(&storm))).unwrap().unwrap())
             .collect();
-        let mut third = pin!(limiter.acquire(&storm));
-        let mut fourth = pin!(limiter.acquire(&storm));
-        assert!(poll(&mut third).is_none() && poll(&mut fourth).is_none());
-        assert!(matches!(
-            poll(&mut pin!(limiter.acquire(&storm))),
-            Some(Err(Overloaded))
-        ));
-        // Permits beyond the share of the storm are free for others, past its queue.
-        let others: Vec<_> = (0..2)
-            .map(|_| poll(&mut pin!(limiter.acquire(&other))).unwrap().unwrap())
-            .collect();
-        drop(others);
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(limiter.acquire(&storm))).collect();
+        for waiter in &mut waiting {
+            assert!(poll(&mut waiter.as_mut()).is_none());
+        }
+        assert!(poll(&mut pin!(limiter.acquire(&storm))).unwrap().is_err());
+        // The last permit is free for others, past the queue of the storm.
+        let others = poll(&mut pin!(limiter.acquire(&other))).unwrap().unwrap();
+        // And the queue is, at the cost of the newest waiter of the storm.
+        let mut newcomer = pin!(limiter.acquire(&other));
+        assert!(poll(&mut newcomer).is_none());
+        assert!(poll(&mut waiting[3].as_mut()).unwrap().is_err());
+        assert!(poll(&mut waiting[2].as_mut()).is_none());
+        // The next permit goes to who has the fewest.
+        drop(taken.pop());
+        let granted = poll(&mut newcomer).unwrap().unwrap();
+        assert!(poll(&mut waiting[0].as_mut()).is_none());
+        drop((granted, others, taken));
+        for waiter in &mut waiting[..3] {
+            drop(poll(&mut waiter.as_mut()).unwrap().unwrap());
+        }
+        let state = limiter.state.lock();
+        assert!(state.callers.is_empty() && state.queue.is_empty() && state.acquired == 0);
+    }
+
+    #[test]
+    fn a_newcomer_that_would_use_as_much_displaces_nobody() {
+        let limiter = limiter(1, 2, 1.0);
+        let (a, b) = (caller("a"), caller("b"));
+        let held = poll(&mut pin!(limiter.acquire(&a))).unwrap().unwrap();
+        let mut first = pin!(limiter.acquire(&a));
+        let mut second = pin!(limiter.acquire(&b));
+        assert!(poll(&mut first).is_none() && poll(&mut second).is_none());
+        // b would use two as well then.
+        assert!(poll(&mut pin!(limiter.acquire(&b))).unwrap().is_err());
+        assert!(poll(&mut pin!(limiter.acquire(&a))).unwrap().is_err());
+        // c has nothing yet.
+        let c = caller("c");
+        let mut third = pin!(limiter.acquire(&c));
         assert!(poll(&mut third).is_none());
-        drop(taken);
-        assert!(poll(&mut third).unwrap().is_ok());
+        assert!(poll(&mut first).unwrap().is_err());
+        drop(held);
+        drop(poll(&mut second).unwrap().unwrap());
+        drop(poll(&mut third).unwrap().unwrap());
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,11 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Returns a hash of the License, made by `hash`, which holds a key.
+    pub(crate) fn hash(&self, hash: impl FnOnce(&str) -> String) -> String {
+        hash(self.license.expose())
+    }
+
     /// Returns a name that stays the same when a License that is configured is rotated: a caller
     /// has one configured License at most. One that the caller sends is named by its hash.
     #[must_use]

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, Visitor},
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 use crate::{
@@ -75,6 +75,40 @@ impl<'de> Deserialize<'de> for Element<'de> {
     }
 }
 
+/// The elements of a list, at most [`MAX_ELEMENTS`].
+struct Elements<'a>(Vec<Element<'a>>);
+
+/// More elements than an account has numbers. A short text can hold millions of empty ones, which
+/// would take hundreds of times its memory.
+const MAX_ELEMENTS: usize = 10_000;
+
+impl<'de> Deserialize<'de> for Elements<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of objects")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Elements<'de>, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = list.next_element()? {
+                    if elements.len() == MAX_ELEMENTS {
+                        return Err(de::Error::custom("there are too many elements"));
+                    }
+                    elements.push(element);
+                }
+                Ok(Elements(elements))
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
 /// `FollowMeinfo`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -102,8 +136,8 @@ pub(super) struct Numbers {
 /// # Errors
 /// Fails for broken JSV, and if two elements have the same id.
 pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'static str> {
-    let elements: Vec<Element<'_>> =
-        jsv::from_str(text).map_err(|_| "FollowMeNumbers is not a JSV list of objects")?;
+    let Elements(elements) = jsv::from_str(text)
+        .map_err(|_| "FollowMeNumbers is not a JSV list of at most 10,000 objects")?;
     let mut list = Numbers::default();
     let mut seen = std::collections::HashSet::with_capacity(elements.len());
     for element in elements {

@@ -118,7 +118,7 @@ fn from_error(error: &Error, request_id: Option<&RequestId>) -> Status {
             .with("unapplied_fields", names(*fields))
             .with_some("number_id", expectation.number()),
         Error::RequestIdConflict => status.detail(bad_request([("request_id", &*text)])),
-        Error::TooManyRequestIds | Error::JournalUnavailable(_) => {
+        Error::TooManyRequestIds | Error::TooManyWaiting | Error::JournalUnavailable(_) => {
             status.retry_after(Some(RETRY_DELAY))
         }
         Error::EtagMismatch { etag, number } => {
@@ -187,7 +187,7 @@ pub(super) fn invalid(violations: &Violations, request_id: Option<&RequestId>) -
     let mut shown = all.len().min(MAX_VIOLATIONS);
     loop {
         let status = StatusBuilder::new(Reason::InvalidRequest, violations.summary())
-            .with("violations", all.len())
+            .with("violations", violations.count())
             .with_some("request_id", request_id.map(RequestId::as_str))
             .detail(bad_request(fields(all).take(shown)))
             .build();

@@ -71,7 +71,7 @@ pub(super) fn row(reason: Reason) -> Row {
         ),
         Reason::DestinationDenied => (
             Code::PermissionDenied,
-            "the caller may not forward calls to the new redirect number; nothing was written",
+            "the caller may not forward calls to the new redirect number or domain; nothing was written",
             "`field`",
             "do not retry",
         ),

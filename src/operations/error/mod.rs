@@ -19,7 +19,7 @@ use row::Proof;
 #[non_exhaustive]
 pub enum Error {
     /// The request breaks rules. Nothing was sent, or only reads.
-    #[error("the request breaks {} rules", .0.as_slice().len())]
+    #[error("the request breaks {} rules", .0.count())]
     Invalid(Violations),
     /// The account does not have the number.
     #[error("account {account} has no number {number}")]
@@ -44,11 +44,11 @@ pub enum Error {
     /// The caller may not write now.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The caller may not forward calls to the new redirect number. Nothing was sent, or only
+    /// The caller may not forward calls to the new destination. Nothing was sent, or only
     /// reads.
-    #[error("the caller may not forward calls to the redirect number in {field}")]
+    #[error("the caller may not forward calls to the destination in {field}")]
     DestinationDenied {
-        /// The path from the request to the redirect number.
+        /// The path from the request to the redirect number or the domain.
         field: String,
     },
     /// A read failed, or a write of which it is proved that it did not run.
@@ -122,6 +122,9 @@ pub enum Error {
     /// The limit of writes with request ids in flight is reached.
     #[error("too many writes with a request id are in flight")]
     TooManyRequestIds,
+    /// Too many writes of the account or of the caller wait. Nothing was sent.
+    #[error("too many writes wait for the account, or of the caller")]
+    TooManyWaiting,
     /// The number or the list has another etag than the request.
     #[error("the etag does not match")]
     EtagMismatch {

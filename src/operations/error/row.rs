@@ -41,7 +41,7 @@ impl Error {
                 Reason::DestinationDenied,
                 NotApplied,
                 format!(
-                    "{field}: the caller may not forward calls to this number; nothing was written"
+                    "{field}: the caller may not forward calls to this destination; nothing was written"
                 )
                 .into(),
             ),
@@ -187,6 +187,13 @@ impl Error {
                 Reason::TooManyRequestIds,
                 NotApplied,
                 "too many writes with a request_id are in flight; nothing was sent; try again".into(),
+            ),
+            Self::TooManyWaiting => (
+                Reason::Overloaded,
+                NotApplied,
+                "too many writes wait for this account, or of this caller; nothing was sent; try \
+                 again, more slowly"
+                    .into(),
             ),
             Self::EtagMismatch { number, .. } => (
                 Reason::EtagMismatch,

@@ -30,6 +30,7 @@ impl Line {
         line.put("target", "audit");
         line.put("phase", phase);
         line.put("caller", caller);
+        line.put("tenant", actor.tenant.as_str());
         line.put("method", actor.method);
         line.put("write", kind);
         line.put("account_id", actor.account.value());
@@ -126,7 +127,7 @@ impl Masker {
         json!({ "masked": format!("…{end}"), "hash": self.hash(text) })
     }
 
-    fn hash(&self, text: &str) -> Option<String> {
+    pub(super) fn hash(&self, text: &str) -> Option<String> {
         // HMAC takes a key of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
         mac.update(text.as_bytes());

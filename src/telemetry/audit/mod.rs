@@ -38,8 +38,8 @@ pub struct Config {
     pub timeout: Duration,
     /// `telemetry.audit_numbers`: whether redirect numbers and names are masked (full).
     pub masking: Masking,
-    /// `telemetry.audit_key_file`: the key of the hashes of masked values; `None` for a new one in
-    /// each process.
+    /// `telemetry.audit_key_file`: the key of the hashes of masked values and of tenants; `None`
+    /// for a new one in each process.
     pub key: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -91,6 +91,8 @@ pub struct Unavailable(#[source] NotWritten);
 pub struct Actor {
     /// The caller's name; empty for an anonymous one.
     pub caller: String,
+    /// The tenant: [`Audit::hash`] of its License.
+    pub tenant: String,
     /// The RPC.
     pub method: &'static str,
     /// The account.
@@ -218,10 +220,9 @@ impl Audit {
     /// # Errors
     /// Fails where a key is needed and the system gives no random bytes.
     pub fn new(config: Config) -> io::Result<Self> {
-        let key = match (config.key, config.masking) {
-            (Some(key), _) => key,
-            (None, Masking::Full) => Zeroizing::default(),
-            (None, Masking::Masked) => {
+        let key = match config.key {
+            Some(key) => key,
+            None => {
                 let mut key = Zeroizing::new(vec![0; 32]);
                 getrandom::fill(&mut key).map_err(io::Error::other)?;
                 key
@@ -239,6 +240,11 @@ impl Audit {
                 .map(|path| LineWriter::start(Target::File(path))),
             stalled: AtomicBool::new(false),
         })))
+    }
+
+    /// Returns the keyed hash of a text that the log must not hold, by which lines can be matched.
+    pub(crate) fn hash(&self, text: &str) -> String {
+        self.0.masker.hash(text).unwrap_or_default()
     }
 
     /// Writes the `begin` of a write, before anything of it is sent: it is written when this

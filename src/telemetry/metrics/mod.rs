@@ -453,6 +453,7 @@ mod tests {
             breaker: "closed",
             permits: 1,
             waiting: 1,
+            waiting_writes: 0,
         };
         upstream::register(&mut metrics, move || Some(upstream));
         security::register(&mut metrics, || {

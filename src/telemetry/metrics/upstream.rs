@@ -17,6 +17,8 @@ pub(crate) struct UpstreamFigures {
     pub(crate) permits: usize,
     /// Calls in the queue for a permit.
     pub(crate) waiting: usize,
+    /// Writes that wait for an earlier one of their account.
+    pub(crate) waiting_writes: usize,
 }
 
 /// Registers the metrics. They have values as long as there are figures.
@@ -64,9 +66,24 @@ pub(super) fn register(
             &[],
             "Calls that wait for a permit.",
         )
+        .with_callback({
+            let figures = figures.clone();
+            move |gauge| {
+                if let Some(figures) = figures() {
+                    gauge.observe(figures.waiting as u64, &[]);
+                }
+            }
+        })
+        .build();
+    metrics
+        .observed_gauge(
+            ("porta.writes.waiting", ""),
+            &[],
+            "Writes that wait for an earlier one of their account.",
+        )
         .with_callback(move |gauge| {
             if let Some(figures) = figures() {
-                gauge.observe(figures.waiting as u64, &[]);
+                gauge.observe(figures.waiting_writes as u64, &[]);
             }
         })
         .build();

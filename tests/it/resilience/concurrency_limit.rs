@@ -1,5 +1,6 @@
 //! More calls than the concurrency limit, the queue and the request memory budget admit.
 
+use followme::grpc::pb::follow_me_service_client::FollowMeServiceClient;
 use followme::simulator::{Fault, FaultKind, Route, When};
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -8,7 +9,7 @@ use tonic_types::StatusExt as _;
 use super::deadlines::{begin, http2, status};
 use crate::{
     support::raw_http::PATIENCE,
-    support::{World, channel, failure, list},
+    support::{World, channel, failure, list, with_metadata},
 };
 
 /// A facade with few permits; upstream holds every read until it is released.
@@ -56,15 +57,15 @@ async fn a_full_queue_refuses_at_once_with_retry_info() {
 
 #[tokio::test]
 async fn a_greedy_caller_leaves_permits_for_others() {
-    let world = few(4, 4, 0.5).await;
+    let world = few(4, 16, 0.5).await;
     let mut storm = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let mut client = world.client();
         storm.spawn(async move { client.list(list(1001)).await });
     }
     world.handle.wait_for_fired("hold", 2).await;
-    // Two of twenty are under way, two wait, the rest is refused.
-    for _ in 0..16 {
+    // Two of twenty are under way, the whole queue waits, the rest is refused.
+    for _ in 0..2 {
         let refused = failure(storm.join_next().await.expect("twenty").expect("no panic"));
         assert_eq!(refused.reason, "OVERLOADED");
     }
@@ -76,6 +77,53 @@ async fn a_greedy_caller_leaves_permits_for_others() {
     world.handle.release();
     while let Some(call) = storm.join_next().await {
         call.expect("no panic").expect("read");
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_displaces_the_newest_call_of_the_biggest_caller() {
+    let world = few(1, 3, 1.0).await;
+    let mut storm = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut client = world.client();
+        storm.spawn(async move { client.list(list(1001)).await });
+    }
+    world.handle.wait_for_fired("hold", 1).await;
+    // The queue is full as soon as one more is refused.
+    loop {
+        let mut client = world.client();
+        let late = with_metadata(list(1001), &[("grpc-timeout", "100m")]);
+        let refused = failure(client.list(late).await);
+        if refused.reason == "OVERLOADED" {
+            break;
+        }
+    }
+    let other = channel(world.addr).await;
+    let newcomer = tokio::spawn(async move {
+        let mut client = FollowMeServiceClient::new(other);
+        client.list(list(1002)).await
+    });
+    let displaced = failure(storm.join_next().await.expect("four").expect("no panic"));
+    assert_eq!(displaced.reason, "OVERLOADED");
+    assert!(displaced.status.get_details_retry_info().is_some());
+    world.handle.disarm_all();
+    world.handle.release();
+    newcomer.await.expect("no panic").expect("read");
+    while let Some(call) = storm.join_next().await {
+        call.expect("no panic").expect("read");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_channel_may_use_an_idle_facade_alone() {
+    let world = World::start().await;
+    let mut calls = JoinSet::new();
+    for _ in 0..200 {
+        let mut client = world.client();
+        calls.spawn(async move { client.list(list(1001)).await });
+    }
+    while let Some(call) = calls.join_next().await {
+        call.expect("no panic").expect("no call is refused");
     }
 }
 

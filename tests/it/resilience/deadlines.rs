@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     support::raw_h2::Connection,
     support::raw_http::PATIENCE,
-    support::{World, config, failure, list, new_number, update, with_metadata},
+    support::{World, config, failure, list, new_number, update},
 };
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -181,8 +181,10 @@ async fn a_slow_read_has_the_same_code_before_a_write() {
         let world = World::start().await;
         world.arm(fault, Route::GetAll);
         let request = update(70001, &["name"], new_number("Bus", ""));
-        let request = with_metadata(request, &[("grpc-timeout", "300m")]);
-        let late = failure(world.update(request).await);
+        let connection = Connection::open(world.addr).await;
+        let headers = [("grpc-timeout", "300m")];
+        let late = connection.call("Update", &headers, &request).await;
+        let late = failure(late.result());
         assert_eq!(late.code, tonic::Code::DeadlineExceeded, "{number}");
         assert_eq!(late.reason, "NOT_SENT", "{number}");
     }

@@ -2,6 +2,7 @@
 
 mod add;
 mod bad_responses;
+mod bounds;
 mod context;
 mod delete;
 mod errors;

@@ -195,6 +195,61 @@ async fn the_destination_policy_limits_adds() {
 }
 
 #[tokio::test]
+async fn the_destination_policy_limits_domains() {
+    let at = |domain: &str| pb::FollowMeNumber {
+        domain: domain.to_owned(),
+        ..new_number("Van", "15550120")
+    };
+    for (policy, allowed, refused) in [
+        // Where numbers are limited, a host that is not named is refused.
+        (
+            "allowed_destinations = [\"1555\"]",
+            &[""][..],
+            &["pbx.example.com", "192.0.2.7", "2001:db8::1"][..],
+        ),
+        (
+            "allowed_destinations = [\"1555\"]\n\
+             allowed_domains = [\"PBX.example.com\", \"*.voip.example.com\", \"192.0.2.7\"]\n\
+             denied_domains = [\"bad.voip.example.com\"]",
+            &[
+                "",
+                "pbx.example.com",
+                "Pbx.Example.com",
+                "a.voip.example.com",
+                "192.0.2.7",
+            ],
+            &[
+                "voip.example.com",
+                "bad.voip.example.com",
+                "BAD.voip.example.com",
+                "192.0.2.8",
+            ],
+        ),
+        (
+            "denied_domains = [\"[2001:db8::1]\"]",
+            &["", "pbx.example.com"],
+            &["2001:db8::1", "2001:DB8:0::1", "[2001:db8::1]"],
+        ),
+        ("allowed_domains = []", &[""], &["pbx.example.com"]),
+    ] {
+        let (facade, mut client) = portal(&format!("methods = [\"*\"]\n{policy}")).await;
+        for domain in refused {
+            let request = as_portal(add(at(domain)));
+            denied(client.add(request).await, "number.domain");
+            let request = as_portal(update(70001, &["domain"], at(domain)));
+            denied(client.update(request).await, "number.domain");
+            let request = as_portal(replace(1001, vec![at(domain)]));
+            denied(client.replace_all(request).await, "numbers[0].domain");
+        }
+        assert!(facade.handle.effects().is_empty(), "{policy}");
+        for domain in allowed {
+            let request = as_portal(add(at(domain)));
+            client.add(request).await.expect("it is added");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_update_may_leave_a_forbidden_destination_and_not_introduce_one() {
     let (facade, mut client) = portal(PREFIXES).await;
     let mut premium = stored_number("Premium", "19005550100", 1);

@@ -69,6 +69,14 @@ fn other_values(dir: &Directory) -> BTreeMap<String, Value> {
                 "callers.portal.denied_destinations".to_owned(),
                 list("1900"),
             ),
+            (
+                "callers.portal.allowed_domains".to_owned(),
+                list("pbx.example.com"),
+            ),
+            (
+                "callers.portal.denied_domains".to_owned(),
+                list("*.example.net"),
+            ),
             ("callers.portal.writes_per_minute".to_owned(), 7.into()),
         ])
         .collect()

@@ -384,6 +384,16 @@ pub(super) const SHOWN_BY: &[(&str, &str, &str)] = &[
         "the_destination_policy_limits_adds",
     ),
     (
+        "callers.portal.allowed_domains",
+        "security/authorization.rs",
+        "the_destination_policy_limits_domains",
+    ),
+    (
+        "callers.portal.denied_domains",
+        "security/authorization.rs",
+        "the_destination_policy_limits_domains",
+    ),
+    (
         "callers.portal.writes_per_minute",
         "security/authorization.rs",
         "the_write_rate_limit_holds_per_caller_and_account",

@@ -3,7 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use followme::{
-    grpc::pb::follow_me_service_client::FollowMeServiceClient, telemetry::audit::Masking,
+    grpc::pb::follow_me_service_client::FollowMeServiceClient, simulator::Settings,
+    telemetry::audit::Masking,
 };
 
 use super::audit::{fresh, lines, phases, world};
@@ -33,6 +34,8 @@ async fn a_write_has_two_lines_with_actor_before_and_after() {
         assert_eq!(line["target"], "audit");
         assert_eq!(line["caller"], "anonymous");
         assert_eq!(line["method"], "Update");
+        assert_eq!(line["tenant"], lines[0]["tenant"]);
+        assert_eq!(line["tenant"].as_str().map(str::len), Some(32));
         assert_eq!(line["account_id"], 1001);
         assert_eq!(line["number_id"], 70001);
         assert_eq!(line["request_id"], "id-1");
@@ -92,6 +95,40 @@ async fn numbers_and_names_can_be_masked() {
     assert_eq!(number["masked"], "…121");
     assert_eq!(*number, lines[2]["after"]["redirect_number"]);
     assert_ne!(*number, lines[2]["before"]["redirect_number"]);
+}
+
+#[tokio::test]
+async fn the_lines_tell_tenants_apart_and_do_not_show_them() {
+    let file = fresh("audit-tenants");
+    let world = World::configured(|config| {
+        config.audit.file = Some(file.clone());
+        config.security.policy.anonymous.brings_license = true;
+    })
+    .await;
+    let numbers = Vec::new;
+    world
+        .handle
+        .seed("OTHER-KEY", 1001, numbers(), Settings::default());
+    for headers in [
+        &[][..],
+        &[("x-porta-license", "OTHER-KEY")],
+        &[("x-porta-license", LICENSE)],
+    ] {
+        let request = with_metadata(add(new_number("Ann Lee", "15550121")), headers);
+        world.add(request).await.expect("it is added");
+    }
+    let text = fs::read_to_string(&file).expect("it was written");
+    assert!(
+        !text.contains("OTHER-KEY") && !text.contains(LICENSE),
+        "{text}"
+    );
+    let lines = lines(&file);
+    let tenants: Vec<_> = lines.iter().map(|line| &line["tenant"]).collect();
+    assert!(tenants[0].is_string());
+    // Of each write the begin and the end.
+    assert_ne!(tenants[0], tenants[2]);
+    assert_eq!(tenants[0], tenants[4]);
+    assert_eq!(tenants[2], tenants[3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
