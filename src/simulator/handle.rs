@@ -39,9 +39,10 @@ pub struct Handle(Arc<Shared>);
 impl Handle {
     pub(crate) fn new(options: Options, local_addr: SocketAddr) -> io::Result<Self> {
         let state = State {
-            store: match options.seed_demo {
-                true => Store::demo()?,
-                false => Store::default(),
+            store: if options.seed_demo {
+                Store::demo()?
+            } else {
+                Store::default()
             },
             knobs: options.knobs.clone(),
             accept_any_license: options.accept_any_license,
@@ -248,11 +249,8 @@ impl Handle {
 
     /// Logs a request and returns its sequence number.
     pub(crate) fn record(&self, received: Received, dispatched: &Result<Call, Refusal>) -> u64 {
-        self.log(|state| {
-            state
-                .requests
-                .push(|number| received.logged(number, dispatched))
-        })
+        let entry = |number| received.logged(number, dispatched);
+        self.log(|state| state.requests.push(entry))
     }
 
     /// Takes the fault that hits a call and, unless it comes before the effect, runs the service.

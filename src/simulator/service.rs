@@ -90,17 +90,9 @@ pub(crate) fn run(
         change_unasked(field, &mut stored.numbers, &mut effects);
     }
     let shown = lagging.as_ref().unwrap_or(&stored.numbers);
+    let named = |number: &&StoredNumber| number.id == bound.int(P::Number);
     let numbers: Option<Vec<_>> = match (call.route, knobs.write_answer) {
-        (Route::GetOne, _) => {
-            let id = bound.int(P::Number);
-            Some(
-                shown
-                    .iter()
-                    .filter(|number| number.id == id)
-                    .cloned()
-                    .collect(),
-            )
-        }
+        (Route::GetOne, _) => Some(shown.iter().filter(named).cloned().collect()),
         (Route::GetAll, _) | (_, WriteAnswer::List) => Some(shown.clone()),
         (_, WriteAnswer::Changed) => Some(effects.iter().filter_map(|e| e.after.clone()).collect()),
         (_, WriteAnswer::Null) => None,

@@ -75,8 +75,8 @@ impl Host {
 
     fn check_name(&self, name: Option<&str>) -> Result<(), Refusal> {
         let known = |name: &str| {
-            let mut names = self.names.iter().flatten().peekable();
-            names.peek().is_none() || names.any(|known| known.eq_ignore_ascii_case(name))
+            let is = |known: &String| known.eq_ignore_ascii_case(name);
+            self.names.as_ref().is_none_or(|names| names.iter().any(is))
         };
         let title = match name {
             None if !self.dialect.is_self_host() => {

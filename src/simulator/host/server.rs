@@ -198,16 +198,17 @@ fn respond(reply: Reply, dialect: Dialect, closes: bool) -> Response<ReplyBody> 
 }
 
 /// Makes the body of a reply, of known length or in chunks.
-fn body(bytes: Vec<u8>, sized: bool, cut: Option<Cut>) -> ReplyBody {
+fn body(mut bytes: Vec<u8>, sized: bool, cut: Option<Cut>) -> ReplyBody {
     let Some(cut) = cut else {
         if sized {
             return Full::from(bytes)
                 .map_err(|never| match never {})
                 .boxed_unsync();
         }
-        return StreamBody::new(chunks(&bytes)).boxed_unsync();
+        return StreamBody::new(chunks(bytes)).boxed_unsync();
     };
-    let start = chunks(&bytes[..cut.keep.min(bytes.len())]);
+    bytes.truncate(cut.keep);
+    let start = chunks(bytes);
     if cut.hangs {
         return StreamBody::new(start.chain(tokio_stream::pending())).boxed_unsync();
     }
@@ -219,8 +220,10 @@ fn body(bytes: Vec<u8>, sized: bool, cut: Option<Cut>) -> ReplyBody {
     StreamBody::new(start.chain(close)).boxed_unsync()
 }
 
-fn chunks(bytes: &[u8]) -> impl Stream<Item = io::Result<Frame<Bytes>>> + use<> {
-    let frame = |chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk)));
-    let frames: Vec<_> = bytes.chunks(CHUNK).map(frame).collect();
-    tokio_stream::iter(frames)
+fn chunks(bytes: Vec<u8>) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
+    let mut rest = Bytes::from(bytes);
+    tokio_stream::iter(std::iter::from_fn(move || {
+        let chunk = rest.split_to(rest.len().min(CHUNK));
+        (!chunk.is_empty()).then(|| Ok(Frame::data(chunk)))
+    }))
 }
