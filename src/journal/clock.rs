@@ -42,6 +42,11 @@ impl ManualClock {
         self.0.wall.fetch_add(by, Ordering::Relaxed);
     }
 
+    /// Restarts the machine, whose boot clock begins anew.
+    pub fn reboot(&self) {
+        self.0.boot.store(0, Ordering::Relaxed);
+    }
+
     /// Moves the wall clock by milliseconds, as an administrator may, also back.
     pub fn shift_wall(&self, by: i64) {
         self.0.wall.fetch_add(by, Ordering::Relaxed);
@@ -72,7 +77,9 @@ impl Clock {
 }
 
 /// The time by which records expire. It continues across processes: each starts at the last time
-/// that the one before wrote, plus the wall-clock time since then, at most an hour.
+/// that the one before wrote, plus the time since then, at most an hour. That is what the wall clock
+/// says, but not more than the machine has run meanwhile: a wall clock that was set forward must not
+/// expire records.
 #[derive(Debug, Clone)]
 pub(super) struct JournalTime {
     clock: Clock,
@@ -80,9 +87,14 @@ pub(super) struct JournalTime {
 }
 
 impl JournalTime {
-    /// Starts from the last time that was written, and the wall clock of that moment.
-    pub(super) fn resume(clock: Clock, written: i64, wall: i64) -> Self {
-        let gap = clock.wall().saturating_sub(wall).clamp(0, MAX_GAP);
+    /// Starts from the last time that was written, and the clocks of that moment.
+    pub(super) fn resume(clock: Clock, written: i64, wall: i64, boot: Option<i64>) -> Self {
+        let mut gap = clock.wall().saturating_sub(wall).clamp(0, MAX_GAP);
+        // The boot clock is behind that moment only after a restart of the machine.
+        let ran = boot.map(|boot| clock.boot().saturating_sub(boot));
+        if let Some(ran) = ran.filter(|ran| *ran >= 0) {
+            gap = gap.min(ran);
+        }
         let offset = written + gap - clock.boot();
         Self { clock, offset }
     }
@@ -94,6 +106,10 @@ impl JournalTime {
 
     pub(super) fn wall(&self) -> i64 {
         self.clock.wall()
+    }
+
+    pub(super) fn boot(&self) -> i64 {
+        self.clock.boot()
     }
 }
 
@@ -116,7 +132,8 @@ mod tests {
             (2_000_000, 50),
             (-90_000_000, 50 + MAX_GAP),
         ] {
-            assert_eq!(JournalTime::resume(clock.clone(), 50, wall).now(), now);
+            let resumed = JournalTime::resume(clock.clone(), 50, wall, None);
+            assert_eq!(resumed.now(), now);
         }
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! A write is a plan of steps: Add, Update and Delete have one, ReplaceAll has many. It claims its
 //! record in the journal (`write`), reads the list and plans (`plan`), and carries each step out
-//! (`execute`): audit log, journal, commit point, request, verification (`verify`), repair of the
-//! fields that upstream did not apply (`repair`), detection and restoration of collateral changes
-//! (`collateral`, `restore`). A call with the same request id, or the next start (`recovery`),
-//! resolves what an earlier attempt left open, by reading (`resolve`).
+//! (`execute`): audit log, journal, commit point, request (`deliver`), verification (`verify`),
+//! repair of the fields that upstream did not apply (`repair`), detection and restoration of
+//! collateral changes (`collateral`, `restore`). A call with the same request id, or the next start
+//! (`recovery`), resolves what an earlier attempt left open, by reading (`resolve`).
+//!
+//! What the journal keeps of a write is in `record`; `recovery`, `resolve` and `operator` continue
+//! from there.
 
 mod account_locks;
 mod audited;
@@ -49,6 +52,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 pub use call::{Call, Fingerprint, Idempotency};
 pub use error::Error;
@@ -63,13 +67,14 @@ pub use request_id::RequestId;
 
 pub use crate::journal::Limits as RequestIdLimits;
 use crate::{
-    domain::{FieldSet, Rules},
+    domain::{FieldSet, List, Rules},
     journal::{self, Journal, RecordId, UPDATE_ALL},
     security::Authorizer,
     telemetry::{audit::Audit, in_flight::Phase, metrics::UpstreamFigures},
     upstream::Client,
 };
 use account_locks::AccountLocks;
+use plan::Planner;
 use recent_deletes::RecentDeletes;
 use recovery::Recovery;
 use write::{Command, Reply};
@@ -214,8 +219,15 @@ impl Operations {
         request: AddRequest,
     ) -> Result<AddReply, Error> {
         if request.validate_only {
-            call.progress.enter(Phase::Planning);
-            return call.read(self.plan_add(call, &request)).await;
+            let plan = |list: &List, planner: Planner<'_>| {
+                let step = planner.add(list, &request.draft)?;
+                Ok(AddReply {
+                    number: NumberView::Planned(call.account, step.expectation.target),
+                    unapplied: FieldSet::empty(),
+                    list_etag: None,
+                })
+            };
+            return self.plan_only(call, plan).await;
         }
         match self.write(call, Command::Add(request)).await? {
             Reply::Add(reply) => Ok(reply),
@@ -235,8 +247,14 @@ impl Operations {
         request: UpdateRequest,
     ) -> Result<UpdateReply, Error> {
         if request.validate_only {
-            call.progress.enter(Phase::Planning);
-            return call.read(self.plan_update(call, &request)).await;
+            let plan = |list: &List, planner: Planner<'_>| {
+                Ok(UpdateReply {
+                    number: planner.update(list, &request)?.number,
+                    unapplied: FieldSet::empty(),
+                    list_etag: None,
+                })
+            };
+            return self.plan_only(call, plan).await;
         }
         match self.write(call, Command::Update(request)).await? {
             Reply::Update(reply) => Ok(reply),
@@ -274,8 +292,11 @@ impl Operations {
         request: ReplaceAllRequest,
     ) -> Result<ReplaceAllReply, Error> {
         if request.validate_only {
-            call.progress.enter(Phase::Planning);
-            return call.read(self.plan_replace_all(call, &request)).await;
+            let plan = |list: &List, planner: Planner<'_>| {
+                let steps = planner.replace_all(list, &request.desired, &request.etags)?;
+                Ok(replace_all::planned(call.account, list, steps))
+            };
+            return self.plan_only(call, plan).await;
         }
         match self.write(call, Command::ReplaceAll(request)).await? {
             Reply::ReplaceAll(reply) => Ok(reply),
@@ -283,43 +304,19 @@ impl Operations {
         }
     }
 
-    #[tracing::instrument(name = "plan", skip_all)]
-    async fn plan_add(&self, call: &Call, request: &AddRequest) -> Result<AddReply, Error> {
-        let planner = self.planner(call, &call.caller);
-        let list = self.read_list(call, &call.options()).await?;
-        let step = planner.add(&list, &request.draft)?;
-        Ok(AddReply {
-            number: NumberView::Planned(call.account, step.expectation.target),
-            unapplied: FieldSet::empty(),
-            list_etag: None,
-        })
-    }
-
-    #[tracing::instrument(name = "plan", skip_all)]
-    async fn plan_update(
+    /// Plans a write and sends nothing.
+    async fn plan_only<T>(
         &self,
         call: &Call,
-        request: &UpdateRequest,
-    ) -> Result<UpdateReply, Error> {
-        let planner = self.planner(call, &call.caller);
-        let list = self.read_list(call, &call.options()).await?;
-        Ok(UpdateReply {
-            number: planner.update(&list, request)?.number,
-            unapplied: FieldSet::empty(),
-            list_etag: None,
-        })
-    }
-
-    #[tracing::instrument(name = "plan", skip_all)]
-    async fn plan_replace_all(
-        &self,
-        call: &Call,
-        request: &ReplaceAllRequest,
-    ) -> Result<ReplaceAllReply, Error> {
-        let planner = self.planner(call, &call.caller);
-        let list = self.read_list(call, &call.options()).await?;
-        let steps = planner.replace_all(&list, &request.desired, &request.etags)?;
-        Ok(replace_all::planned(call.account, &list, steps))
+        plan: impl FnOnce(&List, Planner<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        call.progress.enter(Phase::Planning);
+        let planned = async {
+            let list = self.read_list(call, &call.options()).await?;
+            plan(&list, self.planner(call, &call.caller))
+        };
+        call.read(planned.instrument(tracing::info_span!("plan")))
+            .await
     }
 }
 

@@ -140,25 +140,20 @@ impl Operations {
         }
         match resolved.into_iter().next()? {
             Resolved::Applied {
-                mut expectation,
+                expectation,
                 number,
                 repairable,
             } => {
                 let kind = expectation.kind;
-                let mut found = expectation.clone();
-                found.number = Some(number);
-                let repair = repairable
-                    && list
-                        .find(number)
-                        .is_some_and(|now| !found.repairable(&now.fields).is_empty());
-                if repair && task.call.request_id().is_some() {
+                let needs_repair = repairable && expectation.needs_repair(&list, number);
+                if needs_repair && task.call.request_id().is_some() {
                     // The next call with its request id repairs it.
                     let fields = list
                         .find(number)
-                        .map_or(FieldSet::empty(), |now| found.unapplied(&now.fields));
-                    expectation = found.of_repair(number, fields);
-                    self.audit_resolved(&task, &found, Outcome::Done, &list, Some(number));
-                    task.open = Some(super::task::Open::one(expectation));
+                        .map_or(FieldSet::empty(), |now| expectation.unapplied(&now.fields));
+                    self.audit_resolved(&task, &expectation, Outcome::Done, &list, Some(number));
+                    let left = expectation.of_repair(number, fields);
+                    task.open = Some(super::task::Open::one(left));
                     let body = task.body(&self.config.rules);
                     let _ = task.record.leave_unknown(&body).await;
                     return Some(());

@@ -1,8 +1,7 @@
 //! Add, Update and Delete: plans of one step.
 
 use super::{
-    AddReply, DeleteReply, DeleteRequest, Error, NumberView, Operations, UpdateReply,
-    UpdateRequest,
+    AddReply, DeleteReply, Error, NumberView, Operations, UpdateReply,
     execute::{Applied, Executed},
     expectation::{Expectation, WriteKind},
     plan::PlannedStep,
@@ -11,7 +10,7 @@ use super::{
     write::{Command, Reply},
 };
 use crate::{
-    domain::{Draft, Etag, FieldSet, List, Number, NumberId},
+    domain::{Etag, FieldSet, List, Number, NumberId},
     telemetry::audit::Outcome,
 };
 
@@ -24,14 +23,6 @@ pub(super) enum Ended {
     Anew,
 }
 
-/// A write of one step.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Single<'a> {
-    Add(&'a Draft),
-    Update(&'a UpdateRequest),
-    Delete(&'a DeleteRequest),
-}
-
 impl Operations {
     /// Adds, updates or deletes a number, after what an earlier attempt sent is resolved.
     ///
@@ -41,7 +32,7 @@ impl Operations {
     pub(super) async fn write_one(
         &self,
         task: &mut WriteTask,
-        write: Single<'_>,
+        write: &Command,
     ) -> Result<Ended, Error> {
         let Some(open) = task.open.clone() else {
             return self.plan_and_execute(task, write).await;
@@ -73,7 +64,7 @@ impl Operations {
     async fn resolve_and_continue(
         &self,
         task: &mut WriteTask,
-        write: Single<'_>,
+        write: &Command,
         open: &Open,
     ) -> Result<Ended, Error> {
         let list = self.current_list(task).await?;
@@ -132,13 +123,8 @@ impl Operations {
         number: NumberId,
         repairable: bool,
     ) -> Result<Applied, Error> {
-        let needs_repair = list.find(number).is_some_and(|now| {
-            let mut found = expectation.clone();
-            found.number = Some(number);
-            !found.repairable(&now.fields).is_empty()
-        });
         // A repair has an entry of its own in the audit log.
-        if !expectation.applied || !needs_repair {
+        if !expectation.applied || !expectation.needs_repair(&list, number) {
             self.audit_resolved(task, &expectation, Outcome::Done, &list, Some(number));
         }
         if expectation.kind == WriteKind::Delete {
@@ -160,7 +146,7 @@ impl Operations {
     async fn plan_and_execute(
         &self,
         task: &mut WriteTask,
-        write: Single<'_>,
+        write: &Command,
     ) -> Result<Ended, Error> {
         let mut list = self.current_list(task).await?;
         loop {
@@ -179,12 +165,12 @@ impl Operations {
         }
     }
 
-    fn plan_one(&self, task: &WriteTask, list: &List, write: Single<'_>) -> Result<Planned, Error> {
+    fn plan_one(&self, task: &WriteTask, list: &List, write: &Command) -> Result<Planned, Error> {
         let planner = self.planner(&task.call, &task.caller);
         let nothing = |reply| Ok(Planned::Nothing(Box::new(reply)));
         let step = match write {
-            Single::Add(draft) => planner.add(list, draft)?,
-            Single::Update(request) => {
+            Command::Add(request) => planner.add(list, &request.draft)?,
+            Command::Update(request) => {
                 let planned = planner.update(list, request)?;
                 match planned.step {
                     Some(step) => step,
@@ -197,7 +183,7 @@ impl Operations {
                     }
                 }
             }
-            Single::Delete(request) => match planner.delete(list, request)? {
+            Command::Delete(request) => match planner.delete(list, request)? {
                 Some(step) => step,
                 None => {
                     return nothing(Reply::Delete(DeleteReply {
@@ -205,6 +191,7 @@ impl Operations {
                     }));
                 }
             },
+            Command::ReplaceAll(_) => return Err(Error::Panicked { begun: false }),
         };
         Ok(Planned::Step(Box::new(step)))
     }
@@ -214,18 +201,6 @@ enum Planned {
     Step(Box<PlannedStep>),
     /// Nothing is to be written.
     Nothing(Box<Reply>),
-}
-
-impl<'a> Single<'a> {
-    /// Returns the write of a command, unless it is a replace-all.
-    pub(super) fn of(command: &'a Command) -> Option<Self> {
-        match command {
-            Command::Add(request) => Some(Self::Add(&request.draft)),
-            Command::Update(request) => Some(Self::Update(request)),
-            Command::Delete(request) => Some(Self::Delete(request)),
-            Command::ReplaceAll(_) => None,
-        }
-    }
 }
 
 /// Makes the reply of a write of one step.

@@ -12,7 +12,7 @@ use super::{
     account_locks::AccountLockGuard,
     plan::Planner,
     record::{replayed, unknown_of},
-    single::{Ended, Single},
+    single::Ended,
     task::{CommitPoint, WriteTask},
 };
 use crate::{
@@ -266,10 +266,9 @@ impl Operations {
             let (_, body) = stored.map_err(Error::OutcomeUnrecorded)?;
             task.restore(body.ok_or(Error::Forgotten)?);
         }
-        match (command, Single::of(command)) {
-            (_, Some(write)) => self.write_one(task, write).await,
-            (Command::ReplaceAll(request), None) => self.replace_list(task, request).await,
-            (_, None) => Err(Error::Panicked { begun: false }),
+        match command {
+            Command::ReplaceAll(request) => self.replace_list(task, request).await,
+            single => self.write_one(task, single).await,
         }
     }
 

@@ -244,11 +244,15 @@ fn resume_time(
         connection.query_row("select max(at), max(wall) from record", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
-    let at = kept("at")?.max(records.0);
+    let written = kept("at")?;
+    let at = written.max(records.0);
     let wall = kept("wall")?.max(records.1);
+    // What the process before kept at its start and at times since tells the boot clock of then.
+    let boot = kept("boot")?;
+    let boot = boot.and_then(|boot| Some(boot + at? - written?));
     let clock = config.clock.clone();
     let now = clock.wall();
-    let time = JournalTime::resume(clock, at.unwrap_or(0), wall.unwrap_or(now));
+    let time = JournalTime::resume(clock, at.unwrap_or(0), wall.unwrap_or(now), boot);
     Ok((time, wall))
 }
 

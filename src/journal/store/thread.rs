@@ -354,6 +354,7 @@ impl Writer {
 /// Stores the time, so that the next process continues from it.
 pub(super) fn write_time(connection: &Connection, time: &JournalTime) -> rusqlite::Result<()> {
     schema::set_meta(connection, "at", &time.now().to_be_bytes())?;
+    schema::set_meta(connection, "boot", &time.boot().to_be_bytes())?;
     schema::set_meta(connection, "wall", &time.wall().to_be_bytes())
 }
 

@@ -116,42 +116,14 @@ pub(super) struct Evidence {
 }
 
 impl Expectation {
-    pub(super) fn add(before: &List, target: Fields, asked: FieldSet) -> Self {
+    fn new(kind: WriteKind, before: &List, number: Option<&Number>) -> Self {
         Self {
-            kind: WriteKind::Add,
-            number: None,
+            kind,
+            number: number.map(|number| number.id),
             baseline: Baseline::of(before),
-            old: Fields::default(),
-            target,
-            asked,
-            applied: false,
-            unverified: FieldSet::empty(),
-            index: None,
-            entry: String::new(),
-        }
-    }
-
-    pub(super) fn update(before: &List, old: &Number, target: Fields) -> Self {
-        Self {
-            kind: WriteKind::Update,
-            number: Some(old.id),
-            baseline: Baseline::of(before),
-            asked: target.differences(&old.fields),
-            old: old.fields.clone(),
-            target,
-            applied: false,
-            unverified: FieldSet::empty(),
-            index: None,
-            entry: String::new(),
-        }
-    }
-
-    pub(super) fn delete(before: &List, old: &Number) -> Self {
-        Self {
-            kind: WriteKind::Delete,
-            number: Some(old.id),
-            baseline: Baseline::of(before),
-            old: old.fields.clone(),
+            old: number
+                .map(|number| number.fields.clone())
+                .unwrap_or_default(),
             target: Fields::default(),
             asked: FieldSet::empty(),
             applied: false,
@@ -159,6 +131,26 @@ impl Expectation {
             index: None,
             entry: String::new(),
         }
+    }
+
+    pub(super) fn add(before: &List, target: Fields, asked: FieldSet) -> Self {
+        Self {
+            target,
+            asked,
+            ..Self::new(WriteKind::Add, before, None)
+        }
+    }
+
+    pub(super) fn update(before: &List, old: &Number, target: Fields) -> Self {
+        Self {
+            asked: target.differences(&old.fields),
+            target,
+            ..Self::new(WriteKind::Update, before, Some(old))
+        }
+    }
+
+    pub(super) fn delete(before: &List, old: &Number) -> Self {
+        Self::new(WriteKind::Delete, before, Some(old))
     }
 
     /// Returns what is left open of a write that was applied, after a repair was sent.
@@ -349,6 +341,12 @@ impl Expectation {
         let as_before = FieldSet::all().difference(self.old.differences(now));
         self.unapplied(now)
             .intersection(as_before.union(emptied(now)))
+    }
+
+    /// Returns whether a list shows fields of a number that may be written again.
+    pub(super) fn needs_repair(&self, list: &List, number: NumberId) -> bool {
+        let now = list.find(number);
+        now.is_some_and(|now| !self.repairable(&now.fields).is_empty())
     }
 
     /// Returns the number with these written again.

@@ -120,6 +120,7 @@ pub(super) async fn journal_command(crash: &Crash, arguments: &[&str]) -> (bool,
     command
         .arg("journal")
         .args(arguments)
+        .env_clear()
         .env("FOLLOWME_LICENSE", LICENSE)
         .env(
             "FOLLOWME_UPSTREAM_URL",

@@ -7,7 +7,7 @@ use followme::{
 };
 
 use super::{adds, changed_by_others, hold};
-use crate::support::{SOON, World, demo, failure, new_number, replace};
+use crate::support::{LICENSE, SOON, World, demo, failure, new_number, replace};
 
 /// Renames the first two numbers of account 1001; a concurrent writer changes the second while the
 /// first is written.
@@ -61,6 +61,50 @@ async fn a_stale_etag_of_a_number_stops_the_plan() {
         .collect();
     assert_eq!(names[0], "First");
     assert_ne!(names[1], "Second");
+}
+
+#[tokio::test]
+async fn a_number_that_is_kept_stops_the_plan_if_it_changed_or_vanished() {
+    for vanishes in [false, true] {
+        let world = World::start().await;
+        let mut numbers = world.read(1001).await.numbers;
+        numbers[0].name = "First".to_owned();
+        numbers.push(new_number("Van", "15550121"));
+        let kept = numbers[2].number_id;
+        hold(&world, Route::UpdateAll, When::After);
+        let others = async {
+            world.handle.wait_for_fired("hold", 1).await;
+            if vanishes {
+                let mut left = world.handle.numbers(LICENSE, 1001).expect("seeded");
+                left.retain(|number| number.id != kept);
+                world.seed(1001, left);
+            } else {
+                changed_by_others(&world, kept, |number| number.timeout = Some(55));
+            }
+            world.handle.release();
+        };
+        let request = pb::ReplaceAllRequest {
+            request_id: "id-1".to_owned(),
+            ..replace(1001, numbers)
+        };
+        let (replaced, ()) = tokio::join!(world.replace_all(request.clone()), others);
+        let stopped = failure(replaced);
+        assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+        let steps = stopped.incomplete().steps;
+        let failed = steps.iter().find(|step| step.outcome() == Outcome::Failed);
+        assert_eq!(failed.expect("one failed").reason, "ETAG_MISMATCH");
+        assert_eq!(adds(&world), 0, "nothing is written after that");
+        // The same call does not continue over the change, either.
+        let again = failure(world.replace_all(request).await);
+        // A number that is gone cannot be asked for at all.
+        let reason = if vanishes {
+            "INVALID_REQUEST"
+        } else {
+            "ETAG_MISMATCH"
+        };
+        assert_eq!(again.reason, reason);
+        assert_eq!(adds(&world), 0);
+    }
 }
 
 #[tokio::test]

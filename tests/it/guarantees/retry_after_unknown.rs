@@ -16,7 +16,7 @@ use super::{
     add_with_id, adds, changed_by_others, client_without_timers, hold, with_deadline,
     with_short_timeouts,
 };
-use crate::support::{Failure, World, delete, failure, new_number, update};
+use crate::support::{Failure, World, delete, failure, new_number, replace, update};
 
 /// A world in which the add of `id-1` was sent, and its outcome is unknown.
 async fn unknown_add() -> World {
@@ -160,6 +160,60 @@ async fn an_unknown_update_is_not_sent_again_over_a_concurrent_change() {
     assert_unknown(&failure(world.update(request).await));
     assert_eq!(world.writes().len(), 1);
     assert_eq!(world.stored(1001, 70001).timeout, Some(55));
+}
+
+#[tokio::test]
+async fn an_unknown_delete_is_not_sent_again_after_a_concurrent_change() {
+    let world = with_short_timeouts().await;
+    let request = pb::DeleteRequest {
+        request_id: "id-1".to_owned(),
+        ..delete(70001)
+    };
+    world.arm(FaultKind::Reset { when: When::Before }, Route::Delete);
+    assert_unknown(&failure(world.delete(request.clone()).await));
+    world.assert_fired("reset");
+    changed_by_others(&world, 70001, |number| number.active = Some("N".to_owned()));
+    assert_unknown(&failure(world.delete(request).await));
+    assert_eq!(world.writes().len(), 1);
+    assert_eq!(world.read(1001).await.total_size, 3);
+}
+
+#[tokio::test]
+async fn an_incomplete_replace_all_is_not_evicted_by_other_writes() {
+    let world = World::configured(|config| {
+        config.journal.limits.entries = 8;
+        config.journal.caller_share = 1.0;
+    })
+    .await;
+    let request = pb::ReplaceAllRequest {
+        request_id: "id-1".to_owned(),
+        ..replace(
+            1003,
+            vec![new_number("A", "15550140"), new_number("B", "15550141")],
+        )
+    };
+    let refused = FaultKind::NotSuccess { when: When::Before };
+    let second = followme::simulator::Fault::once(refused).on(Route::Add);
+    world.handle.arm(second.after(1));
+    let stopped = failure(world.replace_all(request.clone()).await);
+    assert_eq!(stopped.reason, "REPLACE_INCOMPLETE");
+    for id in 0..40 {
+        let nothing = pb::DeleteRequest {
+            request_id: format!("other-{id}"),
+            allow_missing: true,
+            ..delete(i32::MAX)
+        };
+        world.delete(nothing).await.expect("there is nothing to do");
+    }
+    let other = pb::ReplaceAllRequest {
+        numbers: Vec::new(),
+        allow_empty: true,
+        ..request.clone()
+    };
+    let conflict = failure(world.replace_all(other).await);
+    assert_eq!(conflict.reason, "REQUEST_ID_CONFLICT");
+    world.replace_all(request).await.expect("it continues");
+    assert_eq!(adds(&world), 2);
 }
 
 #[tokio::test]

@@ -179,10 +179,12 @@ async fn a_restart_takes_at_most_an_hour_off_a_ttl() {
     let mut config = in_file(&directory());
     config.clock = Clock::Manual(clock.clone());
     config.limits.ttl = 3 * TTL;
+    clock.advance(DAY);
     let mut journal = Journal::open(&config).await.unwrap();
     settle(&journal, &write("a")).await;
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap();
-    // The wall clock jumps while no process runs: to next year, and back.
+    // The wall clock jumps while the machine restarts: to next year, and back.
+    let mut up = Duration::from_secs(10);
     for (jump, replayed) in [
         (millis(365 * DAY), true),
         (-millis(700 * DAY), true),
@@ -191,7 +193,32 @@ async fn a_restart_takes_at_most_an_hour_off_a_ttl() {
     ] {
         drop(journal);
         clock.shift_wall(jump);
+        clock.reboot();
+        // The machine has run for less than before: so the journal sees that it restarted.
+        up -= Duration::from_secs(1);
+        clock.advance(up);
         journal = Journal::open(&config).await.unwrap();
         assert_eq!(is_replayed(&journal, &write("a")).await, replayed, "{jump}");
     }
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_is_set_forward_expires_nothing() {
+    let clock = ManualClock::default();
+    let mut config = in_file(&directory());
+    config.clock = Clock::Manual(clock.clone());
+    let mut journal = Journal::open(&config).await.unwrap();
+    settle(&journal, &write("a")).await;
+    for _ in 0..5 {
+        drop(journal);
+        clock.shift_wall(365 * 24 * 60 * 60 * 1000);
+        clock.advance(TTL / 10);
+        journal = Journal::open(&config).await.unwrap();
+        assert!(is_replayed(&journal, &write("a")).await);
+    }
+    // The time that passed counts.
+    drop(journal);
+    clock.advance(TTL);
+    let journal = Journal::open(&config).await.unwrap();
+    assert!(!is_replayed(&journal, &write("a")).await);
 }

@@ -64,7 +64,8 @@ async fn each_fails(
 /// Replies that come while the service still runs.
 fn of_a_gateway() -> Vec<FaultKind> {
     let mut kinds: Vec<_> = [
-        300, 302, 307, 408, 499, 502, 503, 504, 506, 507, 508, 511, 520, 522, 524, 525, 598, 599,
+        300, 301, 302, 303, 307, 308, 408, 499, 502, 503, 504, 506, 507, 508, 509, 510, 511, 520,
+        521, 522, 523, 524, 525, 526, 527, 529, 530, 561, 598, 599,
     ]
     .into_iter()
     .map(page)
@@ -72,6 +73,16 @@ fn of_a_gateway() -> Vec<FaultKind> {
     kinds.extend([
         page(200),
         page(203),
+        page(205),
+        page(206),
+        page(226),
+        status(200, "text/plain", "OK"),
+        status(200, "text/csv", "FollowMeNumbers,success\n[],True\n"),
+        status(
+            502,
+            "text/csv",
+            "ResponseStatus,success\n{ErrorCode:SqlException},False\n",
+        ),
         status(204, "text/csv", ""),
         status(200, "application/json", "{}"),
         status(200, "text/csv", "a,b\n1,2\n"),
@@ -107,12 +118,13 @@ async fn the_reply_of_the_service_is_final_whatever_its_status() {
     let when = When::Before;
     let record = |status| FaultKind::DefaultRecord { status, when };
     let mut kinds: Vec<_> = [
-        400, 402, 404, 405, 407, 409, 410, 418, 429, 451, 498, 500, 501, 505,
+        400, 402, 404, 405, 407, 409, 410, 413, 414, 418, 421, 425, 429, 431, 451, 460, 494, 498,
+        500, 501, 505,
     ]
     .into_iter()
     .map(page)
     .collect();
-    kinds.extend([200, 302, 408, 499, 502, 503, 504, 524, 599].map(record));
+    kinds.extend([200, 302, 408, 499, 502, 503, 504, 511, 524, 530, 599].map(record));
     kinds.extend([
         response_status(503, "TimeoutException"),
         response_status(524, "SqlException"),

@@ -204,6 +204,11 @@ async fn texts_that_a_csv_reader_takes_apart_arrive_as_they_are_by_every_route()
         "\"a\"\"b\"",
         "[\"a\":{b}]",
         "Mom's \"old\" [phone], {x}",
+        "]]{[",
+        "a,\"",
+        "\"\"\"",
+        "{name:x}",
+        "a\\\"b",
     ];
     for dialect in DIALECTS {
         for format in [PostFormat::Auto, PostFormat::Csv] {
@@ -258,6 +263,7 @@ async fn a_text_with_direction_marks_that_no_path_carries_goes_by_json() {
             let number = pb::FollowMeNumber {
                 name: format!("{mark}Mom & Dad"),
                 period_description: format!("always{mark}"),
+                domain: "sip.example.com".to_owned(),
                 ..new_number("", "15550121")
             };
             let added = world.add(add(number.clone())).await.expect("it is added");
