@@ -192,6 +192,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             list_etag: reply.etag.into(),
             next_page_token,
             total_size: i32::try_from(reply.total).unwrap_or(i32::MAX),
+            unidentified_count: i32::try_from(reply.unidentified).unwrap_or(i32::MAX),
         }))
     }
 

@@ -129,6 +129,8 @@ pub struct ListReply {
     pub next: Option<usize>,
     /// How many numbers the whole list has.
     pub total: usize,
+    /// How many elements of the list are not numbers: they have no id.
+    pub unidentified: usize,
 }
 
 /// Asks for one number.

@@ -37,6 +37,7 @@ impl Operations {
             settings: list.settings,
             etag,
             total,
+            unidentified: list.unidentified,
         })
     }
 

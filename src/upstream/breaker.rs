@@ -20,8 +20,8 @@ pub struct BreakerConfig {
 
 /// A circuit breaker with the states closed, open and half-open.
 ///
-/// Transport errors, timeouts and the statuses 502 to 504 are failures. Any other response is a
-/// success, whatever it holds.
+/// Transport errors, the statuses 502 to 504, and timeouts that show that upstream does not answer
+/// are failures. Any other response is a success, whatever it holds.
 #[derive(Debug)]
 pub(super) struct Breaker {
     config: BreakerConfig,
@@ -42,6 +42,10 @@ struct State {
     probing: bool,
     /// When the last request ended, well or badly.
     last_outcome: Instant,
+    /// Requests in flight.
+    in_flight: usize,
+    /// Since when requests are in flight without a response to any.
+    silent_since: Instant,
 }
 
 /// Until when the breaker is open. After that it is half-open.
@@ -56,6 +60,23 @@ struct Opened {
 pub(super) struct Admission<'a> {
     breaker: &'a Breaker,
     is_probe: bool,
+}
+
+impl Admission<'_> {
+    /// Returns whether the request is a probe.
+    pub(super) fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(super) struct InFlight<'a>(&'a Breaker);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().in_flight -= 1;
+    }
 }
 
 impl Drop for Admission<'_> {
@@ -84,6 +105,8 @@ impl Breaker {
                 opened: None,
                 probing: false,
                 last_outcome: Instant::now(),
+                in_flight: 0,
+                silent_since: Instant::now(),
             }),
             availability: watch::Sender::new(None),
         }
@@ -122,10 +145,26 @@ impl Breaker {
         Ok(true)
     }
 
+    /// Records that a request is sent.
+    pub(super) fn send(&self) -> InFlight<'_> {
+        let mut state = self.state.lock();
+        if state.in_flight == 0 {
+            state.silent_since = Instant::now();
+        }
+        state.in_flight += 1;
+        InFlight(self)
+    }
+
+    /// Returns for how long requests have been in flight without a response to any.
+    pub(super) fn silence(&self) -> Duration {
+        self.state.lock().silent_since.elapsed()
+    }
+
     /// Records that upstream answered. Closes the breaker.
     pub(super) fn record_success(&self) {
         let mut state = self.state.lock();
         state.last_outcome = Instant::now();
+        state.silent_since = state.last_outcome;
         state.failures = 0;
         state.successes = state.successes.saturating_add(1);
         if state.opened.take().is_some() {
@@ -142,8 +181,9 @@ impl Breaker {
         });
     }
 
-    /// Records that upstream did not answer. May open the breaker; while half-open it always does.
-    pub(super) fn record_failure(&self) {
+    /// Records that upstream did not answer. May open the breaker; while half-open, only the failure
+    /// of a probe does.
+    pub(super) fn record_failure(&self, is_probe: bool) {
         let mut state = self.state.lock();
         let now = Instant::now();
         state.last_outcome = now;
@@ -152,7 +192,7 @@ impl Breaker {
         let down = state.failures >= self.config.failures;
         match state.opened {
             // A request that was in flight when the breaker opened adds no information.
-            Some(opened) if now < opened.until => {}
+            Some(opened) if now < opened.until || !is_probe => {}
             Some(opened) => {
                 let span = (opened.span * 2).min(self.config.open_max);
                 state.opened = Some(Opened::new(now, span));
@@ -219,14 +259,14 @@ mod tests {
     async fn opens_after_consecutive_failures_and_admits_one_probe_at_a_time() {
         let breaker = breaker();
         let available = breaker.availability();
-        breaker.record_failure();
-        breaker.record_failure();
+        breaker.record_failure(false);
+        breaker.record_failure(false);
         breaker.record_success();
-        breaker.record_failure();
-        breaker.record_failure();
+        breaker.record_failure(false);
+        breaker.record_failure(false);
         assert!(breaker.try_admit().is_ok());
         assert_eq!(*available.borrow(), Some(true));
-        breaker.record_failure();
+        breaker.record_failure(false);
         assert!(breaker.try_admit().is_err());
         assert_eq!(*available.borrow(), Some(false));
 
@@ -236,7 +276,9 @@ mod tests {
             probe.is_ok() && breaker.try_admit().is_err(),
             "one at a time"
         );
-        breaker.record_failure();
+        breaker.record_failure(false);
+        assert!(breaker.would_admit().is_err(), "the probe decides");
+        breaker.record_failure(true);
         drop(probe);
         tokio::time::advance(Duration::from_millis(1201)).await;
         assert!(breaker.try_admit().is_err(), "twice as long now");
@@ -256,12 +298,30 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn dropping_an_admission_without_an_outcome_lets_the_next_probe_start() {
         let breaker = breaker();
-        (0..3).for_each(|_| breaker.record_failure());
+        (0..3).for_each(|_| breaker.record_failure(false));
         tokio::time::advance(Duration::from_millis(1201)).await;
         let probe = breaker.try_admit();
         tokio::time::advance(Duration::from_secs(3600)).await;
         assert!(breaker.try_admit().is_err() && breaker.would_admit().is_err());
         drop(probe);
         assert!(breaker.would_admit().is_ok() && breaker.try_admit().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_lasts_while_requests_are_in_flight_without_a_response() {
+        let breaker = breaker();
+        let second = Duration::from_secs(1);
+        let first = breaker.send();
+        tokio::time::advance(second).await;
+        let overlapping = breaker.send();
+        drop(first);
+        tokio::time::advance(second).await;
+        assert_eq!(breaker.silence(), second * 2);
+        breaker.record_success();
+        assert_eq!(breaker.silence(), Duration::ZERO);
+        tokio::time::advance(second).await;
+        drop(overlapping);
+        let _next = breaker.send();
+        assert_eq!(breaker.silence(), Duration::ZERO);
     }
 }

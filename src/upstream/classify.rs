@@ -152,7 +152,7 @@ fn answer(table: &csv::Table<'_>, route: Route, account: AccountId) -> Result<An
         tracing::warn!(
             unidentified,
             account_id = account.value(),
-            "the list has elements without a positive id or of another account"
+            "the list has elements without a positive id"
         );
     }
     let settings = match field(info) {

@@ -22,6 +22,7 @@ use super::{
     breaker::Breaker,
     classify::{self, Answer, Written},
     concurrency::ConcurrencyLimiter,
+    record::OTHER_ACCOUNT,
     request::Request,
     request_telemetry::RequestTelemetry,
     retry::RetryPolicy,
@@ -51,9 +52,17 @@ pub struct Client {
     retry_policy: RetryPolicy,
 }
 
-/// A timeout of a request that had less time than this is no failure for the breaker, so that a
-/// caller with short deadlines does not open it for all others.
-const MIN_TIMEOUT_FOR_BREAKER: Duration = Duration::from_millis(500);
+/// How a request is sent once.
+struct Attempt<'a> {
+    /// How long it may take, unless the deadline of the call ends it before.
+    timeout: Duration,
+    /// The permit that it is sent under.
+    permit: Option<&'a Permit>,
+    /// Whether it probes a half-open breaker.
+    is_probe: bool,
+    /// How often the request was sent before.
+    resends: u32,
+}
 
 impl Client {
     /// Creates a client. It connects with the first request.
@@ -322,14 +331,14 @@ impl Client {
         if self.breaker.last_outcome().elapsed() < idle {
             return;
         }
-        let Ok(_admission) = self.breaker.try_admit() else {
+        let Ok(admission) = self.breaker.try_admit() else {
             return;
         };
         let until = Instant::now() + self.config.transport.connect_timeout;
         if self.transport.probe(until).await {
             self.breaker.record_success();
         } else {
-            self.breaker.record_failure();
+            self.breaker.record_failure(admission.is_probe());
         }
     }
 
@@ -342,8 +351,13 @@ impl Client {
     ) -> Result<List, Error> {
         let route = request.route;
         let answer = if options.purpose == ReadPurpose::Verify {
-            let until = options.until(self.config.read_timeout);
-            self.send(tenant, account, &request, options, until, 0)
+            let attempt = Attempt {
+                timeout: self.config.read_timeout,
+                permit: options.permit.as_deref(),
+                is_probe: false,
+                resends: 0,
+            };
+            self.send(tenant, account, &request, options, attempt)
                 .await?
         } else {
             self.read_with_retries(tenant, account, &request, options)
@@ -400,26 +414,21 @@ impl Client {
         options: &RequestOptions,
         resends: u32,
     ) -> Result<Answer, Error> {
-        let mut permit = match &options.permit {
+        let permit = match &options.permit {
             Some(_) => None,
             None => Some(self.acquire(&options.fairness_key, request.route).await?),
         };
-        let _admission = self
+        let admission = self
             .breaker
             .try_admit()
             .map_err(|rejected| Error::new(Kind::BreakerOpen(rejected.0), request.route))?;
-        let until = options.until(self.config.read_timeout);
-        if let Some(permit) = &mut permit {
-            permit.set_in_flight(true);
-        }
-        let result = self
-            .send(tenant, account, request, options, until, resends)
-            .await;
-        if let Some(permit) = &mut permit {
-            let aborted = matches!(&result, Err(error) if error.kind() == Kind::Timeout);
-            permit.set_in_flight(aborted);
-        }
-        result
+        let attempt = Attempt {
+            timeout: self.config.read_timeout,
+            permit: permit.as_ref().or(options.permit.as_deref()),
+            is_probe: admission.is_probe(),
+            resends,
+        };
+        self.send(tenant, account, request, options, attempt).await
     }
 
     async fn write(
@@ -429,9 +438,14 @@ impl Client {
         request: Request,
         options: &RequestOptions,
     ) -> Result<Written, Error> {
-        let until = options.until(self.config.write_timeout);
+        let attempt = Attempt {
+            timeout: self.config.write_timeout,
+            permit: options.permit.as_deref(),
+            is_probe: false,
+            resends: 0,
+        };
         let answer = self
-            .send(tenant, account, &request, options, until, 0)
+            .send(tenant, account, &request, options, attempt)
             .await?;
         Ok(Written {
             success: answer.success,
@@ -446,14 +460,21 @@ impl Client {
         account: AccountId,
         request: &Request,
         options: &RequestOptions,
-        until: Instant,
-        resends: u32,
+        attempt: Attempt<'_>,
     ) -> Result<Answer, Error> {
+        let Attempt {
+            timeout,
+            permit,
+            is_probe,
+            resends,
+        } = attempt;
         let route = request.route;
-        let timeout_counts = until.saturating_duration_since(Instant::now())
-            >= MIN_TIMEOUT_FOR_BREAKER.min(self.config.read_timeout);
+        let patience = Instant::now() + timeout.min(self.config.read_timeout);
+        let until = options.until(timeout);
         let telemetry =
             RequestTelemetry::begin(&options.progress, request, self.transport.host(), resends);
+        let _in_flight = self.breaker.send();
+        let connection = permit.map(Permit::send);
         let reply = self
             .transport
             .send(request, until)
@@ -474,9 +495,22 @@ impl Client {
                 }
                 error.with_answered(true).with_unconfirmed(false)
             });
+        let kind = answer.as_ref().err().map(Error::kind);
+        if let Some(connection) = connection
+            && !matches!(kind, Some(Kind::Timeout | Kind::TooLarge))
+        {
+            connection.end();
+        }
+        if kind == Some(Kind::BadResponse(OTHER_ACCOUNT)) {
+            self.transport.drop_connections();
+        }
         match &answer {
-            Err(error) if error.kind() == Kind::Timeout && !timeout_counts => {}
-            Err(error) if error.is_outage() => self.breaker.record_failure(),
+            // A caller with short deadlines and a slow account do not open the breaker for others.
+            Err(error)
+                if error.kind() == Kind::Timeout
+                    && until < patience
+                    && self.breaker.silence() < self.config.read_timeout => {}
+            Err(error) if error.is_outage() => self.breaker.record_failure(is_probe),
             _ => self.breaker.record_success(),
         }
         let refused = matches!(&answer, Ok(answer) if self.is_refusal(route, answer));

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -58,8 +61,8 @@ struct Waiter {
 pub struct Permit {
     limiter: Arc<ConcurrencyLimiter>,
     caller: Arc<str>,
-    /// Whether a request is in flight: dropping the permit then aborts its connection.
-    in_flight: bool,
+    /// The requests whose connections we aborted. The permit cools down for each.
+    aborted: AtomicU32,
     /// Whether dropping it grants permits to waiters; false while `grant` is already doing so.
     grants_on_drop: bool,
 }
@@ -117,7 +120,7 @@ impl ConcurrencyLimiter {
         Permit {
             limiter: Arc::clone(self),
             caller: Arc::clone(caller),
-            in_flight: false,
+            aborted: AtomicU32::new(0),
             grants_on_drop: true,
         }
     }
@@ -239,20 +242,40 @@ impl State {
 }
 
 impl Permit {
-    /// Records whether a request is in flight.
-    pub(super) fn set_in_flight(&mut self, in_flight: bool) {
-        self.in_flight = in_flight;
+    /// Records that a request is sent under this permit.
+    pub(super) fn send(&self) -> InFlight<'_> {
+        InFlight(Some(self))
+    }
+}
+
+/// A request in flight under a permit. Dropping it aborts the connection of the request.
+#[derive(Debug)]
+pub(super) struct InFlight<'a>(Option<&'a Permit>);
+
+impl InFlight<'_> {
+    /// Records that the connection is kept, or was closed by upstream.
+    pub(super) fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.0 {
+            permit.aborted.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.in_flight {
+        let aborted = *self.aborted.get_mut();
+        if aborted > 0 {
             let permit = self.limiter.permit(&self.caller);
             // Without a runtime there are no requests in flight.
             if let Ok(runtime) = Handle::try_current() {
                 runtime.spawn(async move {
-                    sleep(permit.limiter.cooldown()).await;
+                    sleep(permit.limiter.cooldown() * aborted).await;
                     drop(permit);
                 });
             }
@@ -393,12 +416,11 @@ mod tests {
         let a = caller("a");
         let acquire = || poll(&mut pin!(limiter.acquire(&a)));
         let mut permits: Vec<_> = (0..64).map(|_| acquire().unwrap().unwrap()).collect();
-        let (mut done, mut cut) = (permits.remove(0), permits.remove(0));
-        done.set_in_flight(true);
-        done.set_in_flight(false);
+        let (done, cut) = (permits.remove(0), permits.remove(0));
+        done.send().end();
         drop(done);
         let again = acquire().unwrap().unwrap();
-        cut.set_in_flight(true);
+        drop(cut.send());
         drop(cut);
         let start = tokio::time::Instant::now();
         let cooled = limiter.acquire(&a).await.unwrap();

@@ -127,20 +127,23 @@ struct InfoRecord<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
     pub(super) numbers: Vec<Number>,
-    /// Elements without a positive id, or of another account.
+    /// Elements without a positive id, or whose account is no id.
     pub(super) unidentified: usize,
 }
 
 /// Decodes a list of numbers.
 ///
 /// # Errors
-/// Fails for broken JSV, and if two elements have the same id.
+/// Fails for broken JSV, if two elements have the same id, and if one is of another account.
 pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'static str> {
     let Elements(elements) = jsv::from_str(text)
         .map_err(|_| "FollowMeNumbers is not a JSV list of at most 10,000 objects")?;
     let mut list = Numbers::default();
     let mut seen = std::collections::HashSet::with_capacity(elements.len());
     for element in elements {
+        if is_of_another(&element, account) {
+            return Err(OTHER_ACCOUNT);
+        }
         match number(&element, account) {
             Some(number) if !seen.insert(number.id) => {
                 return Err("FollowMeNumbers holds one id twice");
@@ -152,13 +155,25 @@ pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'stati
     Ok(list)
 }
 
+/// The answer is that of another request: the connection mixes them up.
+pub(super) const OTHER_ACCOUNT: &str = "FollowMeNumbers holds an element of another account";
+
+fn is_of(element: &Element<'_>, account: AccountId) -> bool {
+    element.get("i_account").parse() == Ok(account.value())
+}
+
+/// Returns whether an element has the id of another account. What is no id tells nothing.
+fn is_of_another(element: &Element<'_>, account: AccountId) -> bool {
+    let id = element.get("i_account").parse().ok();
+    id.and_then(AccountId::new).is_some_and(|id| id != account)
+}
+
 /// Decodes an element; `None` where it is not identified as a number of the account. An account
 /// that is absent or 0 is the default of its type, not another account.
 fn number(element: &Element<'_>, account: AccountId) -> Option<Number> {
     let id = element.get("i_follow_me_number").parse().ok();
     let id = id.and_then(NumberId::new)?;
-    let of = element.get("i_account");
-    if !matches!(of, "" | "0") && of.parse() != Ok(account.value()) {
+    if !matches!(element.get("i_account"), "" | "0") && !is_of(element, account) {
         return None;
     }
     let mut unreadable = BTreeMap::new();

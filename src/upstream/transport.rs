@@ -85,19 +85,28 @@ impl Transport {
     fn http(&self) -> reqwest::Client {
         let mut http = self.http.lock();
         if http.0.elapsed() >= self.config.max_connection_age {
-            // The same settings worked at the start; if they fail now, the old client stays in use.
-            match client(&self.config) {
-                Ok(new) => *http = (Instant::now(), new),
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "could not renew the HTTP client"
-                    );
-                    http.0 = Instant::now();
-                }
-            }
+            self.renew(&mut http);
         }
         http.1.clone()
+    }
+
+    /// Drops all idle connections: the next request opens one.
+    pub(super) fn drop_connections(&self) {
+        self.renew(&mut self.http.lock());
+    }
+
+    fn renew(&self, http: &mut (Instant, reqwest::Client)) {
+        // The same settings worked at the start; if they fail now, the old client stays in use.
+        match client(&self.config) {
+            Ok(new) => *http = (Instant::now(), new),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "could not renew the HTTP client"
+                );
+                http.0 = Instant::now();
+            }
+        }
     }
 
     /// Sends a request without a License to a path that is no route, and returns whether upstream
@@ -140,7 +149,7 @@ impl Transport {
             let kind = if error.is_connect() {
                 Kind::Connect
             } else {
-                Kind::Broken
+                unparsable(&error).map_or(Kind::Broken, Kind::BadResponse)
             };
             fail(kind, head, error)
         };
@@ -245,6 +254,23 @@ fn client(config: &TransportConfig) -> Result<reqwest::Client, reqwest::Error> {
         builder = builder.identity(reqwest::Identity::from_pem(identity)?);
     }
     builder.build()
+}
+
+/// Returns what is wrong if the head of a reply came and cannot be parsed: upstream lives, and a
+/// repeated request gets the same.
+fn unparsable(error: &reqwest::Error) -> Option<&'static str> {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        match error.downcast_ref::<hyper::Error>() {
+            Some(error) if error.is_parse_too_large() => return Some("the head is too large"),
+            Some(error) if error.is_parse_status() => return Some("the status is not one of HTTP"),
+            Some(error) if error.is_parse() => {
+                return Some("a field of the head is not one of HTTP");
+            }
+            _ => source = error.source(),
+        }
+    }
+    None
 }
 
 fn with_head(error: Error, head: Option<u16>) -> Error {

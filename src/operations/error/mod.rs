@@ -29,8 +29,8 @@ pub enum Error {
         /// The number.
         number: NumberId,
     },
-    /// The list has unidentified elements (without an id, or of another account). Each may be a
-    /// number, so a number that is not listed may exist. Nothing was sent, or only reads.
+    /// The list has unidentified elements (without an id). Each may be a number,
+    /// so a number that is not listed may exist. Nothing was sent, or only reads.
     #[error("the list has unidentified elements")]
     UnidentifiedNumbers,
     /// Upstream says that there is no such account.

@@ -54,8 +54,8 @@ impl Error {
             Self::UnidentifiedNumbers => (
                 Reason::UpstreamBadResponse,
                 NotApplied,
-                "upstream listed elements without an id, or of another account, so a number that is \
-                 absent may still exist; nothing was written by this call; report it to the operator"
+                "upstream listed elements without an id, so a number that is absent may \
+                 still exist; nothing was written by this call; report it to the operator"
                     .into(),
             ),
             Self::AccountNotFound { account, .. } => (

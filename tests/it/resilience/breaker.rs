@@ -169,13 +169,16 @@ async fn an_open_breaker_refuses_at_once_even_without_a_free_permit() {
 }
 
 #[tokio::test]
-async fn deadlines_that_upstream_misses_open_the_breaker() {
-    let world = opened(Duration::from_secs(3600)).await;
+async fn timeouts_that_upstream_misses_open_the_breaker() {
+    let world = World::configured(|config| {
+        config.upstream.breaker.failures = 1;
+        config.upstream.breaker.open = Duration::from_secs(3600);
+        config.upstream.breaker.open_max = Duration::from_secs(3600);
+        config.upstream.read_timeout = Duration::from_millis(100);
+    })
+    .await;
     hold(&world);
-    assert_eq!(
-        raw_list(world.addr, true, Duration::from_millis(700)).await,
-        "4"
-    );
+    failure(world.list(list(1001)).await);
     world.assert_fired("hold");
     let refused = failure(world.list(list(1001)).await);
     assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE");
@@ -186,7 +189,7 @@ async fn short_deadlines_do_not_open_the_breaker_for_others() {
     let world = opened(Duration::from_secs(3600)).await;
     hold(&world);
     assert_eq!(
-        raw_list(world.addr, true, Duration::from_millis(100)).await,
+        raw_list(world.addr, true, Duration::from_millis(560)).await,
         "4"
     );
     world.assert_fired("hold");

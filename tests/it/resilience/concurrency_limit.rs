@@ -1,15 +1,17 @@
 //! More calls than the concurrency limit, the queue and the request memory budget admit.
 
+use std::time::{Duration, Instant};
+
 use followme::grpc::pb::follow_me_service_client::FollowMeServiceClient;
 use followme::simulator::{Fault, FaultKind, Route, When};
 use tokio::task::JoinSet;
-use tonic::Code;
+use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
 use super::deadlines::{begin, http2, status};
 use crate::{
     support::raw_http::PATIENCE,
-    support::{World, channel, failure, list, with_metadata},
+    support::{World, add_to, channel, failure, list, new_number, with_metadata},
 };
 
 /// A facade with few permits; upstream holds every read until it is released.
@@ -148,4 +150,18 @@ async fn large_unfinished_messages_stay_within_the_request_memory_budget() {
     // Small ones do not count.
     world.list(list(1001)).await.expect("read");
     connection.abort();
+}
+
+#[tokio::test]
+async fn the_permit_of_a_write_cools_down_when_its_connection_was_aborted() {
+    // One permit for this caller, of so many that it cools down for 0.4 s.
+    let world = few(200, 10, 0.005).await;
+    let mut request = Request::new(add_to(1003, new_number("Van", "15550120")));
+    request.set_timeout(Duration::from_millis(100));
+    world.client().add(request).await.expect_err("held");
+    assert_eq!(world.handle.fired_count("hold"), 1);
+    world.handle.disarm_all();
+    let cooled = Instant::now();
+    world.list(list(1001)).await.expect("read");
+    assert!(cooled.elapsed() >= Duration::from_millis(200));
 }

@@ -120,6 +120,25 @@ async fn an_answer_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn a_head_that_cannot_be_parsed_is_a_bad_response_that_opens_no_breaker() {
+    let world = World::configured(|config| config.upstream.breaker.failures = 2).await;
+    let heads = [
+        "HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nX Field: 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-Field: \u{1}\r\n\r\n",
+        "HTTP/1.1 2x0 OK\r\n\r\n",
+    ];
+    for text in heads.into_iter().cycle().take(6) {
+        let text = text.to_owned();
+        world.arm(FaultKind::Raw { text }, Route::GetAll);
+        let failed = failure(world.list(list(1001)).await);
+        assert_eq!(failed.code, Code::Internal);
+        assert_eq!(failed.reason, "UPSTREAM_BAD_RESPONSE");
+    }
+    assert_eq!(world.handle.requests().len(), 6, "each is tried once");
+    assert_eq!(world.read(1001).await.numbers.len(), 3);
+}
+
+#[tokio::test]
 async fn a_redirect_is_never_followed() {
     for code in [301, 302, 303, 307, 308] {
         let world = World::start().await;

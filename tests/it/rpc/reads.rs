@@ -211,8 +211,8 @@ async fn an_unrecognized_value_is_shown_raw_and_fails_no_read() {
 }
 
 #[tokio::test]
-async fn unidentified_and_foreign_elements_are_omitted() {
-    for odd in [Odd::Null, Odd::NoId, Odd::ZeroId, Odd::OtherAccount] {
+async fn unidentified_elements_are_omitted_and_counted() {
+    for odd in [Odd::Null, Odd::NoId, Odd::ZeroId] {
         let world = World::start().await;
         world.arm(FaultKind::OddElement { odd }, Route::GetAll);
         let answer = world.read(1001).await;
@@ -223,7 +223,7 @@ async fn unidentified_and_foreign_elements_are_omitted() {
             .map(|number| number.number_id)
             .collect();
         assert_eq!(ids, [70002, 70003], "{odd:?}");
-        assert_eq!(answer.total_size, 2);
+        assert_eq!((answer.total_size, answer.unidentified_count), (2, 1));
 
         world.arm(FaultKind::OddElement { odd }, Route::GetOne);
         // It may be the number, of which a part was lost.
@@ -231,6 +231,23 @@ async fn unidentified_and_foreign_elements_are_omitted() {
         assert_eq!(lost.code, Code::Internal, "{odd:?}");
         assert_eq!(lost.reason, "UPSTREAM_BAD_RESPONSE", "{odd:?}");
     }
+}
+
+#[tokio::test]
+async fn an_element_of_another_account_is_a_bad_response() {
+    let world = World::start().await;
+    let odd = Odd::OtherAccount;
+    for route in [Route::GetAll, Route::GetOne] {
+        world.arm(FaultKind::OddElement { odd }, route);
+        let mixed = match route {
+            Route::GetAll => failure(world.list(list(1001)).await),
+            _ => failure(world.get(get(1001, 70001)).await),
+        };
+        assert_eq!(mixed.code, Code::Internal, "{route:?}");
+        assert_eq!(mixed.reason, "UPSTREAM_BAD_RESPONSE", "{route:?}");
+    }
+    assert_eq!(world.handle.fired_count("odd_element"), 2);
+    assert_eq!(world.read(1001).await.unidentified_count, 0);
 }
 
 #[tokio::test]
