@@ -15,7 +15,7 @@ use super::{
     print,
     source::{self, Setting, Source},
     upstream::LicenseSource,
-    watched::{Problem, Watched, WatchedFile, find},
+    watched::{Problem, Watched, WatchedFile, find, is_invisible},
 };
 use crate::{
     domain::License,
@@ -48,8 +48,8 @@ pub struct Reloader {
     sections: Sections,
     tls: Watched<tls::Config>,
     tokens: Watched<Tokens>,
-    /// By key and path.
-    licenses: BTreeMap<(String, PathBuf), Watched<License>>,
+    /// By key.
+    licenses: BTreeMap<String, Watched<License>>,
     upstream: Watched<UpstreamFiles>,
     audit_key: Watched<Zeroizing<Vec<u8>>>,
     journal_keys: Watched<Keys>,
@@ -286,12 +286,14 @@ impl Reloader {
         });
         let mut changed = self.report(poll, errors);
         let files = self.license_files();
-        self.licenses.retain(|file, _| files.contains(file));
+        self.licenses
+            .retain(|known, _| files.iter().any(|(key, _)| key == known));
         for (key, path) in files {
-            let watched = self.licenses.entry((key.clone(), path.clone()));
-            let watched = watched.or_insert_with(|| Watched::new([(key, path.clone())]));
+            let watched = self.licenses.entry(key.clone());
+            let watched = watched.or_insert_with(|| Watched::new(None));
+            watched.follow(&key, &path);
             let poll = watched.poll_file(|file| {
-                License::new(file.text()?.trim_end_matches(['\r', '\n'])).map_err(|rule| {
+                License::new(file.text()?.trim_matches(is_invisible)).map_err(|rule| {
                     file.problem(format!("the License in {} {rule}", path.display()))
                 })
             });
@@ -321,11 +323,10 @@ impl Reloader {
             callers,
             ..
         } = &self.sections;
-        let read =
-            |key: String, path: &PathBuf| self.licenses.get(&(key, path.clone()))?.last.clone();
+        let read = |key: &str| self.licenses.get(key)?.last.clone();
         let license = match &self.sections.license {
             LicenseSource::Missing => None,
-            LicenseSource::File(path) => read(LICENSE.to_owned(), path),
+            LicenseSource::File(_) => read(LICENSE),
             LicenseSource::Variable(license) => license.clone(),
         };
         Policy {
@@ -337,7 +338,7 @@ impl Reloader {
                 .filter_map(|(name, table)| {
                     let license = match &table.license_file {
                         None => license.clone(),
-                        Some(path) => Some(read(license_key(name), path)?),
+                        Some(_) => Some(read(&license_key(name))?),
                     };
                     Some(table.caller(name, license, upstream.caller_license).into())
                 })

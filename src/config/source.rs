@@ -197,12 +197,13 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Returns the names of all `FOLLOWME_` variables.
+/// Returns the names of all `FOLLOWME_` variables. `FOLLOWME_COMMIT` is one of the build, which cargo
+/// passes on to what it runs.
 pub(super) fn known_variables(settings: &[Setting]) -> BTreeSet<&str> {
     settings
         .iter()
         .filter_map(|setting| setting.variable.as_deref())
-        .chain(["FOLLOWME_CONFIG", "FOLLOWME_LICENSE"])
+        .chain(["FOLLOWME_CONFIG", "FOLLOWME_LICENSE", "FOLLOWME_COMMIT"])
         .collect()
 }
 

@@ -7,6 +7,7 @@ use reqwest::Url;
 use super::{
     section::{Check, Section, section},
     source::Source,
+    watched::is_invisible,
 };
 use crate::{
     domain::License,
@@ -209,7 +210,7 @@ pub(super) fn license(source: &mut Source<'_>, file: Option<&PathBuf>) -> Licens
     let license = match origin {
         // Otherwise the file is named by the key.
         Some(other) if other != KEY => Err(format!("is set, and {other} too: set one of them")),
-        _ => License::new(text).map_err(str::to_owned),
+        _ => License::new(text.trim_matches(is_invisible)).map_err(str::to_owned),
     };
     source.clear(KEY);
     if let Err(problem) = &license {
@@ -225,6 +226,13 @@ fn unset_url() -> Url {
 }
 
 fn upstream_url(text: &str) -> Result<Url, String> {
+    if !text.contains("://") {
+        return Err(
+            "names no scheme: write http:// or https:// before the host, such as \
+                    http://127.0.0.1:8080"
+                .to_owned(),
+        );
+    }
     let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     let problem = if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         "must start with http:// or https:// and name a host"

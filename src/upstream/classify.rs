@@ -20,6 +20,8 @@ pub(super) struct Reply {
     pub(super) reason: Option<String>,
     /// In lower case.
     pub(super) content_type: String,
+    /// The content coding, in lower case.
+    pub(super) coding: String,
     /// The `Server` header field.
     pub(super) server: String,
     /// Whether the reply has `Connection: close`.
@@ -253,12 +255,15 @@ fn outline(reply: &Reply) -> String {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
+    let named = |name: Option<&str>| match name {
+        Some(name) if is_name(&name) => name.to_owned(),
+        name => name.map_or("none", |_| "other").to_owned(),
+    };
     format!(
-        "{} bytes, content type {}, charset {}",
+        "{} bytes, content type {}, charset {}, content coding {}",
         reply.body.len(),
         content_type.unwrap_or("other"),
-        charset(&reply.content_type).map_or("none", |name| {
-            if is_name(&name) { name } else { "other" }
-        })
+        named(charset(&reply.content_type)),
+        named(Some(&*reply.coding).filter(|coding| !coding.is_empty())),
     )
 }

@@ -138,7 +138,8 @@ impl Kind {
                 false,
                 "refused",
                 "upstream refused",
-                "check that the account exists and has follow-me settings",
+                "check that the account exists and has follow-me settings, and that the License is right: \
+                 upstream answers all three alike",
             ),
             Self::ServerError => (
                 Reason::UpstreamError,

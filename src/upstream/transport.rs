@@ -151,7 +151,10 @@ impl Transport {
             } else {
                 unparsable(&error).map_or(Kind::Broken, Kind::BadResponse)
             };
-            fail(kind, head, error)
+            match likely_cause(&error, self.config.url.scheme()) {
+                Some(cause) => fail(kind, head, error).with_detail(cause.to_owned()),
+                None => fail(kind, head, error),
+            }
         };
         let url = Url::parse(&format!("{}{}", self.base, target.as_str()))
             .map_err(|_| Error::new(Kind::DoesNotFit, route))?;
@@ -199,6 +202,7 @@ impl Transport {
             values.collect::<Vec<_>>().join(", ")
         };
         let content_type = text(header::CONTENT_TYPE).to_ascii_lowercase();
+        let coding = text(header::CONTENT_ENCODING).to_ascii_lowercase();
         let server = text(header::SERVER);
         let closes = text(header::CONNECTION)
             .split(',')
@@ -226,6 +230,7 @@ impl Transport {
             status,
             reason,
             content_type,
+            coding,
             server,
             closes,
             retry_after,
@@ -271,6 +276,28 @@ fn unparsable(error: &reqwest::Error) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// Returns what an operator should look for, for the log.
+fn likely_cause(error: &reqwest::Error, scheme: &str) -> Option<&'static str> {
+    let mut chain = String::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        chain += &error.to_string();
+        source = error.source();
+    }
+    match scheme {
+        "https" if chain.contains("InvalidContentType") || chain.contains("corrupt message") => {
+            Some("the port does not speak TLS: upstream.url probably has to begin with http://")
+        }
+        "http" if chain.contains("invalid HTTP version") => {
+            Some("the port does not speak HTTP/1: upstream.url probably has to begin with https://")
+        }
+        "https" if chain.contains("UnknownIssuer") => {
+            Some("the certificate of upstream is of an unknown CA: see upstream.ca_file")
+        }
+        _ => None,
+    }
 }
 
 fn with_head(error: Error, head: Option<u16>) -> Error {

@@ -424,3 +424,44 @@ fn an_invalid_opentelemetry_variable_is_named() {
         assert_eq!(found[0].key, name);
     }
 }
+
+#[test]
+fn what_is_invisible_at_the_ends_of_a_license_and_a_file_is_no_part_of_it() {
+    for ends in [
+        "\u{feff}",
+        " ",
+        "\t",
+        "\u{a0}",
+        "\r\n",
+        "\u{200b}",
+        "\u{feff} \u{a0}\n",
+    ] {
+        let text = format!("{ends}KEY{ends}");
+        let flags = Flags {
+            upstream_url: Some("http://127.0.0.1:8080".to_owned()),
+            ..Flags::default()
+        };
+        let variable = variables([("FOLLOWME_LICENSE", &*text)]);
+        let config = Config::load(&flags, &variable).expect("it is a License");
+        assert_eq!(license(&config), "KEY", "{ends:?}");
+        let flags = Flags {
+            license_file: Some(file("license-ends", &text)),
+            ..flags
+        };
+        let config = Config::load(&flags, &variables([])).expect("it is a License");
+        assert_eq!(license(&config), "KEY", "{ends:?}");
+        let hash = "0f".repeat(32);
+        let tokens = file("ends-tokens", &format!("{ends}portal {hash}{ends}"));
+        let toml = format!(
+            "{ends}tokens_file = {:?}\n[callers.portal]\nmethods = [\"List\"]{ends}",
+            tokens.display().to_string()
+        );
+        let flags = Flags {
+            config: Some(file("ends.toml", &toml)),
+            ..flags
+        };
+        let config = Config::load(&flags, &variables([])).expect("complete");
+        assert_eq!(config.security.policy.tokens.iter().count(), 1);
+        assert_eq!(config.security.policy.callers.len(), 1);
+    }
+}

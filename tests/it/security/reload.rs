@@ -215,3 +215,60 @@ fn a_new_caller_whose_license_cannot_be_read_uses_no_other_license() {
     let policy = reloader.poll().policy.expect("it changed");
     assert_eq!((policy.callers.len(), policy.read_only), (1, true));
 }
+
+#[test]
+fn a_file_that_is_rewritten_in_place_is_taken_when_it_is_whole_and_never_for_empty() {
+    let dir = Directory::new();
+    dir.write("tokens", &token_line("portal", "good", ""));
+    let toml = "read_only = true\ntokens_file = \"{dir}/tokens\"\n\
+                [callers.portal]\nmethods = [\"List\"]\n";
+    dir.configure(toml);
+    let mut reloader = reloader(&dir);
+    let rewrite = |name: &str, text: &str| {
+        std::fs::write(dir.path(name), text).expect("the directory can be written");
+    };
+    for name in ["followme.toml", "tokens"] {
+        let whole = std::fs::read_to_string(dir.path(name)).expect("it is there");
+        rewrite(name, "");
+        let mut errors = 0;
+        for _ in 0..5 {
+            let changes = reloader.poll();
+            assert!(changes.policy.is_none(), "{name}");
+            errors += changes.errors.len();
+        }
+        assert_eq!(errors, 1, "{name} is reported once");
+        // The first half alone has no caller.
+        rewrite(name, whole.get(..whole.len() / 3).expect("ASCII"));
+        assert!(reloader.poll().policy.is_none(), "{name}");
+        rewrite(name, &format!("{whole}# changed\n"));
+        assert!(reloader.poll().policy.is_none(), "{name}");
+        let policy = reloader.poll().policy.expect("it is whole");
+        assert!(policy.read_only && policy.callers.len() == 1 && policy.tokens.iter().count() == 1);
+    }
+}
+
+#[test]
+fn a_caller_whose_changed_license_file_cannot_be_read_keeps_its_license() {
+    let dir = Directory::new();
+    dir.write("tokens", &token_line("tenant", "good", ""));
+    dir.write("tenant", "TENANT-KEY");
+    let toml = |name: &str| {
+        format!(
+            "tokens_file = \"{{dir}}/tokens\"\n[callers.tenant]\nmethods = [\"*\"]\n\
+             license_file = \"{{dir}}/{name}\"\n"
+        )
+    };
+    dir.configure(&toml("tenant"));
+    let mut reloader = reloader(&dir);
+    let license = |policy: Option<followme::security::Policy>| {
+        let policy = policy.expect("it changed");
+        let license = policy.callers[0].license.clone();
+        license.expect("its own").expose().to_owned()
+    };
+    dir.configure(&toml("missing"));
+    let changes = reloader.poll();
+    assert_eq!(changes.errors[0].key, "callers.tenant.license_file");
+    assert_eq!(license(changes.policy), "TENANT-KEY");
+    dir.write("missing", "NEW-KEY");
+    assert_eq!(license(reloader.poll().policy), "NEW-KEY");
+}
