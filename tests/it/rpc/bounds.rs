@@ -5,7 +5,10 @@ use followme::{
     grpc::pb,
     simulator::{FaultKind, Route, When},
 };
-use tokio::task::JoinSet;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
 use tonic::Code;
 
 use super::errors::{HEADER, csv, failing_reads};
@@ -77,6 +80,55 @@ async fn repeated_fields_are_counted_before_they_are_decoded() {
         assert_eq!(refused.fields(), [path]);
     }
     assert!(world.handle.requests().is_empty());
+}
+
+/// Returns the peak of the memory that a request takes, in all that runs on this thread: the client,
+/// the facade and the simulator.
+fn peak(world: &Runtime, work: impl Future<Output = ()>) -> u64 {
+    allocation_counter::measure(|| world.block_on(work)).bytes_max
+}
+
+#[test]
+fn memory_is_a_small_multiple_of_the_bytes_of_a_request() {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let world = runtime.block_on(World::start());
+    let account = [0x08, 0xe9, 0x07];
+    let long_path = field(&[0x0a], &[b'x'; 9_000]);
+    for (method, message) in [
+        ("ReplaceAll", [&account[..], &[0x12, 0x00].repeat(500_000)].concat()),
+        ("ReplaceAll", [&account[..], &[0x12, 0x02, 0x10, 0x00].repeat(1_000)].concat()),
+        ("Update", field(&[0x12], &[0x0a, 0x00].repeat(500_000))),
+        ("Update", field(&[0x12], &long_path.repeat(100))),
+        (
+            "Add",
+            field(&[0x12], &[0x82, 0x01, 0x04, 0x0a, 0x00, 0x12, 0x00].repeat(140_000)),
+        ),
+    ] {
+        let body = [framed_bytes(&message)];
+        let peak = peak(&runtime, async {
+            let connection = Connection::open(world.addr).await;
+            let answer = connection.send(rpc(method), &body, None).await;
+            assert_eq!(failure(answer.result()).code, Code::InvalidArgument);
+        });
+        let bytes = message.len() as u64;
+        assert!(peak < 8 * bytes + 1024 * 1024, "{peak} bytes for {bytes}");
+    }
+}
+
+#[test]
+fn memory_is_a_small_multiple_of_the_bytes_of_a_list() {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let world = runtime.block_on(World::start());
+    let list = format!("{HEADER}\"[{}{{}}]\",,True,,0,\n", "{},".repeat(2_000_000));
+    let bytes = list.len() as u64;
+    world.arm(csv(&list), Route::GetAll);
+    let peak = peak(&runtime, async {
+        let failed = failure(world.list(crate::support::list(1001)).await);
+        assert_eq!(failed.reason, "UPSTREAM_BAD_RESPONSE");
+    });
+    assert!(peak < 16 * bytes, "{peak} bytes for {bytes}");
 }
 
 #[tokio::test]
