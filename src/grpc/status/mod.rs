@@ -251,8 +251,7 @@ pub(super) fn stopped() -> Status {
 
 /// Returns the status of a call whose message exceeds the request memory budget.
 pub(super) fn memory_exhausted() -> Status {
-    let text =
-        "too many large messages are being received; nothing was sent; try again, more slowly";
+    let text = "too many large messages are in flight; nothing was sent; try again, more slowly";
     StatusBuilder::new(Reason::Overloaded, text)
         .retry_after(Some(RETRY_DELAY))
         .build()

@@ -203,7 +203,7 @@ pub(super) fn row(reason: Reason) -> Row {
         ),
         Reason::Overloaded => (
             Code::ResourceExhausted,
-            "too many calls wait for upstream, or too many of this caller or connection, or too many large messages are being received; nothing was sent",
+            "too many calls wait for upstream, too many writes for the account or of the caller, or too many large messages are in flight; nothing was sent",
             "`RetryInfo`",
             "retry, more slowly",
         ),

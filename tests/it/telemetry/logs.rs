@@ -11,6 +11,7 @@ use super::receiver::{serve, upstream};
 use crate::{
     config::file,
     security::support::{token_line, with_token},
+    support::raw_h2::{Connection, framed, post},
     support::{LICENSE, add, channel, list, new_number, with_metadata},
 };
 
@@ -142,6 +143,43 @@ async fn lines_are_text_if_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn probes_of_balancers_have_access_lines_at_debug() {
+    let upstream = upstream(LICENSE).await;
+    for (name, filter, expected) in [
+        ("probes-info", "info", &[][..]),
+        (
+            "probes-debug",
+            "info,access=debug",
+            &["_OTHER", "grpc.health.v1.Health/Check"],
+        ),
+    ] {
+        let environment = [("FOLLOWME_LICENSE", LICENSE), ("RUST_LOG", filter)];
+        let mut process = serve(name, "", upstream.local_addr(), &environment);
+        let addr = process.address("grpc listening on");
+        let connection = Connection::open(addr).await;
+        for path in ["/AWS.ALB/healthcheck", "/grpc.health.v1.Health/Check"] {
+            let request = post(path).header("content-type", "application/grpc");
+            let body = [framed(&ListRequest::default())];
+            connection.send(request, &body, None).await;
+        }
+        drop(connection);
+        process.signal("TERM");
+        let log = process.end().1;
+        let lines = log
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("each line is an object"));
+        let access: Vec<String> = lines
+            .filter(|line: &Value| line["target"] == "access")
+            .map(|line| {
+                assert_eq!(line["level"], "DEBUG");
+                line["method"].as_str().expect("a text").to_owned()
+            })
+            .collect();
+        assert_eq!(access, expected, "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rust_log_filters_the_lines() {
     let log = log("logs-off", "", &[("RUST_LOG", "off")]).await;
     // The audit log is no matter of levels.
@@ -172,10 +210,7 @@ async fn a_denied_call_has_an_access_line() {
     let mut process = serve("logs-denied", &toml, upstream.local_addr(), &environment);
     let addr = process.address("grpc listening on");
     let mut client = FollowMeServiceClient::new(channel(addr).await);
-    client
-        .list(list(1001))
-        .await
-        .expect_err("it is unauthenticated");
+    client.list(list(1001)).await.expect_err("it is not served");
     let wrong = with_token(list(1001), "wrong-\u{7e}token");
     client.list(wrong).await.expect_err("it is unauthenticated");
     let writes = with_token(add(new_number("Van", "15550121")), "other");
@@ -218,7 +253,6 @@ async fn a_denied_call_has_an_access_line() {
             [list, "portal", "PERMISSION_DENIED", "ACCOUNT_DENIED"],
             [add, "portal", "PERMISSION_DENIED", "DESTINATION_DENIED"],
             [add, "portal", "RESOURCE_EXHAUSTED", "WRITE_RATE"],
-            ["_OTHER", "anonymous", "UNAUTHENTICATED", "UNAUTHENTICATED"],
         ]
     );
     // One line of each failure besides, which says why; nothing that the caller made up.
