@@ -59,7 +59,8 @@ impl Judge<'_> {
     }
 
     /// Returns whether an add brings a number back that vanished beside a request to
-    /// `UpdateFollowmeAll`, as the caller is told. Nobody can tell then who deleted it.
+    /// `UpdateFollowmeAll`, as the caller is told if it hears of the end. Nobody can tell then who
+    /// deleted it.
     fn is_restored(&self, index: usize, cause: &Call, after: &Held) -> bool {
         let before = self.history.changes.iter().take(index);
         let deleted = before.clone().zip(&self.states).filter(|(change, state)| {
@@ -70,7 +71,9 @@ impl Judge<'_> {
                 && change.after.as_ref() == Some(after)
                 && self.caused(change).intent == cause.intent
         });
-        self.is_told(cause) && restored.count() < deleted.count()
+        let unheard = |call: &Call| call.outside || matches!(call.answer, Answer::None);
+        let told = self.is_told(cause) || self.of_intent(cause).any(unheard);
+        told && restored.count() < deleted.count()
     }
 
     /// Returns whether a journal that forgets finished writes may have forgotten the first of two

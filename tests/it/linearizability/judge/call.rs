@@ -47,6 +47,13 @@ pub(super) enum Condition {
 }
 
 impl Condition {
+    pub(super) fn is_about(&self, number: i32) -> bool {
+        match self {
+            Self::List => true,
+            Self::Numbers(ids) => ids.contains(&number),
+        }
+    }
+
     pub(super) fn holds(&self, seen: &State, now: &State) -> bool {
         match self {
             Self::List => seen == now,
@@ -97,9 +104,10 @@ pub(super) fn is_open(call: &Call) -> bool {
         Answer::None => true,
         Answer::Ok(_) => false,
         Answer::Failed(failed) => {
+            // What restores other numbers can come late.
             matches!(
                 failed.reason.as_str(),
-                "OUTCOME_UNKNOWN" | "WRITE_IN_PROGRESS"
+                "OUTCOME_UNKNOWN" | "WRITE_IN_PROGRESS" | "UPSTREAM_WROTE_TOO_MUCH"
             ) || failed.incomplete.as_ref().is_some_and(|incomplete| {
                 let mut steps = incomplete.steps.iter();
                 steps.any(|step| step.outcome() == Outcome::Unknown)

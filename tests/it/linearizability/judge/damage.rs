@@ -30,14 +30,16 @@ impl Judge<'_> {
             if restored || self.is_told(cause) {
                 continue;
             }
-            for call in self.of_intent(cause) {
-                let knew = call.tag == last.tag || index < self.first(&call.before)?;
-                if matches!(call.answer, Answer::Ok(_)) && knew {
-                    return Err(format!(
-                        "{}: OK, but number {id} is left {held:?}",
-                        call.tag
-                    ));
-                }
+            // Later ones are the same answer.
+            let mut answered = self.of_intent(cause);
+            let first = answered.find(|call| matches!(call.answer, Answer::Ok(_)));
+            if let Some(call) = first
+                && (call.tag == last.tag || index < self.first(&call.before)?)
+            {
+                return Err(format!(
+                    "{}: OK, but number {id} is left {held:?}",
+                    call.tag
+                ));
             }
         }
         Ok(())

@@ -271,10 +271,14 @@ impl<'a> Judge<'a> {
                 // What a state does not show, such as a domain, need not have come back with the
                 // rest.
                 let since = seen..=*window.end();
+                let written = self.history.changes.iter().take(*window.end()).skip(seen);
                 check(
-                    window
-                        .chain(since)
-                        .any(|index| !condition.holds(&self.states[seen], &self.states[index])),
+                    written
+                        .into_iter()
+                        .any(|change| condition.is_about(change.id))
+                        || window
+                            .chain(since)
+                            .any(|index| !condition.holds(&self.states[seen], &self.states[index])),
                     || "nothing has changed".to_owned(),
                 )
             }
@@ -301,10 +305,10 @@ impl<'a> Judge<'a> {
     /// outcome was unknown: those can come at any time. Tells whether there was something to judge.
     fn nothing_is_lost(&self, call: &Call) -> Result<bool, String> {
         let condition = conditions(&call.asked);
-        let resumed = matches!(call.asked, Asked::ReplaceAll(_))
-            && self
-                .of_intent(call)
-                .any(|other| other.tag != call.tag && (is_open(other) || is_incomplete(other)));
+        // What an earlier call of the same id sent can show, and what this one sent come late.
+        let resumed = self
+            .of_intent(call)
+            .any(|other| other.tag != call.tag && (is_open(other) || is_incomplete(other)));
         if matches!(&condition, Condition::Numbers(ids) if ids.is_empty())
             || self.history.lags
             || is_open(call)

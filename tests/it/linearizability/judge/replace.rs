@@ -47,7 +47,7 @@ impl Judge<'_> {
     }
 
     /// Checks that the list was the desired one after the last effect. Returns false where a write
-    /// of unknown outcome came after the plan was made.
+    /// of unknown outcome, or another writer, came after the plan was made.
     fn ends_as_desired(&self, call: &Call, asked: &pb::ReplaceAllRequest) -> Result<bool, String> {
         let mut desired: Vec<Held> = asked
             .numbers
@@ -74,7 +74,10 @@ impl Judge<'_> {
                 .map(|change| self.caused(change))
                 .find(|cause| cause.intent != call.intent)
         });
-        check(between.is_some_and(is_open), || {
+        let after = self.history.changes.iter().take(*window.end()).skip(from);
+        let mut after = after.map(|change| self.caused(change));
+        let disturbed = after.any(|cause| cause.outside || is_open(cause));
+        check(disturbed || between.is_some_and(is_open), || {
             "OK, but the list was not the desired one".to_owned()
         })?;
         Ok(false)
@@ -123,11 +126,18 @@ impl Judge<'_> {
                         said("DONE, but there")
                     })?
                 }
-                (Outcome::Done, _) => check(
-                    self.effects_of_intent(call, until)
-                        .any(|(_, change)| change.id == step.number_id && is_it(change)),
-                    || said("DONE, but not done"),
-                )?,
+                (Outcome::Done, action) => {
+                    let mut effects = self.effects_of_intent(call, until);
+                    let done =
+                        effects.any(|(_, change)| change.id == step.number_id && is_it(change));
+                    // Another writer can have made it the desired one.
+                    let found = action == Action::Update
+                        && window.clone().any(|index| {
+                            let held = self.states[index].get(&step.number_id);
+                            held.is_some_and(|held| held.as_stored().name == name)
+                        });
+                    check(done || found, || said("DONE, but not done"))?;
+                }
                 (Outcome::Failed, _)
                     if matches!(
                         step.reason.as_str(),

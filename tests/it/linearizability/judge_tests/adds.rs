@@ -40,6 +40,6 @@ fn an_add_that_brings_a_vanished_number_back_is_none_of_the_list() {
     history.last.insert(4, held("b"));
     history.calls[0].after = history.last.clone();
     assert_true(&history);
-    history.calls[0].answer = Answer::None;
+    history.calls[0].answer = failed("WRITE_NOT_DONE");
     assert_false(&history, "added twice");
 }
