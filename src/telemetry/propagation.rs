@@ -6,14 +6,16 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
-    baggage::BaggageExt as _,
     propagation::{Extractor, Injector, TextMapPropagator as _},
 };
-use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 /// How many bytes of a `tracestate` are propagated: what every vendor has to accept (Trace Context,
 /// 3.3.1.5).
 const MAX_TRACESTATE_BYTES: usize = 512;
+
+/// How many bytes of baggage are propagated at most (Baggage, 3.3.2).
+const MAX_BAGGAGE_BYTES: usize = 8192;
 
 /// Extracts the context of a call. Of its baggage only the configured keys are extracted: the
 /// upstream belongs to another company, and what is not extracted cannot be injected.
@@ -21,31 +23,58 @@ pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
     let incoming = Incoming {
         traceparent: traceparent(headers),
         tracestate: list(headers, "tracestate").map(|state| beginning(&state)),
-        baggage: None,
     };
     // From an empty context: the current one of the thread is not the call's.
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &incoming);
-    if baggage_keys.is_empty() || !headers.contains_key("baggage") {
-        return context;
+    let mut context =
+        TraceContextPropagator::new().extract_with_context(&Context::new(), &incoming);
+    if incoming.traceparent.is_some_and(is_random) {
+        context = context.with_value(RandomTraceId);
     }
-    let incoming = Incoming {
-        baggage: list(headers, "baggage"),
-        ..Incoming::default()
-    };
-    let incoming = BaggagePropagator::new().extract_with_context(&Context::new(), &incoming);
-    let kept = incoming
-        .baggage()
-        .iter()
-        .filter(|(key, _)| baggage_keys.iter().any(|kept| kept == key.as_str()))
-        .map(|(key, (value, metadata))| {
-            opentelemetry::baggage::KeyValueMetadata::new(
-                key.clone(),
-                value.clone(),
-                metadata.clone(),
-            )
-        })
-        .collect::<Vec<_>>();
-    context.with_baggage(kept)
+    let baggage = list(headers, "baggage").filter(|_| !baggage_keys.is_empty());
+    let kept = baggage.map(|baggage| kept(&baggage, baggage_keys));
+    match kept.filter(|kept| !kept.is_empty()) {
+        Some(kept) => context.with_value(Baggage(kept)),
+        None => context,
+    }
+}
+
+/// The members of a baggage that are propagated, as they came: decoding and encoding them anew would
+/// change values that hold `=` or an encoded `%`.
+#[derive(Debug)]
+struct Baggage(String);
+
+/// Whether the caller says that its trace id is random (Trace Context Level 2, 3.2.2.5). The
+/// propagator knows no flag but that of sampling.
+#[derive(Debug)]
+struct RandomTraceId;
+
+/// The flag of a random trace id.
+const RANDOM: u8 = 0x02;
+
+/// Returns the flags of a well-formed `traceparent`.
+fn flags(traceparent: &str) -> Option<u8> {
+    u8::from_str_radix(traceparent.get(53..55)?, 16).ok()
+}
+
+fn is_random(traceparent: &str) -> bool {
+    flags(traceparent).is_some_and(|flags| flags & RANDOM != 0)
+}
+
+/// Returns the members of a baggage with one of the keys, at most as many bytes as every vendor has
+/// to accept.
+fn kept(baggage: &str, keys: &[String]) -> String {
+    let mut kept = String::new();
+    for member in baggage.split(',').map(str::trim) {
+        let key = member.split_once('=').map(|(key, _)| key.trim());
+        let is_kept = key.is_some_and(|key| keys.iter().any(|kept| kept == key));
+        if is_kept && kept.len() + 1 + member.len() <= MAX_BAGGAGE_BYTES {
+            if !kept.is_empty() {
+                kept.push(',');
+            }
+            kept.push_str(member);
+        }
+    }
+    kept
 }
 
 /// Returns the `traceparent`, where there is exactly one and it is well formed (Trace Context,
@@ -90,8 +119,18 @@ fn beginning<'a>(list: &Cow<'a, str>) -> Cow<'a, str> {
 /// Injects the context into the header fields of a request.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(context, &mut Outgoing(headers));
-    if !context.baggage().is_empty() {
-        BaggagePropagator::new().inject_context(context, &mut Outgoing(headers));
+    let is_random = context.get::<RandomTraceId>().is_some();
+    let traceparent = headers.get("traceparent").filter(|_| is_random);
+    let traceparent = traceparent.and_then(|traceparent| traceparent.to_str().ok());
+    let with_flag = traceparent.and_then(|traceparent| {
+        let flags = flags(traceparent)? | RANDOM;
+        Some(format!("{}{flags:02x}", traceparent.get(..53)?))
+    });
+    if let Some(traceparent) = with_flag {
+        Outgoing(headers).set("traceparent", traceparent);
+    }
+    if let Some(Baggage(baggage)) = context.get() {
+        Outgoing(headers).set("baggage", baggage.clone());
     }
 }
 
@@ -100,7 +139,6 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
 struct Incoming<'a> {
     traceparent: Option<&'a str>,
     tracestate: Option<Cow<'a, str>>,
-    baggage: Option<Cow<'a, str>>,
 }
 
 impl Extractor for Incoming<'_> {
@@ -108,13 +146,12 @@ impl Extractor for Incoming<'_> {
         match key {
             "traceparent" => self.traceparent,
             "tracestate" => self.tracestate.as_deref(),
-            "baggage" => self.baggage.as_deref(),
             _ => None,
         }
     }
 
     fn keys(&self) -> Vec<&str> {
-        vec!["traceparent", "tracestate", "baggage"]
+        vec!["traceparent", "tracestate"]
     }
 }
 

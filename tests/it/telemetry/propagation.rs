@@ -37,7 +37,7 @@ fn parts(request: &Received) -> (String, String, String) {
 
 #[tokio::test]
 async fn every_request_is_a_child_of_the_callers_span() {
-    for flags in ["00", "01"] {
+    for flags in ["00", "01", "02", "03"] {
         let world = World::start().await;
         let traceparent = format!("00-{TRACE}-{PARENT}-{flags}");
         let entries = [

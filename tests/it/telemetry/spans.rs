@@ -35,7 +35,14 @@ async fn baggage_is_forwarded_for_configured_keys_only() {
     // A list may be spread over several fields (RFC 9110, 5.3).
     let split = read(&[("baggage", "other=x"), ("baggage", "tenant=red")]);
     world.list(split).await.expect("a list");
+    // A value reads the same at the other end.
+    let values = "tenant=YWJj==,tenant=a%2541%20b;p=%25";
+    world
+        .list(read(&[("baggage", values)]))
+        .await
+        .expect("a list");
     let requests = world.handle.requests();
+    assert_eq!(requests[3].header("baggage"), Some(values));
     assert_eq!(requests[0].header("baggage"), Some("tenant=blue;p=1"));
     assert_eq!(requests[1].header("baggage"), None);
     assert_eq!(requests[2].header("baggage"), Some("tenant=red"));
