@@ -99,7 +99,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let reply = self.operations.add(&call, add).await;
         let reply = reply.map_err(failed(&call))?;
         Ok(Response::new(pb::AddResponse {
-            number: Some(convert::number(&reply.number)),
+            number: reply.numbers.first().map(convert::number),
             unapplied_fields: convert::names(reply.unapplied),
             list_etag: etag(reply.list_etag),
         }))
@@ -131,7 +131,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let reply = self.operations.update(&call, update).await;
         let reply = reply.map_err(failed(&call))?;
         Ok(Response::new(pb::UpdateResponse {
-            number: Some(convert::stored(&reply.number)),
+            number: reply.numbers.first().map(convert::number),
             unapplied_fields: convert::names(reply.unapplied),
             list_etag: etag(reply.list_etag),
         }))
@@ -154,7 +154,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let reply = self.operations.delete(&call, delete).await;
         let reply = reply.map_err(failed(&call))?;
         Ok(Response::new(pb::DeleteResponse {
-            list_etag: reply.list_etag.into(),
+            list_etag: etag(reply.list_etag),
         }))
     }
 

@@ -14,17 +14,6 @@ pub struct AddRequest {
     pub validate_only: bool,
 }
 
-/// The number that was added.
-#[derive(Debug, Clone)]
-pub struct AddReply {
-    /// The number as it was read back, or as it is planned.
-    pub number: NumberView,
-    /// The fields that upstream did not apply.
-    pub unapplied: FieldSet,
-    /// The etag of the list that was read back; `None` for a plan.
-    pub list_etag: Option<Etag>,
-}
-
 /// Asks for fields of a number to be changed.
 #[derive(Debug, Clone)]
 pub struct UpdateRequest {
@@ -40,17 +29,6 @@ pub struct UpdateRequest {
     pub validate_only: bool,
 }
 
-/// The number that was changed.
-#[derive(Debug, Clone)]
-pub struct UpdateReply {
-    /// The number as it was read back, or as it is planned.
-    pub number: Number,
-    /// The fields that upstream did not apply.
-    pub unapplied: FieldSet,
-    /// The etag of the list that was read back; `None` for a plan.
-    pub list_etag: Option<Etag>,
-}
-
 /// Asks for a number to be deleted.
 #[derive(Debug, Clone)]
 pub struct DeleteRequest {
@@ -62,13 +40,6 @@ pub struct DeleteRequest {
     pub delete_forward: bool,
     /// Whether a number that is not there counts as deleted.
     pub allow_missing: bool,
-}
-
-/// The list without the number that was deleted.
-#[derive(Debug, Clone)]
-pub struct DeleteReply {
-    /// The etag of the list that was read back.
-    pub list_etag: Etag,
 }
 
 /// Asks for the list of the account to become the desired one.
@@ -92,17 +63,30 @@ pub struct Etags {
     pub numbers: Vec<(NumberId, String)>,
 }
 
-/// The list that became the desired one.
-#[derive(Debug, Clone)]
-pub struct ReplaceAllReply {
-    /// The numbers as they were read back, or as they are planned.
+/// What a write made of the list, or would make of it.
+#[derive(Debug, Clone, Default)]
+pub struct WriteReply {
+    /// The number that was added or changed; of a replace-all the whole list; of a delete none. As
+    /// read back, or as planned.
     pub numbers: Vec<NumberView>,
-    /// The settings of the list.
+    /// The settings of the list, after a replace-all.
     pub settings: Option<Settings>,
+    /// The fields of the number that upstream did not apply.
+    pub unapplied: FieldSet,
     /// The etag of the list that was read back; `None` for a plan.
     pub list_etag: Option<Etag>,
-    /// The steps, in order.
+    /// The steps of a replace-all, in order.
     pub steps: Vec<StepReport>,
+}
+
+impl WriteReply {
+    /// Makes the reply of a plan of one number.
+    pub(super) fn planned(number: NumberView) -> Self {
+        Self {
+            numbers: vec![number],
+            ..Self::default()
+        }
+    }
 }
 
 /// Asks for a page of the list.

@@ -58,9 +58,8 @@ pub use call::{Call, Fingerprint, Idempotency};
 pub use error::Error;
 pub use expectation::Expectation;
 pub use messages::{
-    AddReply, AddRequest, DeleteReply, DeleteRequest, Etags, GetReply, GetRequest, ListReply,
-    ListRequest, NumberView, ReplaceAllReply, ReplaceAllRequest, StepOutcome, StepReport,
-    UpdateReply, UpdateRequest,
+    AddRequest, DeleteRequest, Etags, GetReply, GetRequest, ListReply, ListRequest, NumberView,
+    ReplaceAllRequest, StepOutcome, StepReport, UpdateRequest, WriteReply,
 };
 pub use replace_all::Incomplete;
 pub use request_id::RequestId;
@@ -77,7 +76,7 @@ use account_locks::AccountLocks;
 use plan::Planner;
 use recent_deletes::RecentDeletes;
 use recovery::Recovery;
-use write::{Command, Reply};
+use write::Command;
 
 /// What the operations depend on besides upstream.
 #[derive(Debug, Clone)]
@@ -217,22 +216,16 @@ impl Operations {
         self: &Arc<Self>,
         call: &Arc<Call>,
         request: AddRequest,
-    ) -> Result<AddReply, Error> {
+    ) -> Result<WriteReply, Error> {
         if request.validate_only {
             let plan = |list: &List, planner: Planner<'_>| {
                 let step = planner.add(list, &request.draft)?;
-                Ok(AddReply {
-                    number: NumberView::Planned(call.account, step.expectation.target),
-                    unapplied: FieldSet::empty(),
-                    list_etag: None,
-                })
+                let number = NumberView::Planned(call.account, step.expectation.target);
+                Ok(WriteReply::planned(number))
             };
             return self.plan_only(call, plan).await;
         }
-        match self.write(call, Command::Add(request)).await? {
-            Reply::Add(reply) => Ok(reply),
-            _ => Err(other_reply()),
-        }
+        self.write(call, Command::Add(request)).await
     }
 
     /// Changes the fields of a number that the mask names. A number that
@@ -245,21 +238,15 @@ impl Operations {
         self: &Arc<Self>,
         call: &Arc<Call>,
         request: UpdateRequest,
-    ) -> Result<UpdateReply, Error> {
+    ) -> Result<WriteReply, Error> {
         if request.validate_only {
             let plan = |list: &List, planner: Planner<'_>| {
-                Ok(UpdateReply {
-                    number: planner.update(list, &request)?.number,
-                    unapplied: FieldSet::empty(),
-                    list_etag: None,
-                })
+                let number = planner.update(list, &request)?.number;
+                Ok(WriteReply::planned(NumberView::Stored(number)))
             };
             return self.plan_only(call, plan).await;
         }
-        match self.write(call, Command::Update(request)).await? {
-            Reply::Update(reply) => Ok(reply),
-            _ => Err(other_reply()),
-        }
+        self.write(call, Command::Update(request)).await
     }
 
     /// Deletes a number, after checking that the account has it: upstream does not
@@ -273,11 +260,8 @@ impl Operations {
         self: &Arc<Self>,
         call: &Arc<Call>,
         request: DeleteRequest,
-    ) -> Result<DeleteReply, Error> {
-        match self.write(call, Command::Delete(request)).await? {
-            Reply::Delete(reply) => Ok(reply),
-            _ => Err(other_reply()),
-        }
+    ) -> Result<WriteReply, Error> {
+        self.write(call, Command::Delete(request)).await
     }
 
     /// Makes the list of an account the desired one.
@@ -290,7 +274,7 @@ impl Operations {
         self: &Arc<Self>,
         call: &Arc<Call>,
         request: ReplaceAllRequest,
-    ) -> Result<ReplaceAllReply, Error> {
+    ) -> Result<WriteReply, Error> {
         if request.validate_only {
             let plan = |list: &List, planner: Planner<'_>| {
                 let steps = planner.replace_all(list, &request.desired, &request.etags)?;
@@ -298,18 +282,15 @@ impl Operations {
             };
             return self.plan_only(call, plan).await;
         }
-        match self.write(call, Command::ReplaceAll(request)).await? {
-            Reply::ReplaceAll(reply) => Ok(reply),
-            _ => Err(other_reply()),
-        }
+        self.write(call, Command::ReplaceAll(request)).await
     }
 
     /// Plans a write and sends nothing.
-    async fn plan_only<T>(
+    async fn plan_only(
         &self,
         call: &Call,
-        plan: impl FnOnce(&List, Planner<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        plan: impl FnOnce(&List, Planner<'_>) -> Result<WriteReply, Error>,
+    ) -> Result<WriteReply, Error> {
         call.progress.enter(Phase::Planning);
         let planned = async {
             let list = self.read_list(call, &call.options()).await?;
@@ -318,10 +299,4 @@ impl Operations {
         call.read(planned.instrument(tracing::info_span!("plan")))
             .await
     }
-}
-
-/// The error of a write that was answered with the reply of another RPC. The method is part of the
-/// key of a record, so this does not happen.
-fn other_reply() -> Error {
-    Error::Panicked { begun: true }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::{
-    Error, NumberView, Operations, ReplaceAllReply, ReplaceAllRequest, StepOutcome, StepReport,
+    Error, NumberView, Operations, ReplaceAllRequest, StepOutcome, StepReport, WriteReply,
     execute::{Applied, Executed},
     expectation::{Expectation, WriteKind},
     plan::with_ids_of_done,
@@ -13,7 +13,6 @@ use super::{
     resolve::{Resolved, outcome_unknown},
     single::Ended,
     task::{Open, Progress, WriteTask},
-    write::Reply,
 };
 use crate::{
     domain::{AccountId, Desired, Etag, FieldSet, List, NumberId, Step, Violations},
@@ -141,12 +140,13 @@ impl Operations {
             return Err(self.incomplete(task, replacing.reports, error).await);
         }
         let numbers = replacing.list.numbers.iter().cloned();
-        Ok(Ended::Reply(Box::new(Reply::ReplaceAll(ReplaceAllReply {
+        Ok(Ended::Reply(Box::new(WriteReply {
             numbers: numbers.map(NumberView::Stored).collect(),
             settings: replacing.list.settings.clone(),
             list_etag: Some(Etag::of_list(&replacing.list)),
             steps: replacing.reports,
-        }))))
+            ..WriteReply::default()
+        })))
     }
 
     fn record_written(&self, task: &mut WriteTask, number: Option<NumberId>) {
@@ -389,7 +389,7 @@ fn report_unknown(step: Step, open: &Open, error: &Error) -> StepReport {
 }
 
 /// Returns the reply of a plan that is not executed.
-pub(super) fn planned(account: AccountId, before: &List, steps: Vec<Step>) -> ReplaceAllReply {
+pub(super) fn planned(account: AccountId, before: &List, steps: Vec<Step>) -> WriteReply {
     let mut numbers: Vec<(Option<i32>, Option<NumberId>, NumberView)> = steps
         .iter()
         .filter_map(|step| match step {
@@ -410,7 +410,7 @@ pub(super) fn planned(account: AccountId, before: &List, steps: Vec<Step>) -> Re
         })
         .collect();
     numbers.sort_by_key(|(order, id, _)| (order.is_none(), *order, id.is_none(), *id));
-    ReplaceAllReply {
+    WriteReply {
         numbers: numbers.into_iter().map(|(_, _, view)| view).collect(),
         settings: before.settings.clone(),
         list_etag: None,
@@ -418,5 +418,6 @@ pub(super) fn planned(account: AccountId, before: &List, steps: Vec<Step>) -> Re
             .into_iter()
             .map(|step| StepReport::new(step, StepOutcome::NotStarted))
             .collect(),
+        ..WriteReply::default()
     }
 }

@@ -1,16 +1,16 @@
 //! Add, Update and Delete: plans of one step.
 
 use super::{
-    AddReply, DeleteReply, Error, NumberView, Operations, UpdateReply,
+    Error, NumberView, Operations, WriteReply,
     execute::{Applied, Executed},
     expectation::{Expectation, WriteKind},
     plan::PlannedStep,
     resolve::{Resolved, outcome_unknown},
     task::{Open, WriteTask},
-    write::{Command, Reply},
+    write::Command,
 };
 use crate::{
-    domain::{Etag, FieldSet, List, Number, NumberId},
+    domain::{Etag, FieldSet, List, NumberId},
     telemetry::audit::Outcome,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Ended {
     /// With a reply.
-    Reply(Box<Reply>),
+    Reply(Box<WriteReply>),
     /// The earlier attempt is abandoned: the write begins anew, with another record.
     Anew,
 }
@@ -167,7 +167,13 @@ impl Operations {
 
     fn plan_one(&self, task: &WriteTask, list: &List, write: &Command) -> Result<Planned, Error> {
         let planner = self.planner(&task.call, &task.caller);
-        let nothing = |reply| Ok(Planned::Nothing(Box::new(reply)));
+        let nothing = |numbers| {
+            Ok(Planned::Nothing(Box::new(WriteReply {
+                numbers,
+                list_etag: Some(Etag::of_list(list)),
+                ..WriteReply::default()
+            })))
+        };
         let step = match write {
             Command::Add(request) => planner.add(list, &request.draft)?,
             Command::Update(request) => {
@@ -175,21 +181,13 @@ impl Operations {
                 match planned.step {
                     Some(step) => step,
                     None => {
-                        return nothing(Reply::Update(UpdateReply {
-                            number: planned.number,
-                            unapplied: FieldSet::empty(),
-                            list_etag: Some(Etag::of_list(list)),
-                        }));
+                        return nothing(vec![NumberView::Stored(planned.number)]);
                     }
                 }
             }
             Command::Delete(request) => match planner.delete(list, request)? {
                 Some(step) => step,
-                None => {
-                    return nothing(Reply::Delete(DeleteReply {
-                        list_etag: Etag::of_list(list),
-                    }));
-                }
+                None => return nothing(Vec::new()),
             },
             Command::ReplaceAll(_) => return Err(Error::Panicked { begun: false }),
         };
@@ -200,28 +198,25 @@ impl Operations {
 enum Planned {
     Step(Box<PlannedStep>),
     /// Nothing is to be written.
-    Nothing(Box<Reply>),
+    Nothing(Box<WriteReply>),
 }
 
 /// Makes the reply of a write of one step.
-pub(super) fn reply(kind: WriteKind, applied: Applied) -> Result<Reply, Error> {
-    let list_etag = Etag::of_list(&applied.list);
-    let number = || -> Result<Number, Error> {
-        let number = applied.number;
-        let found = applied.list.find(number).cloned();
-        found.ok_or(Error::Vanished { number })
+pub(super) fn reply(kind: WriteKind, applied: Applied) -> Result<WriteReply, Error> {
+    let Applied {
+        list,
+        number,
+        unapplied,
+    } = applied;
+    let numbers = match (kind, list.find(number).cloned()) {
+        (WriteKind::Delete, _) => Vec::new(),
+        (_, Some(number)) => vec![NumberView::Stored(number)],
+        (_, None) => return Err(Error::Vanished { number }),
     };
-    Ok(match kind {
-        WriteKind::Add => Reply::Add(AddReply {
-            number: NumberView::Stored(number()?),
-            unapplied: applied.unapplied,
-            list_etag: Some(list_etag),
-        }),
-        WriteKind::Update => Reply::Update(UpdateReply {
-            number: number()?,
-            unapplied: applied.unapplied,
-            list_etag: Some(list_etag),
-        }),
-        WriteKind::Delete => Reply::Delete(DeleteReply { list_etag }),
+    Ok(WriteReply {
+        numbers,
+        unapplied,
+        list_etag: Some(Etag::of_list(&list)),
+        ..WriteReply::default()
     })
 }

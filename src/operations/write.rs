@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument as _;
 
 use super::{
-    AddReply, AddRequest, Call, DeleteReply, DeleteRequest, Error, Operations, ReplaceAllReply,
-    ReplaceAllRequest, UpdateReply, UpdateRequest,
+    AddRequest, Call, DeleteRequest, Error, Operations, ReplaceAllRequest, UpdateRequest,
+    WriteReply,
     account_locks::AccountLockGuard,
     plan::Planner,
     record::{replayed, unknown_of},
@@ -35,15 +35,6 @@ pub(super) enum Command {
     ReplaceAll(ReplaceAllRequest),
 }
 
-/// The reply of a write.
-#[derive(Debug, Clone)]
-pub(super) enum Reply {
-    Add(AddReply),
-    Update(UpdateReply),
-    Delete(DeleteReply),
-    ReplaceAll(ReplaceAllReply),
-}
-
 /// A write that is claimed in the journal.
 struct Claim {
     record: Record,
@@ -65,7 +56,7 @@ impl Operations {
         self: &Arc<Self>,
         call: &Arc<Call>,
         command: Command,
-    ) -> Result<Reply, Error> {
+    ) -> Result<WriteReply, Error> {
         let commit = CommitPoint::default();
         let _cancel = commit.cancel_on_drop();
         let work = self.claim_and_spawn(call, Arc::new(command), commit.clone());
@@ -99,7 +90,7 @@ impl Operations {
         call: &Arc<Call>,
         command: Arc<Command>,
         commit: CommitPoint,
-    ) -> Result<Reply, Error> {
+    ) -> Result<WriteReply, Error> {
         loop {
             let claim = match self.claim(call, &commit).await? {
                 Ok(claim) => claim,
@@ -151,7 +142,7 @@ impl Operations {
         &self,
         call: &Call,
         commit: &CommitPoint,
-    ) -> Result<Result<Claim, Box<Result<Reply, Error>>>, Error> {
+    ) -> Result<Result<Claim, Box<Result<WriteReply, Error>>>, Error> {
         let request = call.idempotency.as_ref().map(|idempotency| RequestKey {
             tenant: call.tenant.name(),
             method: call.method.name(),

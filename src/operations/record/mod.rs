@@ -3,12 +3,10 @@
 mod number;
 
 use super::{
-    AddReply, DeleteReply, Error, Etags, NumberView, ReplaceAllReply, StepOutcome, StepReport,
-    UpdateReply,
+    Error, Etags, StepOutcome, StepReport, WriteReply,
     collateral::Posted,
     expectation::{Baseline, Expectation, WriteKind},
     task::{Open, Progress, WriteTask},
-    write::Reply,
 };
 use crate::{
     domain::{
@@ -49,7 +47,7 @@ impl WriteTask {
     }
 
     /// Makes the body of a final answer.
-    pub(super) fn answer_body(&self, rules: &Rules, result: &Result<Reply, Error>) -> Body {
+    pub(super) fn answer_body(&self, rules: &Rules, result: &Result<WriteReply, Error>) -> Body {
         Body {
             open: None,
             replace: None,
@@ -66,31 +64,15 @@ impl WriteTask {
     }
 }
 
-fn answer_to_body(result: &Result<Reply, Error>) -> body::Answer {
-    let etag = |etag: &Option<Etag>| {
-        etag.as_ref()
-            .map_or_else(String::new, |etag| etag.as_str().to_owned())
-    };
+fn answer_to_body(result: &Result<WriteReply, Error>) -> body::Answer {
     match result {
-        Ok(Reply::Add(reply)) => body::Answer {
-            list_etag: etag(&reply.list_etag),
-            numbers: vec![view_to_body(&reply.number)],
-            unapplied: bits(reply.unapplied),
-            ..Default::default()
-        },
-        Ok(Reply::Update(reply)) => body::Answer {
-            list_etag: etag(&reply.list_etag),
-            numbers: vec![number_to_body(&reply.number)],
-            unapplied: bits(reply.unapplied),
-            ..Default::default()
-        },
-        Ok(Reply::Delete(reply)) => body::Answer {
-            list_etag: reply.list_etag.as_str().to_owned(),
-            ..Default::default()
-        },
-        Ok(Reply::ReplaceAll(reply)) => body::Answer {
-            list_etag: etag(&reply.list_etag),
+        Ok(reply) => body::Answer {
+            list_etag: reply
+                .list_etag
+                .as_ref()
+                .map_or_else(String::new, |etag| etag.as_str().to_owned()),
             numbers: reply.numbers.iter().map(view_to_body).collect(),
+            unapplied: bits(reply.unapplied),
             settings: reply.settings.as_ref().map(settings_to_body),
             steps: reply.steps.iter().map(report_to_body).collect(),
             ..Default::default()
@@ -121,41 +103,28 @@ fn answer_to_body(result: &Result<Reply, Error>) -> body::Answer {
 }
 
 /// Returns the answer of a settled write of a method once more.
-pub(super) fn replayed(body: Body, method: Method, account: AccountId) -> Result<Reply, Error> {
+pub(super) fn replayed(
+    body: Body,
+    method: Method,
+    account: AccountId,
+) -> Result<WriteReply, Error> {
     // A body of this release without an answer is not settled.
     let answer = body.answer.unwrap_or_default();
     if !answer.reason.is_empty() {
         return Err(replayed_error(answer));
     }
-    let list_etag = (!answer.list_etag.is_empty()).then(|| Etag::from_stored(&answer.list_etag));
-    let unapplied = set(answer.unapplied);
-    let mut numbers = answer
-        .numbers
-        .into_iter()
-        .map(|number| view_from_body(number, account));
-    Ok(match method {
-        Method::Delete => Reply::Delete(DeleteReply {
-            list_etag: Etag::from_stored(&answer.list_etag),
-        }),
-        Method::ReplaceAll => Reply::ReplaceAll(ReplaceAllReply {
-            numbers: numbers.collect(),
-            settings: answer.settings.map(settings_from_body),
-            list_etag,
-            steps: answer.steps.iter().filter_map(report_from_body).collect(),
-        }),
-        method => match (method, numbers.next()) {
-            (Method::Update, Some(NumberView::Stored(number))) => Reply::Update(UpdateReply {
-                number,
-                unapplied,
-                list_etag,
-            }),
-            (_, Some(number)) => Reply::Add(AddReply {
-                number,
-                unapplied,
-                list_etag,
-            }),
-            (_, None) => return Err(Error::Panicked { begun: true }),
-        },
+    if matches!(method, Method::Add | Method::Update) && answer.numbers.is_empty() {
+        return Err(Error::Panicked { begun: true });
+    }
+    let numbers = answer.numbers.into_iter();
+    Ok(WriteReply {
+        numbers: numbers
+            .map(|number| view_from_body(number, account))
+            .collect(),
+        settings: answer.settings.map(settings_from_body),
+        unapplied: set(answer.unapplied),
+        list_etag: (!answer.list_etag.is_empty()).then(|| Etag::from_stored(&answer.list_etag)),
+        steps: answer.steps.iter().filter_map(report_from_body).collect(),
     })
 }
 
