@@ -91,7 +91,7 @@ pub struct Unavailable(#[source] NotWritten);
 pub struct Actor {
     /// The caller's name; empty for an anonymous one.
     pub caller: String,
-    /// The tenant: [`Audit::hash`] of its License.
+    /// The tenant: the keyed hash of its License.
     pub tenant: String,
     /// The RPC.
     pub method: &'static str,

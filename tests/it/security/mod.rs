@@ -9,5 +9,6 @@ mod exposure;
 mod keys;
 mod reload;
 mod shown_by;
+mod streams;
 pub(crate) mod support;
 mod tls;
