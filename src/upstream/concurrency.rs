@@ -61,7 +61,7 @@ struct Waiter {
 pub struct Permit {
     limiter: Arc<ConcurrencyLimiter>,
     caller: Arc<str>,
-    /// The requests whose connections we aborted. The permit cools down for each.
+    /// The aborted connections; the permit cools down for each.
     aborted: AtomicU32,
     /// Whether dropping it grants permits to waiters; false while `grant` is already doing so.
     grants_on_drop: bool,
@@ -249,7 +249,6 @@ impl Permit {
 }
 
 /// A request in flight under a permit. Dropping it aborts the connection of the request.
-#[derive(Debug)]
 pub(super) struct InFlight<'a>(Option<&'a Permit>);
 
 impl InFlight<'_> {
