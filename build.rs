@@ -28,21 +28,21 @@ fn main() -> io::Result<()> {
         .map_err(io::Error::other)?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     fs::write(out.join("follow_me.binpb"), descriptors.encode_to_vec())?;
-    println!("cargo:rustc-env=FOLLOWME_COMMIT={}", commit());
+    println!("cargo:rustc-env=BUILD_COMMIT={}", commit());
     tonic_prost_build::configure()
         .codec_path("crate::grpc::codec::LimitedCodec")
         .compile_fds(descriptors)
 }
 
-/// Returns the commit of `FOLLOWME_COMMIT`, else that of the working tree, else `unknown`. A debug
+/// Returns the commit of the variable `BUILD_COMMIT`, else that of the working tree, else `unknown`. A debug
 /// build does not ask git: it would be built anew after every commit.
 #[expect(
     clippy::disallowed_methods,
     reason = "cargo and packagers configure a build script through the environment"
 )]
 fn commit() -> String {
-    println!("cargo:rerun-if-env-changed=FOLLOWME_COMMIT");
-    if let Ok(commit) = env::var("FOLLOWME_COMMIT") {
+    println!("cargo:rerun-if-env-changed=BUILD_COMMIT");
+    if let Ok(commit) = env::var("BUILD_COMMIT") {
         return commit;
     }
     let git = |arguments: &[&str]| {

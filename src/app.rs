@@ -248,7 +248,7 @@ fn log_start(config: &Config) {
     let policy = &config.security.policy;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        commit = env!("FOLLOWME_COMMIT"),
+        commit = env!("BUILD_COMMIT"),
         listen = %config.listen,
         upstream = %upstream.origin().ascii_serialization(),
         callers = policy.callers.len(),

@@ -197,13 +197,12 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Returns the names of all `FOLLOWME_` variables. `FOLLOWME_COMMIT` is one of the build, which cargo
-/// passes on to what it runs.
+/// Returns the names of all `FOLLOWME_` variables.
 pub(super) fn known_variables(settings: &[Setting]) -> BTreeSet<&str> {
     settings
         .iter()
         .filter_map(|setting| setting.variable.as_deref())
-        .chain(["FOLLOWME_CONFIG", "FOLLOWME_LICENSE", "FOLLOWME_COMMIT"])
+        .chain(["FOLLOWME_CONFIG", "FOLLOWME_LICENSE"])
         .collect()
 }
 

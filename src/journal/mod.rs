@@ -18,6 +18,7 @@
 //! all waiting writes together.
 
 pub mod body;
+mod claimed;
 mod clock;
 pub mod command;
 mod config;
@@ -43,6 +44,7 @@ use prost::Message as _;
 use tokio::sync::watch;
 
 pub use body::Body;
+pub use claimed::{Claimed, InFlight};
 pub use clock::{Clock, ManualClock};
 pub use config::{Config, Keys, Limits, Location};
 pub use error::{Error, OpenError};
@@ -98,42 +100,6 @@ pub struct RequestKey {
     pub request_id: String,
     /// The fingerprint of the request.
     pub fingerprint: [u8; 32],
-}
-
-/// The result of a claim.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is moved once per write")]
-pub enum Claimed {
-    /// The write is new: carry it out.
-    New(Record),
-    /// An earlier attempt left it unknown or incomplete: read [`Record::stored`] and continue
-    /// there.
-    TakenUp(Record),
-    /// It is settled: the body of its record.
-    Replay(Body),
-    /// Another call carries it out: wait for that, then claim again.
-    InFlight(InFlight),
-    /// The request id was used for another request.
-    Conflict,
-    /// There is no space for another record, or the caller has used up its share.
-    Full,
-    /// Its outcome is unknown, and its record has expired.
-    Tombstone(RecordId),
-    /// An earlier attempt may have sent it, and the journal can neither read its record nor take it
-    /// up now.
-    Unreachable(Error),
-}
-
-/// A write that another call carries out.
-#[derive(Debug)]
-pub struct InFlight(watch::Receiver<()>);
-
-impl InFlight {
-    /// Waits until the other call has ended.
-    pub async fn ended(mut self) {
-        // The sender is dropped at the end.
-        while self.0.changed().await.is_ok() {}
-    }
 }
 
 /// Whether the journal takes writes.
