@@ -1,6 +1,7 @@
 //! The end of each call: its access line, its server span, its metrics.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,18 +15,32 @@ use http_body_util::BodyExt as _;
 use prost::Message as _;
 use tonic::{Code, Status, body::Body};
 use tower::{BoxError, Service};
-use tracing::Span;
+use tracing::{Instrument as _, Span};
 
-use super::incoming::{ActiveCall, Peer};
+use super::{
+    incoming::{ActiveCall, Peer},
+    pb::SERVICE,
+};
 use crate::telemetry::{
+    call_trace::CallTrace,
     in_flight::{Calls, Progress},
     metrics, names,
 };
 
+/// What the observation of calls needs.
+pub(super) struct Observer {
+    /// The calls in flight.
+    pub(super) calls: Calls,
+    /// The address of the server.
+    pub(super) local: SocketAddr,
+    /// The keys of W3C baggage that are passed on to upstream.
+    pub(super) baggage_keys: Vec<String>,
+}
+
 /// Observes a call from its first byte to its last, and puts its [`Progress`] into the extensions
 /// of the request.
 pub(super) fn access_log<S, B>(
-    calls: &Calls,
+    observer: &Observer,
     mut request: Request<Body>,
     mut next: S,
 ) -> impl Future<Output = Result<Response<Body>, S::Error>> + use<S, B>
@@ -33,12 +48,28 @@ where
     S: Service<Request<Body>, Response = Response<B>>,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let progress = calls.begin(names::method(request.uri().path()));
+    // Other paths are the caller's own text: only known methods become names.
+    let method = names::method(request.uri().path());
+    let progress = observer.calls.begin(method);
     request.extensions_mut().insert(progress.clone());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.remote);
+    let is_ours = request
+        .uri()
+        .path()
+        .trim_start_matches('/')
+        .starts_with(SERVICE);
+    let (trace, span) = is_ours
+        .then(|| {
+            let (keys, local) = (&observer.baggage_keys, observer.local);
+            CallTrace::begin(&request, method, keys, local, peer)
+        })
+        .unzip();
+    let span = span.unwrap_or_else(Span::none);
     let mut observed = ObservedCall {
         progress,
-        span: Span::none(),
-        peer: request.extensions().get::<Peer>().cloned(),
+        trace: trace.clone(),
+        span: span.clone(),
+        peer,
         _active: request.extensions().get::<Peer>().map(Peer::track),
         begun: Instant::now(),
         received: Arc::default(),
@@ -54,9 +85,10 @@ where
     });
     let response = next.call(request);
     async move {
-        // tonic enters the span of the call to poll for the response, not to call the service.
-        observed.span = Span::current();
-        let response = response.await?;
+        let response = match trace {
+            Some(trace) => trace.scope(response).instrument(span).await?,
+            None => response.await?,
+        };
         observed.take_status(response.headers());
         // The call ends when its response body is dropped, and `observed` with it.
         Ok(response.map(|body| {
@@ -75,8 +107,10 @@ where
 /// cancelled.
 struct ObservedCall {
     progress: Progress,
+    /// The trace, if it is a call of our service.
+    trace: Option<CallTrace>,
     span: Span,
-    peer: Option<Peer>,
+    peer: Option<SocketAddr>,
     /// Until then the connection is not idle.
     _active: Option<ActiveCall>,
     begun: Instant,
@@ -115,16 +149,18 @@ impl Drop for ObservedCall {
         if !reason.is_empty() {
             metrics::error(&reason);
         }
-        self.span.record("rpc.response.status_code", name);
-        if !reason.is_empty() {
-            self.span.record("porta.reason", reason.as_str());
-        }
-        if names::is_server_error(code) {
-            self.span.record("error.type", name);
-            self.span.record("otel.status_code", "ERROR");
+        if !self.span.is_none() {
+            self.span.record("rpc.response.status_code", name);
+            if !reason.is_empty() {
+                self.span.record("porta.reason", reason.as_str());
+            }
+            if names::is_server_error(code) {
+                self.span.record("error.type", name);
+                self.span.record("otel.status_code", "ERROR");
+            }
         }
         let caller = self.progress.caller();
-        let peer = self.peer.as_ref().map(|peer| peer.remote.to_string());
+        let peer = self.peer.map(tracing::field::display);
         let upstream = self.progress.upstream_requests();
         let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
         // Balancers check the health, or a path that is not served, all day long; their lines would
@@ -147,13 +183,17 @@ impl Drop for ObservedCall {
                 )
             };
         }
-        self.span.in_scope(|| {
+        let line = || {
             if is_probe {
                 line!(debug);
             } else {
                 line!(info);
             }
-        });
+        };
+        match self.trace.take() {
+            Some(trace) => trace.sync_scope(line),
+            None => line(),
+        }
     }
 }
 

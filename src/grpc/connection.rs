@@ -9,7 +9,6 @@ use tokio::{pin, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
-use tracing::{Instrument as _, Span};
 
 use super::incoming::Connection;
 
@@ -64,13 +63,9 @@ impl Connections {
     }
 
     /// Serves a connection to its end; sends GOAWAY when it is old or idle, or the server stops.
-    /// `service` must always be ready; `span` makes the span of a call.
-    pub(super) async fn serve<S>(
-        self,
-        connection: Connection,
-        service: S,
-        span: impl Fn(&Request<Body>) -> Span,
-    ) where
+    /// `service` must always be ready.
+    pub(super) async fn serve<S>(self, connection: Connection, service: S)
+    where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
         S::Future: Send + 'static,
     {
@@ -79,9 +74,8 @@ impl Connections {
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(of_calls.clone());
-            let span = span(&request);
             // Called here, before the first poll: the deadline of the call is counted from now.
-            service.clone().call(request).instrument(span)
+            service.clone().call(request)
         });
         let serving = self
             .http2

@@ -1,36 +1,29 @@
-//! The gRPC server: its middleware, the services of health, reflection and followme, the server
-//! span of each call.
+//! The gRPC server: its middleware, and the services of health, reflection and followme.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{body::Body, service::Routes};
+use tonic::service::Routes;
 use tower::ServiceBuilder;
-use tracing::field::Empty;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     Service,
-    access_log::access_log,
+    access_log::{Observer, access_log},
     authenticate::authenticate,
     catch_panic::catch_panic,
     connection::Connections,
     deadline::deadline,
     health,
-    incoming::{self, Peer, incoming},
+    incoming::{self, incoming},
     middleware::Middleware,
-    pb::{self, SERVICE},
+    pb,
     protocol::{complete_statuses, only_grpc},
     reflection::Reflection,
     request_body::RequestBodies,
     streaming::end_streams,
 };
-use crate::{
-    health::Health,
-    security::Authorizer,
-    telemetry::{in_flight::Calls, names, propagation},
-};
+use crate::{health::Health, security::Authorizer, telemetry::in_flight::Calls};
 
 /// The settings of the server.
 #[derive(Debug, Clone)]
@@ -71,7 +64,11 @@ pub(crate) async fn serve(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let local = listener.local_addr()?;
+    let observer = Arc::new(Observer {
+        calls,
+        local: listener.local_addr()?,
+        baggage_keys: config.baggage_keys,
+    });
     let stopping = CancellationToken::new();
     let max_message = service.max_message_bytes();
     let mut routes = Routes::new(health::Service::new(health.clone())).add_service(
@@ -88,7 +85,7 @@ pub(crate) async fn serve(
     let service = ServiceBuilder::new()
         .layer(Middleware(only_grpc))
         .layer(Middleware(move |request, next| {
-            access_log(&calls, request, next)
+            access_log(&observer, request, next)
         }))
         .layer(catch_panic())
         .layer(Middleware(move |request, next| {
@@ -113,7 +110,6 @@ pub(crate) async fn serve(
         config.accept.idle_timeout,
         stopping.clone(),
     );
-    let baggage_keys: Arc<[String]> = config.baggage_keys.into();
     let open = TaskTracker::new();
     let stopped = async {
         shutdown.await;
@@ -125,10 +121,7 @@ pub(crate) async fn serve(
         tokio::select! {
             () = &mut stopped => break,
             Some(connection) = accepted.recv() => {
-                let baggage_keys = Arc::clone(&baggage_keys);
-                open.spawn(connections.clone().serve(connection, service.clone(), move |request| {
-                    span(request, local, &baggage_keys)
-                }));
+                open.spawn(connections.clone().serve(connection, service.clone()));
             }
         }
     }
@@ -138,38 +131,4 @@ pub(crate) async fn serve(
     open.close();
     open.wait().await;
     Ok(())
-}
-
-/// Returns the server span of a call, a child of the caller's span. `access_log` records how the
-/// call ends.
-fn span(
-    request: &http::Request<Body>,
-    local: SocketAddr,
-    baggage_keys: &[String],
-) -> tracing::Span {
-    let method = request.uri().path().trim_start_matches('/');
-    if !method.starts_with(SERVICE) {
-        return tracing::Span::none();
-    }
-    // The rest of the path is the caller's own text: only known methods become names.
-    let method = names::method(request.uri().path());
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.remote);
-    let span = tracing::info_span!(
-        "call",
-        otel.name = method,
-        otel.kind = "server",
-        otel.status_code = Empty,
-        rpc.system.name = "grpc",
-        rpc.method = method,
-        rpc.response.status_code = Empty,
-        server.address = display(local.ip()),
-        server.port = local.port(),
-        network.peer.address = peer.map(|peer| display(peer.ip())),
-        error.type = Empty,
-        porta.reason = Empty,
-    );
-    let parent = propagation::extract(request.headers(), baggage_keys);
-    // Fails only where no OpenTelemetry layer is installed.
-    let _ = span.set_parent(parent);
-    span
 }

@@ -7,7 +7,6 @@ use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tracing::Instrument as _;
 
 use super::{
     Call, Idempotency, Operations, RequestId,
@@ -75,7 +74,7 @@ impl Operations {
                 operations.recovery.accounts.lock().remove(&account);
                 drop(done);
             };
-            tokio::spawn(work.in_current_span());
+            tokio::spawn(work);
         }
     }
 

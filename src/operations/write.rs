@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::Instrument as _;
 
 use super::{
     AddRequest, Call, DeleteRequest, Error, Operations, ReplaceAllRequest, UpdateRequest,
@@ -20,6 +19,7 @@ use crate::{
     journal::{Claimed, NewWrite, Record, RequestKey},
     security::Caller,
     telemetry::{
+        call_trace::in_current_call,
         in_flight::Phase,
         metrics::{self, RequestIdHit},
     },
@@ -124,7 +124,7 @@ impl Operations {
             let (operations, call, command) =
                 (Arc::clone(self), Arc::clone(call), Arc::clone(&command));
             let task = operations.perform(call, command, commit.clone(), claim, lock, permit);
-            match self.writes.spawn(task.in_current_span()).await {
+            match self.writes.spawn(in_current_call(task)).await {
                 Ok(Ok(Ended::Reply(reply))) => return Ok(*reply),
                 Ok(Ok(Ended::Anew)) => {}
                 Ok(Err(error)) => return Err(error),

@@ -4,12 +4,13 @@
 //! redirect numbers and names are passed to [`audit`] only.
 
 pub mod audit;
+pub(crate) mod call_trace;
 pub mod in_flight;
 mod line_writer;
 pub mod logs;
 pub mod metrics;
 pub mod names;
-pub(crate) mod propagation;
+mod propagation;
 mod traces;
 
 use std::{sync::OnceLock, time::Duration};
@@ -67,7 +68,8 @@ pub enum Error {
 #[derive(Debug)]
 #[must_use = "spans and metrics that `shutdown` has not flushed are lost"]
 pub struct Telemetry {
-    tracer: SdkTracerProvider,
+    /// `None` if no spans are exported.
+    tracer: Option<SdkTracerProvider>,
     meter: SdkMeterProvider,
 }
 
@@ -79,11 +81,14 @@ static LOG_FILTER: OnceLock<LogFilter> = OnceLock::new();
 /// See [`Error`].
 pub fn install(config: &Config) -> Result<Telemetry, Error> {
     let resource = resource();
-    let tracer = traces::provider(config.export_traces, resource.clone())?;
+    let tracer = config
+        .export_traces
+        .then(|| traces::provider(resource.clone()))
+        .transpose()?;
     let meter = metrics::provider(config.export_metrics, resource)?;
     let (log, filter) = logs::layer(config.log_filter.as_deref(), config.log_format)?;
     let subscriber = tracing_subscriber::registry()
-        .with(traces::layer(&tracer))
+        .with(tracer.as_ref().map(traces::layer))
         .with(log);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Installed)?;
     // A second install has failed above.
@@ -119,7 +124,10 @@ impl Telemetry {
     /// Exports what is left, within three seconds, and stops.
     pub async fn shutdown(self) {
         let Self { tracer, meter } = self;
-        let traces = stop(move || tracer.shutdown_with_timeout(FLUSH_LIMIT));
+        let traces = stop(move || match tracer {
+            Some(tracer) => tracer.shutdown_with_timeout(FLUSH_LIMIT),
+            None => Ok(()),
+        });
         let metrics = stop(move || meter.shutdown_with_timeout(FLUSH_LIMIT));
         let stopped = tokio::time::timeout(FLUSH_LIMIT, async { tokio::join!(traces, metrics) });
         if !matches!(stopped.await, Ok((Ok(Ok(())), Ok(Ok(()))))) {

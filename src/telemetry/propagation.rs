@@ -17,9 +17,13 @@ const MAX_TRACESTATE_BYTES: usize = 512;
 /// How many bytes of baggage are propagated at most (Baggage, 3.3.2).
 const MAX_BAGGAGE_BYTES: usize = 8192;
 
-/// Extracts the context of a call. Of its baggage only the configured keys are extracted: the
-/// upstream belongs to another company, and what is not extracted cannot be injected.
-pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
+/// Extracts the context of a call, if its caller sent one. Of its baggage only the configured keys
+/// are extracted: the upstream belongs to another company, and what is not extracted cannot be
+/// injected.
+pub(super) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Option<Context> {
+    if !headers.contains_key("traceparent") && !headers.contains_key("baggage") {
+        return None;
+    }
     let incoming = Incoming {
         traceparent: traceparent(headers),
         tracestate: list(headers, "tracestate").map(|state| beginning(&state)),
@@ -32,10 +36,10 @@ pub(crate) fn extract(headers: &HeaderMap, baggage_keys: &[String]) -> Context {
     }
     let baggage = list(headers, "baggage").filter(|_| !baggage_keys.is_empty());
     let kept = baggage.map(|baggage| kept(&baggage, baggage_keys));
-    match kept.filter(|kept| !kept.is_empty()) {
+    Some(match kept.filter(|kept| !kept.is_empty()) {
         Some(kept) => context.with_value(Baggage(kept)),
         None => context,
-    }
+    })
 }
 
 /// The members of a baggage that are propagated, as they came: decoding and encoding them anew would
@@ -117,7 +121,7 @@ fn beginning<'a>(list: &Cow<'a, str>) -> Cow<'a, str> {
 }
 
 /// Injects the context into the header fields of a request.
-pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
+pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(context, &mut Outgoing(headers));
     let is_random = context.get::<RandomTraceId>().is_some();
     let traceparent = headers.get("traceparent").filter(|_| is_random);

@@ -6,11 +6,10 @@ use http::{HeaderValue, Method, header};
 use parking_lot::Mutex;
 use reqwest::{Url, redirect};
 use tokio::time::{Instant, timeout_at};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use zeroize::Zeroizing;
 
 use super::{Error, Kind, classify::Reply, request::Request, retry::parse_retry_after};
-use crate::telemetry::propagation;
+use crate::telemetry::call_trace;
 
 /// The address of upstream, and the settings of connections to it.
 #[derive(Clone)]
@@ -173,8 +172,7 @@ impl Transport {
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),
         );
-        let context = tracing::Span::current().context();
-        propagation::inject(&context, headers);
+        call_trace::inject(headers);
         if let Some(body) = body {
             headers.insert(
                 header::CONTENT_TYPE,

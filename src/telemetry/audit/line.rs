@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Actor, End, Kind, Masking};
 use crate::{
     domain::{self, FieldSet, Fields, NumberId},
-    telemetry::logs,
+    telemetry::call_trace,
 };
 
 /// A line that is being made.
@@ -40,7 +40,7 @@ impl Line {
         if let Some(id) = &actor.request_id {
             line.put("request_id", id.as_str());
         }
-        if let Some((trace, _)) = logs::trace_ids() {
+        if let Some((trace, _)) = call_trace::ids() {
             line.put("trace_id", trace.to_string());
         }
         line

@@ -6,12 +6,11 @@ use std::{
     time::SystemTime,
 };
 
-use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
-use tracing::{Event, Level, Metadata, Subscriber, dispatcher, field};
-use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+use tracing::{Event, Level, Metadata, Subscriber, field};
+use tracing_subscriber::{Layer, layer::Context};
 
 use super::text::{Json, one_line, word};
-use crate::telemetry::line_writer::STDERR;
+use crate::telemetry::{call_trace, line_writer::STDERR};
 
 /// The layer that writes each event as a line.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +36,7 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
+impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let written = BUFFERS.try_with(|buffers| match buffers.try_borrow_mut() {
             Ok(mut buffers) => self.write(event, &mut buffers),
@@ -94,7 +93,7 @@ impl Lines {
         }
         let target = metadata.target();
         write!(line, " {target}: {}{fields}", one_line(message))?;
-        if let Some((trace, span)) = trace_ids() {
+        if let Some((trace, span)) = call_trace::ids() {
             write!(line, " trace_id={trace} span_id={span}")?;
         }
         writeln!(line)
@@ -110,23 +109,12 @@ fn json(line: &mut String, metadata: &Metadata<'_>, message: &str, fields: &str)
     )?;
     line.push_str(message);
     line.push('"');
-    if let Some((trace, span)) = trace_ids() {
+    if let Some((trace, span)) = call_trace::ids() {
         write!(line, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")?;
     }
     line.push_str(fields);
     line.push_str("}\n");
     Ok(())
-}
-
-/// Returns the ids of the trace and of the current span, where it is in a trace.
-pub(in crate::telemetry) fn trace_ids() -> Option<(TraceId, SpanId)> {
-    dispatcher::get_default(|dispatch| {
-        let current = dispatch.current_span();
-        let context = tracing_opentelemetry::get_otel_context(current.id()?, dispatch)?;
-        let span = context.span();
-        let ids = span.span_context();
-        ids.is_valid().then(|| (ids.trace_id(), ids.span_id()))
-    })
 }
 
 fn color(level: Level) -> &'static str {

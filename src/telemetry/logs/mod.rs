@@ -15,7 +15,6 @@ use tracing_subscriber::{
 };
 
 use self::line::Lines;
-pub(super) use self::line::trace_ids;
 use super::Error;
 
 /// How log lines are written.
