@@ -29,9 +29,9 @@ docs *PAGES:
 histories COUNT='10000' SEED='1':
     FOLLOWME_HISTORIES={{ COUNT }} FOLLOWME_SEED={{ SEED }} cargo test --profile quick --test it linearizability -- --nocapture
 
-# Measures what a call costs
-bench:
-    cargo bench --bench rpc
+# Measures what a call costs: BENCH is codec, rpc or update
+bench BENCH='rpc':
+    cargo bench --bench {{ BENCH }}
 
 # Runs everything that a change must pass
 ci:

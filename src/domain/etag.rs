@@ -1,11 +1,11 @@
 //! Etags of numbers and of lists.
 
-use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
 use super::{
-    Field, List, Number,
+    Field, FieldSet, List, Number,
     fields::{Fields, Value},
 };
 
@@ -15,6 +15,14 @@ const VERSION: &str = "v1.";
 
 /// How many hexadecimal digits the hash in an etag has.
 const DIGITS: usize = 32;
+
+const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
+
+/// How many bytes of a number are hashed, as a rule at most.
+const USUAL_BYTES: usize = 256;
+
+/// The fields that count.
+static CALLER_OWNED: LazyLock<FieldSet> = LazyLock::new(Field::caller_owned);
 
 /// A fingerprint of a number or of a list: a version, then 32 hexadecimal digits.
 ///
@@ -29,29 +37,33 @@ impl Etag {
     /// Computes the etag of a number.
     #[must_use]
     pub fn of_number(number: &Number) -> Self {
-        let mut hash = Sha256::new();
-        feed(&mut hash, number);
-        Self::finish(hash)
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        feed(&mut bytes, number);
+        Self::finish(Sha256::new_with_prefix(bytes))
     }
 
     /// Computes the etag of a list.
     #[must_use]
     pub fn of_list(list: &List) -> Self {
         let mut numbers: Vec<&Number> = list.numbers.iter().collect();
-        numbers.sort_by_key(|number| number.id);
-        let mut hash = Sha256::new();
-        hash.update(b"list");
+        numbers.sort_unstable_by_key(|number| number.id);
+        let mut hash = Sha256::new_with_prefix(b"list");
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
         for number in numbers {
-            feed(&mut hash, number);
+            bytes.clear();
+            feed(&mut bytes, number);
+            hash.update(&bytes);
         }
         Self::finish(hash)
     }
 
     fn finish(hash: Sha256) -> Self {
-        let mut text = VERSION.to_owned();
+        let mut text = String::with_capacity(VERSION.len() + DIGITS);
+        text.push_str(VERSION);
         for byte in &hash.finalize()[..DIGITS / 2] {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
+            for digit in [byte >> 4, byte & 15] {
+                text.push(char::from(HEXADECIMAL[usize::from(digit)]));
+            }
         }
         Self(text)
     }
@@ -85,20 +97,20 @@ impl From<Etag> for String {
     }
 }
 
-/// Feeds a number in its canonical form to a hash. The length of each part is fed before it, so
-/// that two different numbers never feed the same bytes.
-fn feed(hash: &mut Sha256, number: &Number) {
-    hash.update(number.account_id.value().to_be_bytes());
-    hash.update(number.id.value().to_be_bytes());
-    for field in Field::caller_owned() {
-        feed_field(hash, &number.fields, field);
+/// Appends a number in its canonical form. The length of each part is appended before it, so that
+/// two different numbers never append the same bytes.
+fn feed(bytes: &mut Vec<u8>, number: &Number) {
+    bytes.extend_from_slice(&number.account_id.value().to_be_bytes());
+    bytes.extend_from_slice(&number.id.value().to_be_bytes());
+    for field in *CALLER_OWNED {
+        feed_field(bytes, &number.fields, field);
     }
 }
 
-fn feed_field(hash: &mut Sha256, fields: &Fields, field: Field) {
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
+fn feed_field(bytes: &mut Vec<u8>, fields: &Fields, field: Field) {
+    let mut part = |part: &[u8]| {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part);
     };
     match fields.get(field) {
         Value::Text(_) if fields.is_recognized(field) => part(fields.canonical(field).as_bytes()),

@@ -43,6 +43,9 @@ macro_rules! fields {
             $($(#[$doc])* pub $name: $type,)*
         }
 
+        /// How many fields there are.
+        pub const FIELD_COUNT: usize = [$(Field::$variant),*].len();
+
         static TABLE: &[Spec] = &[$(Spec {
             $($key: $value,)*
             ..Spec::new(|fields| Value::$kind(&fields.$name), |fields| Slot::$kind(&mut fields.$name))
@@ -340,7 +343,11 @@ pub fn without_plus(text: &str) -> &str {
 }
 
 fn lower_case(text: &str) -> Cow<'_, str> {
-    text.to_ascii_lowercase().into()
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    }
 }
 
 fn always_is_empty(text: &str) -> Cow<'_, str> {

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
+    sync::Arc,
 };
 
 use zeroize::Zeroizing;
@@ -10,10 +11,10 @@ use zeroize::Zeroizing;
 /// The API key of a tenant, which is part of nearly every upstream path
 /// (docs/upstream/domain.md 2).
 ///
-/// It has no `Display`, its `Debug` hides the text, and its memory is overwritten when it is
-/// dropped. Only `upstream` exposes the text.
+/// It has no `Display`, its `Debug` hides the text, and its memory is overwritten when the last copy
+/// is dropped. Only `upstream` exposes the text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct License(Zeroizing<String>);
+pub struct License(Arc<Zeroizing<String>>);
 
 impl License {
     /// The maximum length in bytes: it has to fit the query next to other values.
@@ -33,7 +34,7 @@ impl License {
         } else if text.chars().any(char::is_control) {
             Err("holds control characters")
         } else {
-            Ok(Self(text))
+            Ok(Self(Arc::new(text)))
         }
     }
 

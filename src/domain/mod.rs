@@ -22,7 +22,7 @@ pub use check::Rules;
 pub use destination::DestinationPolicy;
 pub use draft::{Draft, Violation, Violations};
 pub use etag::Etag;
-pub use fields::{Field, FieldSet, Fields, Slot, Value, without_plus};
+pub use fields::{FIELD_COUNT, Field, FieldSet, Fields, Slot, Value, without_plus};
 pub use id::{AccountId, NumberId};
 pub use letters::{CallerIdMode, flag_from_letter, flag_letter};
 pub use license::License;

@@ -278,25 +278,26 @@ fn unknown_path(path: &str) -> String {
 /// Returns the message of a number that may be only planned.
 pub(super) fn number(view: &NumberView) -> pb::FollowMeNumber {
     match view {
-        NumberView::Stored(number) => stored(number),
+        NumberView::Stored(number) => stored(number.clone()),
         NumberView::Planned(account, fields) => pb::FollowMeNumber {
             account_id: account.value(),
-            ..of_fields(fields)
+            ..of_fields(fields.clone())
         },
     }
 }
 
 /// Returns the message of a number of the list.
-pub(super) fn stored(number: &Number) -> pb::FollowMeNumber {
-    let fields = &number.fields;
+pub(super) fn stored(number: Number) -> pb::FollowMeNumber {
+    let etag = Etag::of_number(&number).into();
+    let fields = number.fields;
     let mut unrecognized: HashMap<String, String> = number
         .unreadable
-        .iter()
-        .map(|(name, raw)| ((*name).to_owned(), raw.clone()))
+        .into_iter()
+        .map(|(name, raw)| (name.to_owned(), raw))
         .collect();
     for field in FieldSet::all() {
-        if let Value::Text(raw) = fields.get(field)
-            && !fields.is_recognized(field)
+        if !fields.is_recognized(field)
+            && let Value::Text(raw) = fields.get(field)
         {
             unrecognized.insert(field.column().to_owned(), raw.to_owned());
         }
@@ -305,13 +306,13 @@ pub(super) fn stored(number: &Number) -> pb::FollowMeNumber {
         account_id: number.account_id.value(),
         number_id: number.id.value(),
         follow_me_id: number.follow_me_id,
-        etag: Etag::of_number(number).into(),
+        etag,
         unrecognized,
         ..of_fields(fields)
     }
 }
 
-fn of_fields(fields: &Fields) -> pb::FollowMeNumber {
+fn of_fields(fields: Fields) -> pb::FollowMeNumber {
     let caller_id_mode = match fields.caller_id_mode() {
         None => pb::CallerIdMode::Unspecified,
         Some(CallerIdMode::CallerNumberAndName) => pb::CallerIdMode::CallerNumberAndName,
@@ -319,16 +320,16 @@ fn of_fields(fields: &Fields) -> pb::FollowMeNumber {
         Some(CallerIdMode::Forwarder) => pb::CallerIdMode::Forwarder,
     };
     pb::FollowMeNumber {
-        name: fields.name.clone(),
-        redirect_number: fields.redirect_number.clone(),
-        domain: fields.domain.clone(),
-        order: fields.order,
-        ring_timeout: fields.ring_timeout.map(duration),
         active: fields.is_active(),
         keep_original_cld: fields.keeps_original_cld(),
+        name: fields.name,
+        redirect_number: fields.redirect_number,
+        domain: fields.domain,
+        order: fields.order,
+        ring_timeout: fields.ring_timeout.map(duration),
         caller_id_mode: caller_id_mode.into(),
-        period: fields.period.clone(),
-        period_description: fields.period_description.clone(),
+        period: fields.period,
+        period_description: fields.period_description,
         status: fields.status,
         ..pb::FollowMeNumber::default()
     }

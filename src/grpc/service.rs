@@ -168,7 +168,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
         let reply = self.operations.get(&call, GetRequest { id }).await;
         let reply = reply.map_err(failed(&call))?;
         Ok(Response::new(pb::GetResponse {
-            number: Some(convert::stored(&reply.number)),
+            number: Some(convert::stored(reply.number)),
             settings: reply.settings.as_ref().map(convert::settings),
         }))
     }
@@ -187,7 +187,7 @@ impl pb::follow_me_service_server::FollowMeService for Service {
             .map(|next| format!("{next}-{}", reply.etag.as_str()))
             .unwrap_or_default();
         Ok(Response::new(pb::ListResponse {
-            numbers: reply.numbers.iter().map(convert::stored).collect(),
+            numbers: reply.numbers.into_iter().map(convert::stored).collect(),
             settings: reply.settings.as_ref().map(convert::settings),
             list_etag: reply.etag.into(),
             next_page_token,

@@ -3,6 +3,8 @@
 
 use std::{cell::RefCell, time::Duration};
 
+use bytes::Bytes;
+
 use super::{
     Error, Kind, Route, record,
     redact::{Sensitive, redact},
@@ -28,7 +30,7 @@ pub(super) struct Reply {
     pub(super) closes: bool,
     /// The delay of `Retry-After`.
     pub(super) retry_after: Option<Duration>,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
 }
 
 /// The answer to a write.

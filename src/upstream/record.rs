@@ -1,6 +1,6 @@
 //! The records inside an answer, as the framework writes them (docs/upstream/wire.md 2, 3).
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::LazyLock};
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,15 +8,24 @@ use serde::{
 };
 
 use crate::{
-    domain::{AccountId, FieldSet, Fields, Number, NumberId, Settings, Slot, Value},
+    domain::{AccountId, FIELD_COUNT, Field, FieldSet, Fields, Number, NumberId, Settings, Slot},
     format::jsv,
 };
 
-/// An element of `FollowMeNumbers`: the members that are read, by name. Every value is read as
-/// text, so that one odd value never fails a read; an absent member and an empty one are the same
+/// An element of `FollowMeNumbers`: the members that are read. Every value is read as text, so that
+/// one odd value never fails a read; an absent member and an empty one are the same
 /// (docs/upstream/wire.md 10.11).
 #[derive(Default)]
-struct Element<'a>(Vec<(Text<'a>, Text<'a>)>);
+struct Element<'a> {
+    /// The values, in the order of [`MEMBERS`].
+    values: [Cow<'a, str>; COUNT],
+    /// Which of them are there.
+    present: u32,
+    /// Which of them have a member that tells whether they are set, and whose says that they are
+    /// not.
+    specified: u32,
+    unset: u32,
+}
 
 /// A text, borrowed from the body unless it was unescaped.
 #[derive(Deserialize)]
@@ -26,28 +35,45 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// The suffix of the member that tells whether an integer is set, as .NET names it.
 const SPECIFIED: &str = "Specified";
 
+/// The members that hold ids; those of the fields follow them.
+const ACCOUNT: usize = 0;
+const FOLLOW_ME: usize = 1;
+const NUMBER: usize = 2;
+const IDS: usize = 3;
+
+/// How many members are read.
+const COUNT: usize = IDS + FIELD_COUNT;
+
+/// The names of the members that are read.
+static MEMBERS: LazyLock<[&str; COUNT]> = LazyLock::new(|| {
+    let mut names = [""; COUNT];
+    names[ACCOUNT] = "i_account";
+    names[FOLLOW_ME] = "i_follow_me";
+    names[NUMBER] = "i_follow_me_number";
+    for field in FieldSet::all() {
+        names[at(field)] = field.column();
+    }
+    names
+});
+
+/// Returns where the value of a field is.
+fn at(field: Field) -> usize {
+    IDS + field as usize
+}
+
 impl Element<'_> {
-    fn get(&self, name: &str) -> &str {
-        let member = self.0.iter().find(|(member, _)| member.0 == name);
-        member.map_or("", |(_, value)| &value.0)
+    fn get(&self, member: usize) -> &str {
+        self.values.get(member).map_or("", |value| value)
     }
 
-    fn is_specified(&self, name: &str) -> bool {
-        !self.0.iter().any(|(member, value)| {
-            member.0.strip_suffix(SPECIFIED) == Some(name) && value.0.eq_ignore_ascii_case("false")
-        })
-    }
-
-    fn reads(name: &str) -> bool {
-        let name = name.strip_suffix(SPECIFIED).unwrap_or(name);
-        matches!(name, "i_account" | "i_follow_me" | "i_follow_me_number")
-            || FieldSet::all().iter().any(|field| field.column() == name)
+    fn is_unset(&self, member: usize) -> bool {
+        self.unset & (1 << member) != 0
     }
 }
 
 impl<'de> Deserialize<'de> for Element<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
+        struct Members(&'static [&'static str; COUNT]);
 
         impl<'de> Visitor<'de> for Members {
             type Value = Element<'de>;
@@ -58,20 +84,35 @@ impl<'de> Deserialize<'de> for Element<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Element<'de>, A::Error> {
                 let mut element = Element::default();
-                while let Some(name) = map.next_key::<Text<'de>>()? {
-                    if !Element::reads(&name.0) {
-                        map.next_value::<IgnoredAny>()?;
-                    } else if element.0.iter().any(|(member, _)| member.0 == name.0) {
+                let twice = |seen: &mut u32, member: usize| {
+                    let before = *seen;
+                    *seen |= 1 << member;
+                    if *seen == before {
                         return Err(de::Error::custom("a member is there twice"));
+                    }
+                    Ok(())
+                };
+                while let Some(Text(name)) = map.next_key()? {
+                    let member = |name| self.0.iter().position(|member| *member == name);
+                    if let Some(member) = member(&*name) {
+                        twice(&mut element.present, member)?;
+                        let Text(value) = map.next_value()?;
+                        element.values[member] = value;
+                    } else if let Some(member) = name.strip_suffix(SPECIFIED).and_then(member) {
+                        twice(&mut element.specified, member)?;
+                        let Text(value) = map.next_value()?;
+                        if value.eq_ignore_ascii_case("false") {
+                            element.unset |= 1 << member;
+                        }
                     } else {
-                        element.0.push((name, map.next_value()?));
+                        map.next_value::<IgnoredAny>()?;
                     }
                 }
                 Ok(element)
             }
         }
 
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Members(&MEMBERS))
     }
 }
 
@@ -138,75 +179,80 @@ pub(super) struct Numbers {
 pub(super) fn numbers(text: &str, account: AccountId) -> Result<Numbers, &'static str> {
     let Elements(elements) = jsv::from_str(text)
         .map_err(|_| "FollowMeNumbers is not a JSV list of at most 10,000 objects")?;
-    let mut list = Numbers::default();
-    let mut seen = std::collections::HashSet::with_capacity(elements.len());
-    for element in elements {
-        if is_of_another(&element, account) {
-            return Err(OTHER_ACCOUNT);
-        }
-        match number(&element, account) {
-            Some(number) if !seen.insert(number.id) => {
-                return Err("FollowMeNumbers holds one id twice");
-            }
-            Some(number) => list.numbers.push(number),
-            None => list.unidentified += 1,
-        }
+    if elements
+        .iter()
+        .any(|element| is_of_another(element, account))
+    {
+        return Err(OTHER_ACCOUNT);
     }
-    Ok(list)
+    let count = elements.len();
+    let numbers: Vec<Number> = elements
+        .into_iter()
+        .filter_map(|element| number(element, account))
+        .collect();
+    let mut ids: Vec<NumberId> = numbers.iter().map(|number| number.id).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err("FollowMeNumbers holds one id twice");
+    }
+    Ok(Numbers {
+        unidentified: count - numbers.len(),
+        numbers,
+    })
 }
 
 /// The answer is that of another request: the connection mixes them up.
 pub(super) const OTHER_ACCOUNT: &str = "FollowMeNumbers holds an element of another account";
 
 fn is_of(element: &Element<'_>, account: AccountId) -> bool {
-    element.get("i_account").parse() == Ok(account.value())
+    element.get(ACCOUNT).parse() == Ok(account.value())
 }
 
 /// Returns whether an element has the id of another account. What is no id tells nothing.
 fn is_of_another(element: &Element<'_>, account: AccountId) -> bool {
-    let id = element.get("i_account").parse().ok();
+    let id = element.get(ACCOUNT).parse().ok();
     id.and_then(AccountId::new).is_some_and(|id| id != account)
 }
 
 /// Decodes an element; `None` where it is not identified as a number of the account. An account
 /// that is absent or 0 is the default of its type, not another account.
-fn number(element: &Element<'_>, account: AccountId) -> Option<Number> {
-    let id = element.get("i_follow_me_number").parse().ok();
+fn number(mut element: Element<'_>, account: AccountId) -> Option<Number> {
+    let id = element.get(NUMBER).parse().ok();
     let id = id.and_then(NumberId::new)?;
-    if !matches!(element.get("i_account"), "" | "0") && !is_of(element, account) {
+    if !matches!(element.get(ACCOUNT), "" | "0") && !is_of(&element, account) {
         return None;
     }
     let mut unreadable = BTreeMap::new();
-    let mut int = |name: &'static str| {
-        let raw = element.get(name);
-        if raw.is_empty() || !element.is_specified(name) {
+    let mut int = |element: &Element<'_>, member: usize| {
+        let raw = element.get(member);
+        if raw.is_empty() || element.is_unset(member) {
             return None;
         }
         // A request can only send back what fits 32 bits, and no negative value has a meaning.
         let value = raw.parse::<i32>().ok().filter(|value| *value >= 0);
         if value.is_none() {
-            unreadable.insert(name, raw.to_owned());
+            unreadable.insert(MEMBERS[member], raw.to_owned());
         }
         value
     };
-    let follow_me_id = int("i_follow_me");
+    let follow_me_id = int(&element, FOLLOW_ME);
     let mut fields = Fields::default();
+    let mut unreadable_flags = Vec::new();
     for field in FieldSet::all() {
-        let raw = element.get(field.column());
+        let member = at(field);
         match fields.slot(field) {
-            Slot::Text(slot) => raw.clone_into(slot),
-            Slot::Integer(slot) => *slot = int(field.column()),
-            Slot::Flag(slot) => *slot = bool(raw),
+            Slot::Text(slot) => *slot = std::mem::take(&mut element.values[member]).into_owned(),
+            Slot::Integer(slot) => *slot = int(&element, member),
+            Slot::Flag(slot) => {
+                let raw = element.get(member);
+                *slot = bool(raw);
+                if slot.is_none() && !raw.is_empty() {
+                    unreadable_flags.push((field.column(), raw.to_owned()));
+                }
+            }
         }
     }
-    for field in FieldSet::all() {
-        let raw = element.get(field.column());
-        if let Value::Flag(None) = fields.get(field)
-            && !raw.is_empty()
-        {
-            unreadable.insert(field.column(), raw.to_owned());
-        }
-    }
+    unreadable.extend(unreadable_flags);
     Some(Number {
         account_id: account,
         id,

@@ -49,6 +49,11 @@ impl Target {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the path and the query. A target always has a query.
+    pub(super) fn path_and_query(&self) -> (&str, &str) {
+        self.0.split_once('?').unwrap_or((&self.0, ""))
+    }
 }
 
 impl fmt::Debug for Target {

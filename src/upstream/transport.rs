@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use parking_lot::Mutex;
 use reqwest::{Url, redirect};
@@ -48,8 +49,9 @@ pub(super) struct Transport {
     /// The client, and since when it is used. A connection lives as long as its client at most, so
     /// that a name that resolves to another address is followed.
     http: Mutex<(Instant, reqwest::Client)>,
-    /// The URL without a slash at its end.
-    base: String,
+    base: Url,
+    /// The path of the URL, without a slash at its end.
+    base_path: String,
     host: Host,
     max_answer_bytes: usize,
 }
@@ -66,7 +68,8 @@ impl Transport {
         Ok(Self {
             config: config.clone(),
             http: Mutex::new((Instant::now(), client(config)?)),
-            base: config.url.as_str().trim_end_matches('/').to_owned(),
+            base: config.url.clone(),
+            base_path: config.url.path().trim_end_matches('/').to_owned(),
             host: Host {
                 name: config.url.host_str().unwrap_or_default().to_owned(),
                 port: config.url.port_or_known_default().unwrap_or_default(),
@@ -108,13 +111,22 @@ impl Transport {
         }
     }
 
+    /// Returns the URL of a target: only its path and query are parsed.
+    fn url(&self, path: &str, query: Option<&str>) -> Url {
+        let mut url = self.base.clone();
+        if self.base_path.is_empty() {
+            url.set_path(path);
+        } else {
+            url.set_path(&format!("{}{path}", self.base_path));
+        }
+        url.set_query(query);
+        url
+    }
+
     /// Sends a request without a License to a path that is no route, and returns whether upstream
     /// answers.
     pub(super) async fn probe(&self, until: Instant) -> bool {
-        let Ok(url) = Url::parse(&format!("{}/", self.base)) else {
-            return false;
-        };
-        let request = reqwest::Request::new(Method::GET, url);
+        let request = reqwest::Request::new(Method::GET, self.url("/", None));
         match timeout_at(until, self.http().execute(request)).await {
             Ok(Ok(response)) => !matches!(response.status().as_u16(), 502..=504),
             Ok(Err(_)) | Err(_) => false,
@@ -155,8 +167,8 @@ impl Transport {
                 None => fail(kind, head, error),
             }
         };
-        let url = Url::parse(&format!("{}{}", self.base, target.as_str()))
-            .map_err(|_| Error::new(Kind::DoesNotFit, route))?;
+        let (path, query) = target.path_and_query();
+        let url = self.url(path, Some(query));
         let method = if body.is_some() {
             Method::POST
         } else {
@@ -197,9 +209,13 @@ impl Transport {
         let text = |name| {
             let values = response.headers().get_all(name).iter();
             let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
-            values.collect::<Vec<_>>().join(", ")
+            values.fold(String::new(), |list, value| match list.as_str() {
+                "" => value.into_owned(),
+                _ => list + ", " + &value,
+            })
         };
-        let content_type = text(header::CONTENT_TYPE).to_ascii_lowercase();
+        let mut content_type = text(header::CONTENT_TYPE);
+        content_type.make_ascii_lowercase();
         let coding = text(header::CONTENT_ENCODING).to_ascii_lowercase();
         let server = text(header::SERVER);
         let closes = text(header::CONNECTION)
@@ -213,17 +229,26 @@ impl Transport {
         {
             return Err(too_large());
         }
-        let mut body = Vec::new();
+        let (mut first, mut body) = (Bytes::new(), Vec::new());
         while let Some(chunk) = response
             .chunk()
             .await
             .map_err(|error| fail(Kind::Broken, Some(status), error))?
         {
-            if body.len() + chunk.len() > self.max_answer_bytes {
+            if first.len().max(body.len()) + chunk.len() > self.max_answer_bytes {
                 return Err(too_large());
+            }
+            // A small body comes in one chunk, which needs no copy.
+            if first.is_empty() {
+                first = chunk;
+                continue;
+            }
+            if body.is_empty() {
+                body.extend_from_slice(&first);
             }
             body.extend_from_slice(&chunk);
         }
+        let body = if body.is_empty() { first } else { body.into() };
         Ok(Reply {
             status,
             reason,

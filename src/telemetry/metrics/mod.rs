@@ -11,13 +11,19 @@ mod tests;
 mod upstream;
 
 use std::{
-    sync::LazyLock,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Gauge, Histogram, MeterProvider as _, UpDownCounter},
+    metrics::{
+        AsyncInstrument, Counter, Gauge, Histogram, MeterProvider as _, ObservableCounter,
+        UpDownCounter,
+    },
 };
 use strum::VariantNames;
 use tonic::Code;
@@ -50,8 +56,8 @@ struct Instruments {
     request_id_hits: Counter<u64>,
     audit_failures: Counter<u64>,
     connections: UpDownCounter<i64>,
+    _bytes: ObservableCounter<f64>,
     accepted: Counter<u64>,
-    bytes: Counter<u64>,
     journal_commits: Histogram<f64>,
     journal_refused: Counter<u64>,
     reload_time: Gauge<f64>,
@@ -144,14 +150,17 @@ impl Instruments {
                 &[(names::OUTCOME, &["taken", "refused"])],
                 "Connections of callers, by whether they were served or refused.",
             ),
-            bytes: metrics.counter(
-                ("porta.io", "By"),
-                &[
-                    (names::PEER, &["caller", "upstream"]),
-                    (names::NETWORK_IO_DIRECTION, &["receive", "transmit"]),
-                ],
-                "Bytes of bodies, received and sent.",
-            ),
+            _bytes: metrics
+                .observed_counter(
+                    ("porta.io", "By"),
+                    &[
+                        (names::PEER, &["caller", "upstream"]),
+                        (names::NETWORK_IO_DIRECTION, &["receive", "transmit"]),
+                    ],
+                    "Bytes of bodies, received and sent.",
+                )
+                .with_callback(observe_bytes)
+                .build(),
             journal_commits: metrics.commit_seconds(
                 "porta.journal.commit.duration",
                 "Duration of commits to the journal.",
@@ -415,15 +424,31 @@ impl Drop for OpenConnection {
     }
 }
 
+/// Bytes of bodies by peer, received and sent. Every call adds to all of them, which takes a counter
+/// with labels longer.
+static BYTES: [(&str, [AtomicU64; 2]); 2] = [
+    ("caller", [AtomicU64::new(0), AtomicU64::new(0)]),
+    ("upstream", [AtomicU64::new(0), AtomicU64::new(0)]),
+];
+
 /// Records bytes of bodies, received and sent by this process.
 pub(crate) fn bytes(peer: &'static str, received: u64, sent: u64) {
-    for (direction, bytes) in [("receive", received), ("transmit", sent)] {
-        INSTRUMENTS.bytes.add(
-            bytes,
-            &[
-                KeyValue::new(names::PEER, peer),
+    let counters = BYTES.iter().find(|(name, _)| *name == peer);
+    if let Some((_, [receive, transmit])) = counters {
+        receive.fetch_add(received, Ordering::Relaxed);
+        transmit.fetch_add(sent, Ordering::Relaxed);
+    }
+}
+
+fn observe_bytes(counter: &dyn AsyncInstrument<f64>) {
+    for (peer, counters) in &BYTES {
+        for (direction, bytes) in ["receive", "transmit"].into_iter().zip(counters) {
+            let labels = [
+                KeyValue::new(names::PEER, *peer),
                 KeyValue::new(names::NETWORK_IO_DIRECTION, direction),
-            ],
-        );
+            ];
+            #[expect(clippy::cast_precision_loss, reason = "a count of bytes")]
+            counter.observe(bytes.load(Ordering::Relaxed) as f64, &labels);
+        }
     }
 }

@@ -50,7 +50,6 @@ fn every_metric_is_in_the_reference_by_its_name_in_prometheus() {
         &all.request_id_hits,
         &all.audit_failures,
         &all.accepted,
-        &all.bytes,
         &all.journal_refused,
         &all.reload_failures,
     ] {
