@@ -178,9 +178,9 @@ fn cpu(process: u32) -> Duration {
                 .ok()?
                 .split(' ')
                 .next()?
-                .parse()
+                .parse::<u64>()
                 .ok()
         })
-        .fold(0, |sum: u64, time: u64| sum + time);
+        .sum();
     Duration::from_nanos(nanoseconds)
 }

@@ -6,9 +6,8 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test fails by panicking, prints its figures, and reads how often to call"
+    reason = "a test fails by panicking, and reads how often to call"
 )]
 
 use std::{net::SocketAddr, sync::mpsc, thread};
