@@ -1,6 +1,7 @@
 //! What is counted and timed. Every label has a bounded set of values: none holds an account, a
 //! number, or a text that a caller chose.
 
+mod bytes;
 mod export;
 mod journal;
 mod process;
@@ -11,23 +12,18 @@ mod tests;
 mod upstream;
 
 use std::{
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use opentelemetry::{
     KeyValue, global,
-    metrics::{
-        AsyncInstrument, Counter, Gauge, Histogram, MeterProvider as _, ObservableCounter,
-        UpDownCounter,
-    },
+    metrics::{Counter, Gauge, Histogram, MeterProvider as _, ObservableCounter, UpDownCounter},
 };
 use strum::VariantNames;
 use tonic::Code;
 
+pub(crate) use self::bytes::bytes;
 pub(super) use self::export::provider;
 pub use self::export::render;
 pub(crate) use self::journal::JournalFigures;
@@ -159,7 +155,7 @@ impl Instruments {
                     ],
                     "Bytes of bodies, received and sent.",
                 )
-                .with_callback(observe_bytes)
+                .with_callback(bytes::observe)
                 .build(),
             journal_commits: metrics.commit_seconds(
                 "porta.journal.commit.duration",
@@ -421,34 +417,5 @@ pub(crate) fn connection_refused() {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         INSTRUMENTS.connections.add(-1, &[]);
-    }
-}
-
-/// Bytes of bodies by peer, received and sent. Every call adds to all of them, which takes a counter
-/// with labels longer.
-static BYTES: [(&str, [AtomicU64; 2]); 2] = [
-    ("caller", [AtomicU64::new(0), AtomicU64::new(0)]),
-    ("upstream", [AtomicU64::new(0), AtomicU64::new(0)]),
-];
-
-/// Records bytes of bodies, received and sent by this process.
-pub(crate) fn bytes(peer: &'static str, received: u64, sent: u64) {
-    let counters = BYTES.iter().find(|(name, _)| *name == peer);
-    if let Some((_, [receive, transmit])) = counters {
-        receive.fetch_add(received, Ordering::Relaxed);
-        transmit.fetch_add(sent, Ordering::Relaxed);
-    }
-}
-
-fn observe_bytes(counter: &dyn AsyncInstrument<f64>) {
-    for (peer, counters) in &BYTES {
-        for (direction, bytes) in ["receive", "transmit"].into_iter().zip(counters) {
-            let labels = [
-                KeyValue::new(names::PEER, *peer),
-                KeyValue::new(names::NETWORK_IO_DIRECTION, direction),
-            ];
-            #[expect(clippy::cast_precision_loss, reason = "a count of bytes")]
-            counter.observe(bytes.load(Ordering::Relaxed) as f64, &labels);
-        }
     }
 }
