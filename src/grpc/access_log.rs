@@ -21,10 +21,13 @@ use super::{
     incoming::{ActiveCall, Peer},
     pb::SERVICE,
 };
-use crate::telemetry::{
-    call_trace::CallTrace,
-    in_flight::{Calls, Progress},
-    metrics, names,
+use crate::{
+    domain::AccountId,
+    telemetry::{
+        call_trace::CallTrace,
+        in_flight::{Calls, Progress},
+        metrics, names,
+    },
 };
 
 /// What the observation of calls needs.
@@ -160,6 +163,7 @@ impl Drop for ObservedCall {
             }
         }
         let caller = self.progress.caller();
+        let account = self.progress.account().map(AccountId::value);
         let peer = self.peer.map(tracing::field::display);
         let upstream = self.progress.upstream_requests();
         let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
@@ -172,6 +176,7 @@ impl Drop for ObservedCall {
                     target: "access",
                     method,
                     caller,
+                    account_id = account,
                     peer,
                     code = name,
                     reason,

@@ -66,8 +66,13 @@ impl CallBuilder {
             .get::<Arc<Caller>>()
             .ok_or_else(|| status::denied(M::METHOD, "", &Unauthenticated::Missing.into(), None))?;
         let tenant = defaults.tenant(&metadata, caller, &mut violations);
+        let progress = extensions
+            .get::<in_flight::Progress>()
+            .cloned()
+            .unwrap_or_default();
         let account = convert::account(message.account_id(), M::ACCOUNT_PATH, &mut violations);
         if let Some(account) = account {
+            progress.set_account(account);
             caller
                 .authorize_account(account)
                 .map_err(|error| status::denied(M::METHOD, &caller.name, &error, None))?;
@@ -81,10 +86,7 @@ impl CallBuilder {
             idempotency: idempotency(&message, &mut violations),
             reply_by,
             fairness_key: fairness_key(caller, &extensions),
-            progress: extensions
-                .get::<in_flight::Progress>()
-                .cloned()
-                .unwrap_or_default(),
+            progress,
             violations,
         };
         Ok((builder, message))

@@ -13,6 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::metrics;
+use crate::domain::AccountId;
 
 /// The phase of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr)]
@@ -52,6 +53,7 @@ struct State {
     phase: AtomicU8,
     upstream_requests: AtomicU32,
     caller: OnceLock<Arc<str>>,
+    account: OnceLock<AccountId>,
 }
 
 impl fmt::Debug for Progress {
@@ -89,6 +91,19 @@ impl Progress {
             .as_ref()
             .and_then(|state| state.caller.get())
             .map_or("anonymous", |caller| caller)
+    }
+
+    /// Returns the account; `None` as long as it is not known, or if the call has none.
+    pub(crate) fn account(&self) -> Option<AccountId> {
+        self.0.as_ref()?.account.get().copied()
+    }
+
+    /// Sets the account of the request.
+    pub(crate) fn set_account(&self, account: AccountId) {
+        if let Some(state) = &self.0 {
+            // A call has one request.
+            let _ = state.account.set(account);
+        }
     }
 
     /// Returns the method, `{service}/{method}`, of a bounded set.
@@ -150,6 +165,7 @@ impl Calls {
             phase: AtomicU8::new(Phase::Receiving as u8),
             upstream_requests: AtomicU32::new(0),
             caller: OnceLock::new(),
+            account: OnceLock::new(),
         });
         self.0.lock().insert(state.id, Arc::downgrade(&state));
         metrics::in_flight(method, 1);

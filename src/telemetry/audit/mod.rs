@@ -5,11 +5,11 @@
 //! died in between. An unknown outcome that is resolved later gets a line of its own, with `later`.
 //! A line is one JSON object, written in one piece to the file or to standard error.
 
+mod config;
 mod line;
 
 use std::{
     fmt, io,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,64 +19,13 @@ use std::{
 
 use zeroize::Zeroizing;
 
+pub use self::config::{Config, Masking};
 use self::line::{Line, Masker};
 use super::{
     line_writer::{LineWriter, NotWritten, STDERR, Target},
     metrics,
 };
 use crate::domain::{AccountId, FieldSet, Fields, Number, NumberId};
-
-/// How the audit log is written.
-#[derive(Clone)]
-pub struct Config {
-    /// `telemetry.audit_file`: the file that lines are appended to; `None` for standard error.
-    pub file: Option<PathBuf>,
-    /// `telemetry.audit_required`: whether a write is refused where its line cannot be written
-    /// (true).
-    pub required: bool,
-    /// How long a write waits for its line: as long as for the journal.
-    pub timeout: Duration,
-    /// `telemetry.audit_numbers`: whether redirect numbers and names are masked (full).
-    pub masking: Masking,
-    /// `telemetry.audit_key_file`: the key of the hashes of masked values and of tenants; `None`
-    /// for a new one in each process.
-    pub key: Option<Zeroizing<Vec<u8>>>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            file: None,
-            required: true,
-            timeout: Duration::from_secs(3),
-            masking: Masking::Full,
-            key: None,
-        }
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("file", &self.file)
-            .field("required", &self.required)
-            .field("timeout", &self.timeout)
-            .field("masking", &self.masking)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Whether redirect numbers and names are masked in the audit log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Masking {
-    /// They are written as they are.
-    #[default]
-    Full,
-    /// The last three digits of a number and nothing of a name are written, with a keyed hash by
-    /// which the values of two lines can be matched.
-    Masked,
-}
 
 /// The minimum length of a key, in bytes.
 pub const MIN_KEY_BYTES: usize = 16;

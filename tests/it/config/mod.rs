@@ -373,3 +373,35 @@ fn an_invalid_opentelemetry_variable_is_named() {
         assert_eq!(found[0].key, name);
     }
 }
+
+#[test]
+fn an_audit_file_that_cannot_be_written_is_a_config_error_unless_it_is_not_required() {
+    let folder = scratch();
+    let new = folder.join("new-audit");
+    let _ = fs::remove_file(&new);
+    let existing = file("existing-audit", "a line\n");
+    let load = |path: &PathBuf, more: &str| {
+        let toml = format!(
+            "[upstream]\nurl = \"http://127.0.0.1:1\"\n[telemetry]\naudit_file = {path:?}\n{more}"
+        );
+        errors("audit.toml", &toml)
+    };
+    for path in [&new, &existing] {
+        assert_eq!(load(path, ""), Vec::<String>::new());
+    }
+    assert!(!new.exists(), "a check creates nothing");
+    assert_eq!(
+        fs::read_to_string(&existing).expect("it is there"),
+        "a line\n"
+    );
+    for path in [folder.clone(), folder.join("nowhere").join("audit")] {
+        let found = load(&path, "");
+        assert_eq!(found.len(), 1, "{found:?}");
+        let text = format!("telemetry.audit_file: cannot append to {}", path.display());
+        assert!(found[0].starts_with(&text), "{found:?}");
+        assert_eq!(
+            load(&path, "audit_required = false\n"),
+            Vec::<String>::new()
+        );
+    }
+}

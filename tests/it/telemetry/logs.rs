@@ -70,6 +70,7 @@ async fn lines_are_json_with_trace_ids_without_a_terminal() {
         (&"OK".into(), &"".into())
     );
     assert_eq!(added["caller"], "anonymous");
+    assert_eq!(added["account_id"], 1001);
     assert!(
         added["upstream_requests"]
             .as_u64()
