@@ -308,10 +308,6 @@ impl Config {
         reloader.load(&mut config, &mut errors);
         config.telemetry = telemetry::from_environment(log_format, environment, &mut errors);
         config.reloader = Some(reloader);
-        // Else the first write of a caller would find it.
-        if let Some(problem) = config.audit.unwritable() {
-            errors.push(ConfigError::new("telemetry.audit_file", problem));
-        }
         if errors.is_empty() {
             Ok(config)
         } else {

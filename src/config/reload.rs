@@ -147,6 +147,14 @@ impl Reloader {
         });
         self.report(poll, errors);
         config.audit.key = self.audit_key.last.take();
+        // Else the first write of a caller would find it.
+        if let Some(problem) = config.audit.unwritable() {
+            errors.push(source::error(
+                &self.settings,
+                "telemetry.audit_file",
+                problem,
+            ));
+        }
         let poll = self.journal_keys.poll_file(|file| {
             let path = file.path.display();
             Keys::parse(file.text()?).map_err(|problem| file.problem(format!("{path} {problem}")))
