@@ -311,11 +311,11 @@ pub fn reset(
     ))
 }
 
-/// Takes back what the journal keeps of a collateral change of the configured upstream, so that the
-/// next process uses `UpdateFollowmeAll` again.
+/// Deletes the fact that `UpdateFollowmeAll` changed other numbers at the configured upstream, so that
+/// the next process uses it again.
 ///
 /// # Errors
-/// Fails where a process has the journal, or the journal keeps no such thing.
+/// Fails if a process uses the journal, or if the journal holds no such fact.
 pub fn allow_update_all(
     config: &Config,
     operator: &str,

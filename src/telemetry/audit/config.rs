@@ -31,7 +31,7 @@ pub struct Config {
 
 impl Config {
     /// Returns why a required file cannot be appended to; `None` if it can. Creates none: it would
-    /// belong to whoever checks the configuration.
+    /// belong to the user who checks the configuration.
     pub(crate) fn unwritable(&self) -> Option<String> {
         let path = self.file.as_deref().filter(|_| self.required)?;
         // A FIFO without a reader would block.

@@ -90,6 +90,22 @@ impl Crash {
         }
     }
 
+    /// Starts a facade, kills it while upstream holds a request of this add, and starts the next one.
+    /// The request is the one of the route behind `skip` others.
+    async fn killed_while_held(
+        &self,
+        route: Route,
+        when: When,
+        skip: u32,
+        add: pb::AddRequest,
+    ) -> Facade {
+        let facade = self.start().await;
+        self.hold(route, when, skip);
+        let mut client = facade.client.clone();
+        tokio::spawn(async move { client.add(add).await });
+        self.restart_while_held(facade).await
+    }
+
     /// Kills a facade while a call of it is held, and starts another one.
     pub(super) async fn restart_while_held(&self, facade: Facade) -> Facade {
         self.handle.wait_for_fired("hold", 1).await;
@@ -185,12 +201,6 @@ impl Facade {
     }
 
     /// Sends a call without waiting for its answer.
-    fn send(&self, request: pb::AddRequest) {
-        let mut client = self.client.clone();
-        tokio::spawn(async move { client.add(request).await });
-    }
-
-    /// Sends a call without waiting for its answer.
     pub(super) fn send_replace_all(&self, request: pb::ReplaceAllRequest) {
         let mut client = self.client.clone();
         tokio::spawn(async move { client.replace_all(request).await });
@@ -208,10 +218,9 @@ impl Facade {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claimed_write_is_done_by_the_next_process() {
     let crash = Crash::new("claimed", Knobs::default()).await;
-    let facade = crash.start().await;
-    crash.hold(Route::GetAll, When::Before, 0);
-    facade.send(add_with_id("id-1", "Desk"));
-    let facade = crash.restart_while_held(facade).await;
+    let facade = crash
+        .killed_while_held(Route::GetAll, When::Before, 0, add_with_id("id-1", "Desk"))
+        .await;
     crash.handle.release();
     facade
         .add(add_with_id("id-1", "Desk"))
@@ -223,10 +232,9 @@ async fn a_claimed_write_is_done_by_the_next_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_add_that_was_sent_is_resolved_and_not_sent_again_by_the_next_process() {
     let crash = Crash::new("sent", Knobs::default()).await;
-    let facade = crash.start().await;
-    crash.hold(Route::Add, When::Before, 0);
-    facade.send(add_with_id("id-1", "Desk"));
-    let facade = crash.restart_while_held(facade).await;
+    let facade = crash
+        .killed_while_held(Route::Add, When::Before, 0, add_with_id("id-1", "Desk"))
+        .await;
     for _ in 0..2 {
         let unknown = failure(facade.add(add_with_id("id-1", "Desk")).await);
         assert_eq!(unknown.reason, "OUTCOME_UNKNOWN");
@@ -247,10 +255,9 @@ async fn an_add_that_was_sent_is_resolved_and_not_sent_again_by_the_next_process
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_was_applied_and_not_answered_is_ok_in_the_next_process() {
     let crash = Crash::new("applied", Knobs::default()).await;
-    let facade = crash.start().await;
-    crash.hold(Route::Add, When::After, 0);
-    facade.send(add_with_id("id-1", "Desk"));
-    let facade = crash.restart_while_held(facade).await;
+    let facade = crash
+        .killed_while_held(Route::Add, When::After, 0, add_with_id("id-1", "Desk"))
+        .await;
     crash.handle.release();
     let found = facade.add(add_with_id("id-1", "Desk")).await;
     assert_eq!(found.expect("found").number.expect("one").name, "Desk");
@@ -260,10 +267,9 @@ async fn a_write_that_was_applied_and_not_answered_is_ok_in_the_next_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_was_being_verified_is_ok_in_the_next_process() {
     let crash = Crash::new("verified", Knobs::default()).await;
-    let facade = crash.start().await;
-    crash.hold(Route::GetAll, When::Before, 1);
-    facade.send(add_with_id("id-1", "Desk"));
-    let facade = crash.restart_while_held(facade).await;
+    let facade = crash
+        .killed_while_held(Route::GetAll, When::Before, 1, add_with_id("id-1", "Desk"))
+        .await;
     crash.handle.release();
     facade
         .add(add_with_id("id-1", "Desk"))
@@ -280,12 +286,11 @@ async fn a_repair_that_was_being_sent_is_finished_in_the_next_process() {
             ..Knobs::default()
         };
         let crash = Crash::new(&format!("repair-{when:?}"), knobs).await;
-        let facade = crash.start().await;
-        crash.hold(Route::UpdateAll, when, 0);
         let mut request = add_with_id("id-1", "Desk");
         request.number.as_mut().expect("a number").period = "wd{tu}".to_owned();
-        facade.send(request.clone());
-        let facade = crash.restart_while_held(facade).await;
+        let facade = crash
+            .killed_while_held(Route::UpdateAll, when, 0, request.clone())
+            .await;
         crash.handle.release();
         let found = facade.add(request).await.expect("found");
         assert_eq!(found.unapplied_fields, [""; 0], "{when:?}");
@@ -316,10 +321,9 @@ async fn an_answer_is_the_same_in_the_next_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_add_without_an_id_makes_an_equal_add_of_the_next_process_unknown() {
     let crash = Crash::new("anonymous", Knobs::default()).await;
-    let facade = crash.start().await;
-    crash.hold(Route::Add, When::Before, 0);
-    facade.send(add_with_id("", "Desk"));
-    let facade = crash.restart_while_held(facade).await;
+    let facade = crash
+        .killed_while_held(Route::Add, When::Before, 0, add_with_id("", "Desk"))
+        .await;
     let fault = FaultKind::Reset { when: When::After };
     crash.handle.arm(Fault::once(fault).on(Route::Add));
     let unknown = failure(facade.add(add_with_id("id-2", "Desk")).await);
@@ -333,8 +337,7 @@ async fn an_open_update_is_sent_again_only_while_the_number_is_unchanged() {
     for changed in [false, true] {
         let crash = Crash::new(&format!("update-{changed}"), Knobs::default()).await;
         let facade = crash.start().await;
-        let fault = FaultKind::Hold { when: When::Before };
-        crash.handle.arm(Fault::once(fault).on(Route::Update));
+        crash.hold(Route::Update, When::Before, 0);
         let request = pb::UpdateRequest {
             request_id: "id-1".to_owned(),
             ..update(70001, &["name"], new_number("Ours", ""))

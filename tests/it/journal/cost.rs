@@ -10,7 +10,7 @@ use super::{body, claim_new, directory, in_file, write};
 const WRITES: usize = 2000;
 
 #[tokio::test]
-#[ignore = "a measurement"]
+#[ignore = "prints figures: see the head of the file"]
 async fn two_commits_of_a_write() {
     let journal = Journal::open(&in_file(&directory())).await.unwrap();
     let mut took: Vec<Duration> = Vec::with_capacity(WRITES);
